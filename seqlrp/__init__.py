@@ -1,0 +1,5 @@
+"""Explains LSTM and GRU text classifiers by layer-wise relevance propagation."""
+
+from seqlrp.lrp import LRP
+
+__all__ = ["LRP"]

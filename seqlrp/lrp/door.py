@@ -1,0 +1,243 @@
+"""What is checked at the door: the model, the ids, the scores and the target, before any law."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqlrp.errors import (
+    IdsError,
+    ModelError,
+    NoEmbeddingError,
+    NonFiniteError,
+    OutputError,
+    ProbabilityError,
+    ScriptedModelError,
+    TargetError,
+    TrainingModeError,
+)
+
+Target = int | str | Tensor
+
+
+def checked_model(model: nn.Module) -> nn.Module:
+    """The module that a torch function mode can see into; of a compiled one, the original.
+
+    Raises:
+        ModelError: it is no `nn.Module`.
+        ScriptedModelError: it is, or holds, a TorchScript or compiled module.
+        TrainingModeError: a part of it is in training mode.
+        NonFiniteError: a parameter is NaN or infinite.
+    """
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"Got {type(model).__name__} for the model; expected a torch.nn.Module that maps ids "
+            f"[B, T] to scores [B, C]."
+        )
+    if "_orig_mod" in model._modules:  # torch.compile keeps the original here
+        model = model._modules["_orig_mod"]  # type: ignore[assignment]
+    for name, module in model.named_modules():
+        where = f"Module '{name}'" if name else "The model"
+        if isinstance(module, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
+            raise ScriptedModelError(
+                f"{where} is a TorchScript module ({type(module).__name__}), whose steps cannot be "
+                f"seen; load the original nn.Module and explain that."
+            )
+        inside = "_orig_mod" in module._modules or getattr(module, "_compiled_call_impl", None)
+        if inside and module is not model:
+            raise ScriptedModelError(
+                f"{where} is compiled, so its steps cannot be seen; explain the model before "
+                f"torch.compile was applied to it."
+            )
+        if isinstance(module, nn.DataParallel):
+            raise ScriptedModelError(
+                f"{where} is a DataParallel, which runs in threads of its own; explain its .module."
+            )
+        if module.training:
+            raise TrainingModeError(
+                f"{where} ({type(module).__name__}) is in training mode, where dropout changes the "
+                f"answer from call to call; call model.eval() first."
+            )
+    return model
+
+
+def check_finite(model: nn.Module) -> None:
+    """Refuse a model with a parameter that is NaN or infinite, by the parameter's name."""
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(parameter.detach()).all()):
+            count = int((~torch.isfinite(parameter.detach())).sum())
+            raise NonFiniteError(
+                f"Parameter '{name}' has {count} NaN or infinite of {parameter.numel()} values; "
+                f"relevance through it would be meaningless. Load weights that trained without "
+                f"diverging."
+            )
+
+
+def check_input(inputs: Tensor) -> None:
+    """Ids `[B, T, ...]` or `[N]`, int64 or int32, or vectors `[B, T, D]` of a float dtype.
+
+    Raises:
+        IdsError: wrong type, dtype or shape, negative ids, or nothing in it.
+    """
+    if not isinstance(inputs, Tensor):
+        raise IdsError(
+            f"Got {type(inputs).__name__} for the ids; expected a torch tensor [B, T] of int64 "
+            f"(or vectors [B, T, D] of float)."
+        )
+    shape = list(inputs.shape)
+    if inputs.dtype.is_floating_point:
+        if inputs.ndim != 3:
+            raise IdsError(
+                f"Got vectors of shape {shape}; expected [B, T, D]. Ids must be of dtype int64, "
+                f"these are {inputs.dtype}."
+            )
+        if not bool(torch.isfinite(inputs).all()):
+            raise NonFiniteError("The vectors handed in hold NaN or infinite values.")
+    elif inputs.dtype not in (torch.int64, torch.int32):
+        raise IdsError(f"Got ids of dtype {inputs.dtype}; expected torch.int64.")
+    elif inputs.ndim == 0 or (inputs.ndim > 3):
+        raise IdsError(f"Got ids of shape {shape}; expected [B, T], or [B, S, W] by sentences.")
+    if inputs.numel() == 0:
+        raise IdsError(f"Got an input of shape {shape}, which holds nothing to explain.")
+
+
+def padding_given(padding: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
+    """A padding mask that was handed in: bool, of the ids' shape, True where padding is."""
+    if padding is None:
+        return None
+    if padding.dtype != torch.bool or tuple(padding.shape) != shape:
+        raise IdsError(
+            f"Got a padding mask of dtype {padding.dtype} and shape {list(padding.shape)}; expected "
+            f"bool of shape {list(shape)}, True where padding is."
+        )
+    return padding
+
+
+def check_padding(padding: Tensor | None) -> None:
+    """Refuse a row that holds padding only."""
+    if padding is None or padding.ndim < 2:
+        return
+    empty = padding.flatten(1).all(1)
+    if bool(empty.any()):
+        raise IdsError(
+            f"Row {int(empty.nonzero()[0])} of the ids holds nothing but padding; leave empty "
+            f"documents out."
+        )
+
+
+def selected(output: Any, key: int | str | None) -> Any:
+    """The part of a model's output that holds the scores."""
+    if key is None:
+        return output
+    try:
+        return output[key] if not isinstance(key, str) or isinstance(output, dict) else getattr(
+            output, key
+        )
+    except (KeyError, IndexError, AttributeError, TypeError):
+        raise OutputError(
+            f"The model returned {_describe(output)}, which has no part {key!r}; output= names the "
+            f"part with the scores."
+        ) from None
+
+
+def checked_scores(output: Any, documents: int | None, gate: bool) -> Tensor:
+    """Scores `[B, C]`; `[B]` is taken for one output.
+
+    Raises:
+        OutputError: anything else.
+        ProbabilityError: what a softmax or sigmoid returned.
+        NoEmbeddingError: the scores do not depend on the input.
+        NonFiniteError: a score is NaN or infinite.
+    """
+    if not isinstance(output, Tensor):
+        hint = "; say output=0 for the first part" if isinstance(output, tuple) else ""
+        hint = "; say output='logits', or what the part is called" if not hint and not isinstance(
+            output, (int, float, str)
+        ) else hint
+        raise OutputError(
+            f"The model returned {_describe(output)}; expected a float tensor of scores "
+            f"[B, C]{hint}."
+        )
+    scores = output
+    if scores.ndim == 1 and scores.dtype.is_floating_point and documents == len(scores):
+        scores = scores.unsqueeze(1)
+    if (
+        scores.ndim != 2
+        or not scores.dtype.is_floating_point
+        or 0 in scores.shape
+        or (documents is not None and len(scores) != documents)
+    ):
+        batch = "B" if documents is None else str(documents)
+        raise OutputError(
+            f"The model returned {_describe(output)}; expected a float tensor of scores "
+            f"[{batch}, C], a row for each document."
+        )
+    if gate:
+        raise ProbabilityError(
+            "The model returns probabilities (its last step is a softmax, a sigmoid or a "
+            "log-softmax); relevance starts from scores. Return what goes into that step."
+        )
+    if not scores.requires_grad:
+        raise NoEmbeddingError(
+            "The scores do not depend on any embedding of the ids: no nn.Embedding or "
+            "F.embedding read them. Look the vectors up with nn.Embedding, or hand the vectors "
+            "[B, T, D] in instead of the ids."
+        )
+    if not bool(torch.isfinite(scores.detach()).all()):
+        raise NonFiniteError(
+            "A score is NaN or infinite; look for overflowing weights or a softmax over nothing."
+        )
+    return scores
+
+
+def resolved_target(target: Target, scores: Tensor) -> Tensor | None:
+    """Class indices `[B]`, int64; None for `"all"`.
+
+    Raises:
+        TargetError: out of range, negative, of the wrong shape, or a name that is not known here.
+    """
+    batch, classes = scores.shape
+    if isinstance(target, str):
+        if target == "all":
+            return None
+        if target == "predicted":
+            return predicted(scores)
+        raise TargetError(
+            f"Got target {target!r}; a model knows classes by number only: 0 to {classes - 1}, "
+            f"'predicted' or 'all'. Names of classes are known to a seqlrp.TextClassifier."
+        )
+    if isinstance(target, bool) or not isinstance(target, (int, Tensor)):
+        raise TargetError(
+            f"Got target {target!r} of type {type(target).__name__}; expected an int from 0 to "
+            f"{classes - 1}, a tensor [B], 'predicted' or 'all'."
+        )
+    if isinstance(target, int):
+        target = torch.full((batch,), target, device=scores.device)
+    if target.dtype not in (torch.int64, torch.int32) or tuple(target.shape) != (batch,):
+        raise TargetError(
+            f"Got a target tensor of dtype {target.dtype} and shape {list(target.shape)}; expected "
+            f"int64 of shape [{batch}]."
+        )
+    target = target.to(scores.device, torch.int64)
+    wrong = (target < 0) | (target >= classes)
+    if bool(wrong.any()):
+        raise TargetError(
+            f"Got target {int(target[wrong][0])}; the model has {classes} "
+            f"class{'es' if classes > 1 else ''}, numbered 0 to {classes - 1}."
+        )
+    return target
+
+
+def predicted(scores: Tensor) -> Tensor:
+    """The class with the highest score `[B]`; with a single output that is always output 0."""
+    return scores.detach().argmax(1)
+
+
+def _describe(output: Any) -> str:
+    if isinstance(output, Tensor):
+        return f"a tensor of shape {list(output.shape)} and dtype {output.dtype}"
+    if isinstance(output, (tuple, list)):
+        return f"a {type(output).__name__} of {len(output)}"
+    return f"a {type(output).__name__}"

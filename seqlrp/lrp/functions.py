@@ -1,0 +1,199 @@
+"""Names for torch functions: one function has many spellings, the laws know families.
+
+`torch.mul`, `Tensor.mul`, `*`, `mul_`, `Tensor.__rmul__` are one function to a reader and five
+objects to a torch function mode. Each is known here by one name: that of the family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seqlrp.lrp.documents import NOBODY
+
+_NAMESPACES = (torch, Tensor, F, torch._C._nn, torch._VF, torch.special)
+_SPELLINGS: dict[Any, str] = {}
+_IN_PLACE: set[Any] = set()
+
+
+def family(name: str, *aliases: str) -> str:
+    """Know every spelling of a function, its operator and in-place forms included, by `name`."""
+    for spelling in (name, *aliases):
+        for namespace in _NAMESPACES:
+            for form in (spelling, f"__{spelling}__"):
+                function = getattr(namespace, form, None)
+                if function is not None:
+                    _SPELLINGS.setdefault(function, name)
+            for form in (f"{spelling}_", f"__i{spelling}__"):
+                function = getattr(namespace, form, None)
+                if function is not None and not spelling.startswith("_"):
+                    _SPELLINGS.setdefault(function, name)
+                    _IN_PLACE.add(function)
+    return name
+
+
+def families(names: Iterable[str]) -> frozenset[str]:
+    """Several functions without aliases."""
+    return frozenset(family(name) for name in names)
+
+
+def spelled(function: Any) -> str | None:
+    """The family of a torch function, or None if it belongs to none."""
+    if getattr(function, "__name__", "") in ("__get__", "__set__"):
+        attribute = getattr(function.__self__, "__name__", "?")
+        return f".{attribute}" if function.__name__ == "__get__" else f".{attribute}="
+    try:
+        return _SPELLINGS.get(function)
+    except TypeError:  # unhashable
+        return None
+
+
+def works_in_place(function: Any) -> bool:
+    """Whether a spelling changes its first argument."""
+    return function in _IN_PLACE
+
+
+def arranged(function: Any, args: Any) -> Any:
+    """Positional arguments in the order of the free function: `x.where(c, y)` is `where(c, x, y)`."""
+    return (args[1], args[0], *args[2:]) if function is Tensor.where else args
+
+
+def full_name(function: Any) -> str:
+    """A name to print, such as `torch.Tensor.cumprod`."""
+    resolved = torch.overrides.resolve_name(function)
+    if resolved:
+        return resolved.replace("torch.nn.functional", "F").replace("torch.functional", "torch")
+    return getattr(function, "__qualname__", None) or getattr(function, "__name__", repr(function))
+
+
+def _setitem(base: Tensor, index: Any, value: Any) -> Tensor:
+    changed = base.clone()
+    changed[index] = value
+    return changed
+
+
+def _alias(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return tensor
+
+
+# Functions that only move, repeat or drop values, each with how to do that to other values.
+MOVES: dict[str, Callable[..., Any]] = {
+    family("view"): Tensor.reshape,
+    family("reshape"): Tensor.reshape,
+    family("view_as"): Tensor.reshape_as,
+    family("reshape_as"): Tensor.reshape_as,
+    family("flatten", "ravel"): torch.flatten,
+    family("unflatten"): Tensor.unflatten,
+    family("squeeze"): torch.squeeze,
+    family("unsqueeze"): torch.unsqueeze,
+    family("transpose", "swapaxes", "swapdims"): torch.transpose,
+    family("t"): torch.t,
+    ".T": lambda x: x.T,
+    ".mT": lambda x: x.mT,
+    ".H": lambda x: x.T,
+    ".mH": lambda x: x.mT,
+    family("permute"): Tensor.permute,
+    family("movedim", "moveaxis"): torch.movedim,
+    family("expand"): Tensor.expand,
+    family("expand_as"): Tensor.expand_as,
+    family("broadcast_to"): torch.broadcast_to,
+    family("repeat"): Tensor.repeat,
+    family("repeat_interleave"): torch.repeat_interleave,
+    family("tile"): Tensor.tile,
+    family("contiguous"): Tensor.contiguous,
+    family("clone"): torch.clone,
+    family("chunk"): torch.chunk,
+    family("split"): torch.split,
+    family("tensor_split"): torch.tensor_split,
+    family("unbind"): torch.unbind,
+    family("narrow"): torch.narrow,
+    family("select"): torch.select,
+    family("getitem"): Tensor.__getitem__,
+    family("setitem"): _setitem,
+    family("index_select"): torch.index_select,
+    family("gather"): torch.gather,
+    family("take_along_dim"): torch.take_along_dim,
+    family("masked_select"): torch.masked_select,
+    family("flip"): torch.flip,
+    family("fliplr"): torch.fliplr,
+    family("roll"): torch.roll,
+    family("cat", "concat", "concatenate"): torch.cat,
+    family("stack"): torch.stack,
+    family("hstack"): torch.hstack,
+    family("vstack", "row_stack"): torch.vstack,
+    family("where"): torch.where,
+    family("masked_fill"): torch.masked_fill,
+    family("pad", "constant_pad_nd"): F.pad,
+    family("pad_sequence"): torch._C._nn.pad_sequence,
+    family("_pack_padded_sequence"): torch._VF._pack_padded_sequence,
+    family("_pad_packed_sequence"): torch._VF._pad_packed_sequence,
+    family("to"): _alias,
+    family("type_as"): _alias,
+    **dict.fromkeys(
+        families(("cpu", "cuda", "long", "int", "float", "double", "half", "bfloat16")), _alias
+    ),
+}
+
+# Which arguments are values (moved along), and not dimensions, indices or masks.
+_VALUE_ARGUMENTS: dict[str, tuple[tuple[int, str], ...]] = {
+    "cat": ((0, "tensors"),),
+    "stack": ((0, "tensors"),),
+    "hstack": ((0, "tensors"),),
+    "vstack": ((0, "tensors"),),
+    "pad_sequence": ((0, "sequences"), (2, "padding_value")),
+    "where": ((1, "input"), (2, "other")),
+    "masked_fill": ((0, "input"), (2, "value")),
+    "setitem": ((0, "input"), (2, "value")),
+    "pad": ((0, "input"), (3, "value")),
+    "_pad_packed_sequence": ((0, "data"), (3, "padding_value")),
+}
+# Values that are filled in where nothing is said.
+_FILLS = {"pad": "value", "pad_sequence": "padding_value"}
+
+# On ids, elementwise functions that leave each one where it is.
+ELEMENTWISE_ON_IDS = families(
+    ("clamp", "clip", "add", "sub", "mul", "remainder", "fmod", "clamp_min", "clamp_max")
+)
+
+
+def values_of(
+    name: str, args: Any, kwargs: Any, numbers: Callable[[Tensor], Tensor | None]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a function of `MOVES` with each value replaced by its number.
+
+    `numbers` gives an integer tensor for a tensor that has one; other values get `NOBODY`.
+    """
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return type(value)(replaced(item) for item in value)
+        if isinstance(value, Tensor):
+            number = numbers(value)
+            return _nobody(value) if number is None else number
+        return NOBODY if isinstance(value, (int, float)) else value
+
+    def passed(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            number = numbers(value)
+            return value if number is None else number
+        return value
+
+    places = _VALUE_ARGUMENTS.get(name, ())
+    new_args = [passed(a) for a in args]
+    new_kwargs = {key: passed(a) for key, a in kwargs.items()}
+    for index, key in places:
+        if index < len(args):
+            new_args[index] = replaced(args[index])
+        elif key in kwargs:
+            new_kwargs[key] = replaced(kwargs[key])
+        elif _FILLS.get(name) == key:
+            new_kwargs[key] = NOBODY
+    return tuple(new_args), new_kwargs
+
+
+def _nobody(value: Tensor) -> Tensor:
+    return torch.full((), NOBODY, dtype=torch.int64, device=value.device).expand(value.shape)

@@ -1,0 +1,213 @@
+"""From ids to the embeddings that read them: a mode that follows ids and finds their vectors.
+
+The user names no layer. Ids may be sliced, transposed, packed, flattened or read one step at a
+time; beside them goes the number of the element that each one was, so that what an embedding
+returns is known to belong to this word of that document. Anything else than ids passes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from seqlrp.errors import IdsError, VocabularyError
+from seqlrp.lrp.documents import NOBODY
+from seqlrp.lrp.functions import ELEMENTWISE_ON_IDS, MOVES, spelled, values_of
+from seqlrp.lrp.marks import Mark, mark_of, put_mark, tensors_in
+
+
+class Reading(NamedTuple):
+    """What one embedding (or the model's vectors) contributed.
+
+    `vectors` `[..., D]` requires grad; `origin` `[...]` numbers the element of the ids that each
+    vector belongs to, and is -1 for what was no element of them.
+    """
+
+    vectors: Tensor
+    origin: Tensor
+
+
+class InputMode(TorchFunctionMode):
+    """Runs a model unchanged, and hands what its embeddings read from the ids to `read`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readings: list[Reading] = []
+        self.ids_shape: tuple[int, ...] = ()
+        self.padding: Tensor | None = None  # bool, as the ids: what an embedding called padding
+
+    def follow(self, ids: Tensor) -> Tensor:
+        """A copy of the ids that this mode will know again."""
+        self.ids_shape = tuple(ids.shape)
+        origin = torch.arange(ids.numel(), device=ids.device).reshape(ids.shape)
+        return put_mark(ids.clone(), Mark(self, origin=origin))
+
+    def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
+        """Make embedded vectors `[..., D]` the leaf of a graph; returns what the model goes on with."""
+        leaf = vectors.detach().requires_grad_()
+        self.readings.append(Reading(leaf, origin))
+        return leaf.clone()  # a clone, because a leaf cannot be changed in place
+
+    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Anything that is not about ids; a mode with laws of its own overrides this."""
+        return function(*args, **kwargs)
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        followed = [t for t in tensors_in((args, kwargs)) if self.origin_of(t) is not None]
+        if not followed:
+            return self.call(function, args, kwargs)
+        with torch.enable_grad():
+            if function in (F.embedding, torch.embedding):
+                return self._embedding(*_embedding_arguments(function, args, kwargs))
+            if function in (F.embedding_bag, torch.embedding_bag):
+                return self._embedding_bag(function, args, kwargs)
+        result = self.call(function, args, kwargs)
+        self._follow(function, args, kwargs, result, followed)
+        return result
+
+    def origin_of(self, tensor: object) -> Tensor | None:
+        """Which elements of the ids a tensor holds, or None if it holds none."""
+        mark = mark_of(tensor, self)
+        return None if mark is None else mark.origin
+
+    def _follow(
+        self, function: Any, args: Any, kwargs: Any, result: Any, followed: list[Tensor]
+    ) -> None:
+        results = [r for r in tensors_in(result) if not r.dtype.is_floating_point]
+        if not results or results[0].dtype == torch.bool:
+            return
+        name = spelled(function)
+        if name in MOVES:
+            new_args, new_kwargs = values_of(name, args, kwargs, self.origin_of)
+            origins = list(tensors_in(MOVES[name](*new_args, **new_kwargs)))
+            for tensor, origin in zip(results, origins, strict=False):
+                if tensor.shape == origin.shape:
+                    put_mark(tensor, Mark(self, origin=origin))
+        elif name in ELEMENTWISE_ON_IDS and results[0].shape == followed[0].shape:
+            put_mark(results[0], Mark(self, origin=self.origin_of(followed[0])))
+
+    def _embedding(
+        self,
+        ids: Tensor,
+        weight: Tensor,
+        padding_idx: int | None,
+        max_norm: float | None,
+        norm_type: float,
+    ) -> Tensor:
+        origin = self.origin_of(ids)
+        assert origin is not None
+        _check_range(ids, weight)
+        weight = weight.detach()
+        if max_norm is not None:  # F.embedding renormalises the weights in place: not the user's
+            weight = weight.clone()
+        vectors = F.embedding(ids, weight, max_norm=max_norm, norm_type=norm_type)
+        if padding_idx is not None:
+            self._note_padding(ids, origin, padding_idx % len(weight))
+        return self.read(vectors, origin)
+
+    def _embedding_bag(self, function: Any, args: Any, kwargs: Any) -> Any:
+        bag = _bag_arguments(function, args, kwargs)
+        ids, offsets = bag["input"], bag["offsets"]
+        vectors = self._embedding(
+            ids, bag["weight"], bag["padding_idx"], bag["max_norm"], bag["norm_type"]
+        )
+        if bag["per_sample_weights"] is not None:
+            scale = bag["per_sample_weights"].unsqueeze(-1)
+            vectors = self.call(torch.mul, (vectors, scale), {})
+        # One bag a row, so that pooling is the same few functions that a padded model calls.
+        if offsets is None:
+            valid = torch.ones_like(ids, dtype=torch.bool)
+        else:
+            ends = offsets[1:] if bag["include_last_offset"] else torch.cat(
+                [offsets[1:], offsets.new_tensor([len(ids)])]
+            )
+            starts = offsets[:-1] if bag["include_last_offset"] else offsets
+            steps = torch.arange(max(int((ends - starts).max()), 1), device=ids.device)
+            index = starts.unsqueeze(1) + steps
+            valid = index < ends.unsqueeze(1)
+            index = index.clamp(max=len(ids) - 1)
+            ids = ids[index]
+            vectors = self.call(torch.Tensor.__getitem__, (vectors, index), {})
+            self.own_documents(vectors, index.masked_fill(~valid, -1), len(bag["input"]))
+        if bag["padding_idx"] is not None:
+            valid = valid & (ids != bag["padding_idx"] % len(bag["weight"]))
+        counts = valid.sum(1, keepdim=True)
+        outside = ~valid.unsqueeze(-1)
+        if bag["mode"] == "max":
+            low = self.call(torch.masked_fill, (vectors, outside, float("-inf")), {})
+            pooled = self.call(torch.amax, (low, 1), {})
+            return self.call(torch.masked_fill, (pooled, counts == 0, 0.0), {})
+        pooled = self.call(torch.masked_fill, (vectors, outside, 0.0), {})
+        pooled = self.call(torch.sum, (pooled, 1), {})
+        if bag["mode"] == "mean":
+            pooled = self.call(torch.div, (pooled, counts.clamp(min=1)), {})
+        return pooled
+
+    def own_documents(self, vectors: Tensor, index: Tensor, count: int) -> None:
+        """Told that each row of `vectors` `[B, T, D]` is a document of its own: a bag of ids.
+
+        `index` `[B, T]` says which of `count` ids each is, -1 for none.
+        """
+
+    def _note_padding(self, ids: Tensor, origin: Tensor, padding_idx: int) -> None:
+        if self.padding is None:
+            self.padding = torch.zeros(self.ids_shape, dtype=torch.bool, device=ids.device)
+        places = origin[(ids == padding_idx) & (origin != NOBODY)]
+        self.padding.view(-1)[places] = True
+
+
+def _check_range(ids: Tensor, weight: Tensor) -> None:
+    if ids.dtype not in (torch.int64, torch.int32):
+        raise IdsError(f"The embedding got ids of dtype {ids.dtype}; it needs torch.int64.")
+    wrong = (ids < 0) | (ids >= len(weight))
+    if bool(wrong.any()):
+        where = tuple(wrong.nonzero()[0].tolist())
+        raise VocabularyError(
+            f"Id {int(ids[where])} at position {where} is outside the embedding's vocabulary of "
+            f"{len(weight)} (0 to {len(weight) - 1}); were the ids made with the vocabulary that "
+            f"the model was trained with?"
+        )
+
+
+def _embedding_arguments(
+    function: Any, args: Any, kwargs: Any
+) -> tuple[Tensor, Tensor, int | None, float | None, float]:
+    if function is torch.embedding:  # the builtin takes the weight first, and -1 for no padding
+        names = ("weight", "indices", "padding_idx")
+        given = dict(zip(names, args, strict=False)) | kwargs
+        padding = given.get("padding_idx", -1)
+        return given["indices"], given["weight"], None if padding < 0 else padding, None, 2.0
+    names = ("input", "weight", "padding_idx", "max_norm", "norm_type")
+    given = dict(zip(names, args, strict=False)) | kwargs
+    return (
+        given["input"],
+        given["weight"],
+        given.get("padding_idx"),
+        given.get("max_norm"),
+        given.get("norm_type", 2.0),
+    )
+
+
+def _bag_arguments(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    if function is torch.embedding_bag:
+        raise VocabularyError(
+            "torch.embedding_bag is called directly; call torch.nn.functional.embedding_bag or "
+            "nn.EmbeddingBag, whose arguments are documented."
+        )
+    names = (
+        "input", "weight", "offsets", "max_norm", "norm_type", "scale_grad_by_freq", "mode",
+        "sparse", "per_sample_weights", "include_last_offset", "padding_idx",
+    )  # fmt: skip
+    defaults = {
+        "offsets": None, "max_norm": None, "norm_type": 2.0, "mode": "mean",
+        "per_sample_weights": None, "include_last_offset": False, "padding_idx": None,
+    }  # fmt: skip
+    return defaults | dict(zip(names, args, strict=False)) | kwargs

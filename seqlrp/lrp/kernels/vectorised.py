@@ -1,0 +1,189 @@
+"""The recurrences of `recurrent.py` in few large steps, in plain torch on any device.
+
+Everything but γ is known after the forward pass, for all steps at once: the gates come back from
+the layer's own outputs `h` by one large product, the factors that multiply γ are elementwise, and
+what is left in time order is one small product and two multiply-adds a step. Each function takes
+what its namesake in `recurrent.py` takes, and `h` `[N, P]` (the outputs, as the library gave
+them) and `account` (whether the three tallies are wanted).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from seqlrp.lrp.recurrent import Gammas, Steps, Weights
+from seqlrp.lrp.stabilise import kept, ratio
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.nn.functional.linear(x, weight, bias)
+
+
+def _bias_share(gamma: Tensor, bias: Tensor | None) -> Tensor:
+    return gamma.new_zeros(len(gamma)) if bias is None else gamma @ bias
+
+
+def lstm(
+    x: Tensor,
+    h0: Tensor,
+    c0: Tensor,
+    weights: Weights,
+    steps: Steps,
+    reverse: bool,
+    gamma_h: Tensor,
+    gamma_hn: Tensor,
+    gamma_cn: Tensor,
+    epsilon: float,
+    *,
+    h: Tensor,
+    account: bool,
+) -> Gammas:
+    """As `recurrent.lstm`."""
+    w_ig, w_hg = weights.ih.chunk(4)[2], weights.hh.chunk(4)[2]
+    b_ig, b_hg = (None if b is None else b.chunk(4)[2] for b in (weights.bias_ih, weights.bias_hh))
+    before = steps.before(reverse, x.device)
+    gates = _linear(x, weights.ih, weights.bias_ih)
+    gates += _linear(torch.cat([h0, h])[before], weights.hh, weights.bias_hh)
+    i, f, p, o = gates.chunk(4, dim=-1)
+    i, f, o, g = i.sigmoid(), f.sigmoid(), o.sigmoid(), p.tanh()
+
+    # c[t] = f · c[t-1] + i · g, the one scan of the forward pass
+    c = i * g
+    state = c0
+    for rows in steps.rows(reverse):
+        n = rows.stop - rows.start
+        c[rows].addcmul_(f[rows], state[:n])
+        state = c[rows] if n == len(state) else torch.cat([c[rows], state[n:]])
+
+    tanh_c = c.tanh()
+    kept_c, kept_p = kept(c, epsilon), kept(p, epsilon)
+    to_c = o * ratio(tanh_c, c, 1.0)  # γ_h -> γ_c
+    to_p = i * ratio(g, p, 1.0) * kept_p * kept_c  # γ_c -> γ_pre
+    to_before = f * kept_c  # γ_c[t] -> γ_c[t-1]
+    kept_h = None if weights.hr is None else kept(h, epsilon)
+
+    gamma_p = torch.empty_like(c)
+    totals_c = torch.empty_like(c) if account else None
+    totals_h = torch.empty_like(h) if account and weights.hr is not None else None
+    gh, gc = gamma_hn.clone(), gamma_cn.clone()
+    for rows in steps.rows(not reverse):
+        n = rows.stop - rows.start
+        gh_t = gh[:n] + gamma_h[rows]
+        if weights.hr is not None and kept_h is not None:
+            if totals_h is not None:
+                totals_h[rows] = gh_t
+            gh_t = (gh_t * kept_h[rows]) @ weights.hr
+        gc_t = torch.addcmul(gc[:n], to_c[rows], gh_t)
+        gp_t = torch.mul(to_p[rows], gc_t, out=gamma_p[rows])
+        gh[:n] = gp_t @ w_hg
+        torch.mul(to_before[rows], gc_t, out=gc[:n])
+        if totals_c is not None:
+            totals_c[rows] = gc_t
+    gamma_x = gamma_p @ w_ig
+    if totals_c is None:
+        return Gammas(gamma_x, gh, gc)
+
+    at_p = i * kept_c * totals_c * g  # the relevance that reaches the pre-activation
+    stabiliser = (c * totals_c * (1 - kept_c) + at_p * (1 - kept_p)).sum(-1)
+    if totals_h is not None and kept_h is not None:
+        stabiliser += (h * totals_h * (1 - kept_h)).sum(-1)
+    return Gammas(
+        gamma_x, gh, gc, _bias_share(gamma_p, b_ig), _bias_share(gamma_p, b_hg), stabiliser
+    )
+
+
+def gru(
+    x: Tensor,
+    h0: Tensor,
+    weights: Weights,
+    steps: Steps,
+    reverse: bool,
+    gamma_h: Tensor,
+    gamma_hn: Tensor,
+    epsilon: float,
+    *,
+    h: Tensor,
+    account: bool,
+) -> Gammas:
+    """As `recurrent.gru`."""
+    w_in, w_hn = weights.ih.chunk(3)[2], weights.hh.chunk(3)[2]
+    b_in, b_hn = (None if b is None else b.chunk(3)[2] for b in (weights.bias_ih, weights.bias_hh))
+    before = steps.before(reverse, x.device)
+    xr, xz, xn = _linear(x, weights.ih, weights.bias_ih).chunk(3, dim=-1)
+    hr, hz, hn = _linear(torch.cat([h0, h])[before], weights.hh, weights.bias_hh).chunk(3, dim=-1)
+    r, z = (xr + hr).sigmoid(), (xz + hz).sigmoid()
+    p = torch.addcmul(xn, r, hn)
+    n_t = p.tanh()
+
+    kept_h, kept_p = kept(h, epsilon), kept(p, epsilon)
+    to_n = (1 - z) * kept_h  # γ_h' -> γ_n
+    to_p = to_n * ratio(n_t, p, 1.0) * kept_p  # γ_h' -> γ_pre
+    to_before = z * kept_h  # γ_h' -> γ_h, past the candidate
+
+    gamma_p = torch.empty_like(p)
+    totals = torch.empty_like(p)
+    gh = gamma_hn.clone()
+    for rows in steps.rows(not reverse):
+        size = rows.stop - rows.start
+        gh_t = torch.add(gh[:size], gamma_h[rows], out=totals[rows])
+        gp_t = torch.mul(to_p[rows], gh_t, out=gamma_p[rows])
+        gh[:size] = torch.addmm(to_before[rows] * gh_t, r[rows] * gp_t, w_hn)
+    gamma_x = gamma_p @ w_in
+    if not account:
+        return Gammas(gamma_x, gh, None)
+
+    stabiliser = (h * totals * (1 - kept_h) + n_t * to_n * totals * (1 - kept_p)).sum(-1)
+    return Gammas(
+        gamma_x,
+        gh,
+        None,
+        _bias_share(gamma_p, b_in),
+        _bias_share(r * gamma_p, b_hn),
+        stabiliser,
+    )
+
+
+def rnn(
+    x: Tensor,
+    h0: Tensor,
+    weights: Weights,
+    steps: Steps,
+    reverse: bool,
+    gamma_h: Tensor,
+    gamma_hn: Tensor,
+    epsilon: float,
+    activation: Callable[[Tensor], Tensor],
+    *,
+    h: Tensor,
+    account: bool,
+) -> Gammas:
+    """As `recurrent.rnn`."""
+    before = steps.before(reverse, x.device)
+    p = _linear(x, weights.ih, weights.bias_ih)
+    p += _linear(torch.cat([h0, h])[before], weights.hh, weights.bias_hh)
+    y = activation(p)
+    kept_p = kept(p, epsilon)
+    to_p = ratio(y, p, 1.0 if activation is torch.tanh else 0.0) * kept_p
+
+    gamma_p = torch.empty_like(p)
+    totals = torch.empty_like(p)
+    gh = gamma_hn.clone()
+    for rows in steps.rows(not reverse):
+        n = rows.stop - rows.start
+        gh_t = torch.add(gh[:n], gamma_h[rows], out=totals[rows])
+        gp_t = torch.mul(to_p[rows], gh_t, out=gamma_p[rows])
+        gh[:n] = gp_t @ weights.hh
+    gamma_x = gamma_p @ weights.ih
+    if not account:
+        return Gammas(gamma_x, gh, None)
+    return Gammas(
+        gamma_x,
+        gh,
+        None,
+        _bias_share(gamma_p, weights.bias_ih),
+        _bias_share(gamma_p, weights.bias_hh),
+        (y * totals * (1 - kept_p)).sum(-1),
+    )

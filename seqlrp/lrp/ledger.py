@@ -1,0 +1,99 @@
+"""Where the relevance went: kept operation by operation, document by document, in the same pass.
+
+    score = Σ tokens + Σ padding + Σ biases + Σ stabilisers + Σ initial states + Σ constants
+
+Each entry is measured where it happens, as Σ γ·a of what stays there; none is a difference of
+others, so `Ledger.residual` is a true check.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+KINDS = ("tokens", "padding", "bias", "stabiliser", "initial state", "constant")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Relevance that ended in one operation.
+
+    Attributes:
+        kind: one of `KINDS`.
+        operation: what took it, e.g. `"linear"` or `"lstm bias_ih_l0"`.
+        module: the dotted name of the module it ran in; "" is the model itself.
+        amount: relevance, float64 `[B]`, or `[B, C]` for `target="all"`; units of the score.
+    """
+
+    kind: str
+    operation: str
+    module: str
+    amount: Tensor
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The account of a whole score: float64 `[B]`, or `[B, C]` for `target="all"`."""
+
+    score: Tensor
+    entries: tuple[Entry, ...]
+
+    def total(self, kind: str) -> Tensor:
+        """The relevance of one kind, shaped as `score`."""
+        amounts = [entry.amount for entry in self.entries if entry.kind == kind]
+        return torch.stack(amounts).sum(0) if amounts else torch.zeros_like(self.score)
+
+    @cached_property
+    def totals(self) -> dict[str, Tensor]:
+        """The relevance of each of `KINDS`, in that order, shaped as `score`."""
+        return {kind: self.total(kind) for kind in KINDS}
+
+    @cached_property
+    def residual(self) -> Tensor:
+        """What the entries fail to account for: rounding, if all is well."""
+        return self.score - torch.stack(list(self.totals.values())).sum(0)
+
+
+class Books:
+    """Entries being written during one backward pass."""
+
+    def __init__(self, documents: int) -> None:
+        self.documents = documents
+        self._amounts: dict[tuple[str, str, str], Tensor] = {}
+
+    def book(
+        self,
+        kind: str,
+        operation: str,
+        module: str,
+        relevance: Tensor,
+        documents: Tensor | None,
+    ) -> None:
+        """Add relevance of any shape to an entry; `documents` says whose each element is."""
+        amount = by_document(relevance, documents, self.documents)
+        key = (kind, operation, module)
+        self._amounts[key] = self._amounts[key] + amount if key in self._amounts else amount
+
+    def close(self) -> dict[tuple[str, str, str], Tensor]:
+        """The amounts of the pass that has ended; the next one starts from nothing."""
+        amounts, self._amounts = self._amounts, {}
+        return amounts
+
+
+def by_document(relevance: Tensor, documents: Tensor | None, count: int) -> Tensor:
+    """Sums `[count]`, float64, of relevance per document; None: there is one document only.
+
+    `documents` has as many dimensions as `relevance` and broadcasts to it; -1 is nobody's.
+    """
+    total = torch.zeros(count, dtype=torch.float64, device=relevance.device)
+    if documents is None:
+        return total + relevance.sum(dtype=torch.float64)
+    alike = [d for d in range(relevance.ndim) if documents.shape[d] == 1]
+    if alike:
+        relevance = relevance.sum(alike, keepdim=True, dtype=torch.float64)
+    documents = documents.expand(relevance.shape).reshape(-1).long()
+    known = documents >= 0
+    return total.index_add_(0, documents[known], relevance.double().reshape(-1)[known])

@@ -1,0 +1,268 @@
+"""The mode under which a model runs unchanged while each function it calls obeys its law.
+
+Forward, every torch function goes through `table.py`; backward, automatic differentiation carries
+γ = R / a instead of a gradient. This module holds what the laws need from a run: which values are
+signals and gates, the ε-rule that is due at a value, and the entries of the ledger.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Literal, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from seqlrp.errors import ModelError, RefusedFunctionError
+from seqlrp.lrp import documents as docs
+from seqlrp.lrp.functions import full_name
+from seqlrp.lrp.inputs import InputMode
+from seqlrp.lrp.ledger import Books
+from seqlrp.lrp.marks import Mark, mark_of, put_mark, substituted, tensors_in
+from seqlrp.lrp.rules import epsilon_rule
+
+Due = Literal["map", "sum"] | None
+
+
+class Propagation(InputMode):
+    """One forward pass of one model, and the γ that flows back through it.
+
+    Args:
+        epsilon: the stabiliser ε ≥ 0, absolute.
+        impl: which kernel computes fused recurrences: `"torch"` or `"reference"`.
+        names: the dotted name of each module, by `id`.
+        count: the number of documents, or None where the ids alone do not tell.
+        account: whether a ledger is kept.
+    """
+
+    def __init__(
+        self, epsilon: float, impl: str, names: dict[int, str], count: int | None, account: bool
+    ) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.impl = impl
+        self.names = names
+        self.count = count
+        self.account = account
+        self.books: Books | None = None  # opened for each backward pass
+        self.bag_owner: Tensor | None = None  # for ids [N] in bags: the bag of each
+
+    # What goes in
+
+    def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
+        """As `InputMode.read`; the result is a signal, and belongs to the documents of its ids."""
+        signal = super().read(vectors, origin)
+        if not self._follows_documents:
+            return self.mark(signal)
+        assert self.count is not None
+        each = max(torch.Size(self.ids_shape).numel() // self.count, 1)
+        owner = torch.where(origin >= 0, origin // each, docs.NOBODY).to(torch.int32)
+        return self.mark(signal, documents=docs.squeezed(docs.claimed(owner)).unsqueeze(-1))
+
+    def own_documents(self, vectors: Tensor, index: Tensor, count: int) -> None:
+        """As `InputMode.own_documents`."""
+        numbers = torch.arange(len(vectors), device=vectors.device).unsqueeze(1)
+        self.bag_owner = numbers.new_zeros(count)
+        self.bag_owner[index[index >= 0]] = numbers.expand(index.shape)[index >= 0]
+        if self.account:
+            self.mark(vectors, documents=numbers.to(torch.int32).unsqueeze(-1))
+
+    @property
+    def _follows_documents(self) -> bool:
+        return self.account and self.count is not None and self.count > 1
+
+    # What the laws ask and say
+
+    def mark(
+        self,
+        tensor: Tensor,
+        *,
+        gate: bool = False,
+        due: Due = None,
+        denominator: Tensor | None = None,
+        documents: Tensor | None = None,
+    ) -> Tensor:
+        """Note what a law has made of a value."""
+        if self.epsilon == 0:  # then no ε-rule is ever due
+            due = denominator = None
+        return put_mark(tensor, Mark(self, gate, due, denominator, documents))
+
+    def known(self, value: object) -> Mark | None:
+        """The mark of a signal or gate; None for whatever does not depend on the input.
+
+        Raises:
+            ModelError: the value was written to through another view of it, behind its mark.
+        """
+        if not isinstance(value, Tensor):
+            return None
+        mark = mark_of(value, self)
+        if mark is not None and mark.origin is not None:
+            return None
+        base = value._base
+        if base is not None and base.requires_grad and value.requires_grad:
+            # A view shares its values with its base: what is written to one is in the other.
+            base_mark = mark_of(base, self)
+            if mark is None and base_mark is not None and base_mark.origin is None:
+                self.refuse_views()
+        return mark
+
+    def refuse_views(self) -> NoReturn:
+        """Refuse a value that was changed in place where its mark does not follow."""
+        raise RefusedFunctionError(
+            f"A tensor is changed in place through one view and read through another in "
+            f"{self.place_in_words()}; what it carries cannot be followed. Write the step without "
+            f"the in-place operation."
+        )
+
+    def raw(self, value: Any) -> Any:
+        """An operand as autograd is to see it: a signal or gate as it is, anything else constant."""
+        if isinstance(value, Tensor) and value.requires_grad and self.known(value) is None:
+            return value.detach()
+        return value
+
+    def constants_detached(self, nest: Any) -> Any:
+        """A nest of arguments with every tensor `raw`."""
+        if any(t.requires_grad for t in tensors_in(nest)):
+            return substituted(nest, self.raw)
+        return nest
+
+    def signal(self, value: Tensor, mark: Mark, user: str) -> Tensor:
+        """The value ready to be used as a signal: with the ε-rule that was due at it applied.
+
+        Raises:
+            RefusedFunctionError: a gate that carries no graph (a softmax, say) used as a signal.
+        """
+        if mark.gate and not value.requires_grad:
+            raise RefusedFunctionError(
+                f"{user} in {self.place_in_words()} uses the output of a softmax, exponential or "
+                f"quotient of gates as a signal; relevance through it has no law here, and would "
+                f"vanish. Use it as a weight in a product, or explain the model from the vectors "
+                f"after it."
+            )
+        if mark.due is None:
+            return value
+        return self._stabilised(value, mark)
+
+    def _stabilised(self, value: Tensor, mark: Mark) -> Tensor:
+        """The ε-rule: γ_z · z / (z + ε·sign z), and the rest of R_z to the stabiliser."""
+        z = (value if mark.denominator is None else mark.denominator).detach()
+        passed = epsilon_rule(torch.ones_like(z), z, self.epsilon)
+        if not self.account:
+            return self.on_gamma(value, lambda gamma: gamma * passed)
+        withheld = value.detach() * (1 - passed)
+        book = self.booker("stabiliser", mark.due or "map", mark.documents)
+
+        def apply(gamma: Tensor) -> Tensor:
+            book(gamma * withheld)
+            return gamma * passed
+
+        return self.on_gamma(value, apply)
+
+    @staticmethod
+    def on_gamma(value: Tensor, change: Callable[[Tensor], Tensor | None]) -> Tensor:
+        """The same value, whose γ goes through `change` on its way back."""
+        alias = value.view_as(value)
+        if alias.requires_grad:
+            alias.register_hook(change)
+        return alias
+
+    # The ledger
+
+    def booker(
+        self, kind: str, operation: str, documents: Tensor | None
+    ) -> Callable[[Tensor], None]:
+        """A function that books relevance as ending in the operation that runs now."""
+        module = self.place()
+
+        def book(relevance: Tensor) -> None:
+            if self.books is not None:
+                self.books.book(kind, operation, module, relevance.detach(), documents)
+
+        return book
+
+    def absorb(
+        self, y: Tensor, share: Tensor, kind: str, operation: str, documents: Tensor | None
+    ) -> Tensor:
+        """`y`, a sum that has the constant `share` in it: Σ γ·share is booked on the way back."""
+        if not self.account:
+            return y
+        book = self.booker(kind, operation, documents)
+        share = share.detach()
+
+        def note(gamma: Tensor) -> None:
+            relevance = gamma * share
+            book(relevance.masked_fill(gamma == 0, 0))  # masks add -inf where no relevance goes
+
+        return self.on_gamma(y, note)
+
+    def documents_of(self, nest: Any) -> list[tuple[Tensor, Tensor]]:
+        """Each marked value among the arguments, with the documents it belongs to."""
+        found = []
+        for tensor in tensors_in(nest):
+            mark = self.known(tensor)
+            if mark is not None and mark.documents is not None:
+                found.append((tensor, mark.documents))
+        return found
+
+    def documents_like(self, nest: Any, ndim: int) -> Tensor | None:
+        """Documents of an elementwise result with `ndim` dimensions."""
+        found = [documents for _, documents in self.documents_of(nest)]
+        return docs.broadcast(found, ndim) if found else None
+
+    def numbers(self, tensor: Tensor) -> Tensor | None:
+        """Documents of a value, expanded to its shape."""
+        mark = self.known(tensor)
+        if mark is None or mark.documents is None:
+            return None
+        return mark.documents.expand(tensor.shape)
+
+    # Where the model is
+
+    def place(self) -> str:
+        """The dotted name of the module that is running now; "" for the model itself."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            code = frame.f_code
+            if code.co_argcount and code.co_varnames[0] == "self":
+                module = frame.f_locals.get("self")
+                if isinstance(module, nn.Module) and id(module) in self.names:
+                    return self.names[id(module)]
+            frame = frame.f_back
+        return ""
+
+    def place_in_words(self) -> str:
+        """The running module for a sentence."""
+        place = self.place()
+        return f"module '{place}'" if place else "the model's own forward"
+
+    # Every function that the model calls
+
+    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Look a function up in the table and apply its law, or refuse it by name."""
+        from seqlrp.lrp.table import RANDOM, lookup
+
+        if function is torch._C._set_grad_enabled:
+            return None  # a model may say no_grad; γ flows all the same
+        with torch.enable_grad():
+            if any(self.known(t) is not None for t in tensors_in((args, kwargs))):
+                law = lookup(function)
+                if law is None:
+                    self.refuse(function)
+                return law(self, function, args, kwargs)
+            if function in RANDOM:
+                raise ModelError(
+                    f"The model draws random numbers with {full_name(function)} in "
+                    f"{self.place_in_words()}; its answer would change from call to call."
+                )
+            return function(*self.constants_detached(args), **self.constants_detached(kwargs))
+
+    def refuse(self, function: Callable[..., Any], why: str = "") -> NoReturn:
+        """Refuse a function by its name, with the module that called it and what to do."""
+        raise RefusedFunctionError(
+            f"{full_name(function)} in {self.place_in_words()}: "
+            + (why or "no law of relevance is known for it, and a plain gradient would be wrong")
+            + ". Write the step with functions that have a law (seqlrp.lrp.table lists them), or "
+            "explain the part of the model after it by handing its vectors [B, T, D] in."
+        )

@@ -1,0 +1,54 @@
+"""The laws by which γ = R / a moves from a value to what it was computed from, one function each.
+
+`γ_a`, the relevance that one unit of `a` carries, turns LRP into an ordinary backward pass with a
+few laws of its own. Sources: Bach et al. 2015 (ε-rule, eq. 58; identity rule), Arras et al. 2017
+(signal-take-all for products, sum rule), Arras et al. 2019 (equal shares). Every argument and
+result has the shape of the value that it belongs to; nothing here knows of modules or of text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from seqlrp.lrp.stabilise import kept, ratio, stabilised_ratio
+
+
+def epsilon_rule(gamma_z: Tensor, z: Tensor, epsilon: float) -> Tensor:
+    """γ_z · z / (z + ε·sign z): what a map `z = Wᵀa + b` or a sum `z = Σ aᵢ` passes on.
+
+    What follows is linear: γ_a = W γ for the map (Bach 2015, eq. 58), γ_aᵢ = γ for the sum
+    (Arras 2017, sec. 2). One denominator serves the whole pre-activation, all branches together.
+    """
+    return gamma_z * kept(z, epsilon)
+
+
+def identity_rule(gamma_y: Tensor, x: Tensor, y: Tensor, slope: Tensor | float) -> Tensor:
+    """γ_y · f(x) / x, and γ_y · f'(0) at 0: R_x = R_y for `y = f(x)` with f(0) = 0 (Bach 2015)."""
+    return gamma_y * ratio(y, x, slope)
+
+
+def squashing_rule(gamma_y: Tensor, x: Tensor, y: Tensor, epsilon: float) -> Tensor:
+    """γ_y · f(x) / (x + ε·sign x): the identity rule for f(0) ≠ 0, e.g. a sigmoid as a signal.
+
+    f(x)/x has a pole at 0, so the stabiliser of the map that made `x` is taken into the ratio.
+    """
+    return gamma_y * stabilised_ratio(y, x, epsilon)
+
+
+def equal_shares(gamma_y: Tensor, factors: int) -> Tensor:
+    """γ_y / n for each of n signals multiplied with each other, which then share R_y equally.
+
+    For `y = a·b`: γ_a = b · γ_y / 2, so R_a = R_b = R_y / 2 (Arras 2019, "LRP-half").
+    """
+    return gamma_y / factors
+
+
+def slope_at_zero(f: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
+    """f'(0) as a scalar of the dtype and device of `like`, taken by automatic differentiation."""
+    zero = torch.zeros((), dtype=like.dtype, device=like.device, requires_grad=True)
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(f(zero), zero)
+    return slope

@@ -1,0 +1,147 @@
+"""The table: torch function → law. Three lists: what is ruled, what is transparent, what is refused.
+
+A function that is on none of the first two is refused by name; `RANDOM` is refused wherever it
+stands. `ruled()` and `transparent()` list the names for people.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from seqlrp.lrp import fused, laws
+from seqlrp.lrp.functions import MOVES, families, family, spelled, works_in_place
+
+# Ruled: a law of LRP decides what γ does.
+_RULED: dict[str, laws.Law] = {
+    family("linear"): laws.linear,
+    family("matmul", "mm", "bmm", "mv", "rmatmul"): laws.multiply_matrices,
+    family("einsum"): laws.einsum,
+    family("addmm", "addmv", "baddbmm"): laws.add_product,
+    family("addcmul"): laws.add_product,
+    family("add", "radd"): laws.add,
+    family("sub", "subtract", "rsub"): laws.add,
+    family("neg", "negative"): laws.negative,
+    family("mul", "multiply", "rmul"): laws.multiply,
+    family("div", "divide", "true_divide", "truediv", "rdiv", "rtruediv"): laws.divide,
+    **dict.fromkeys(
+        families(
+            (
+                "tanh", "relu", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish",
+                "hardtanh", "relu6", "hardswish", "softsign", "tanhshrink",
+            )
+        ),
+        laws.identity,
+    ),
+    **dict.fromkeys(families(("sigmoid", "hardsigmoid")), laws.gate),
+    family("expit"): laws.gate,
+    **dict.fromkeys(families(("softmax", "exp")), laws.weights),
+    **dict.fromkeys(families(("lstm", "gru", "rnn_tanh", "rnn_relu")), fused.sequence),
+    **dict.fromkeys(
+        families(("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")), fused.cell
+    ),
+}  # fmt: skip
+
+# Transparent: linear without a bias, or a selection; automatic differentiation is right as it is.
+_TRANSPARENT: dict[str, laws.Law] = {
+    **dict.fromkeys(MOVES, laws.move),
+    **dict.fromkeys(
+        families(
+            ("to", "type_as", "cpu", "cuda", "float", "double", "half", "bfloat16", "contiguous")
+        ),
+        laws.cast,
+    ),
+    "setitem": laws.set_item,
+    **dict.fromkeys((*families(("detach", "requires_grad")), ".data"), laws.same),
+    **dict.fromkeys(
+        families(
+            (
+                "dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout",
+                "dropout1d", "dropout2d", "dropout3d",
+            )
+        ),
+        laws.dropout,
+    ),
+    **dict.fromkeys(families(("sum", "mean", "max", "min", "amax", "amin")), laws.reduce),
+    **dict.fromkeys(
+        families(("max_pool1d", "adaptive_max_pool1d", "avg_pool1d", "adaptive_avg_pool1d")),
+        laws.along_last,
+    ),
+    **dict.fromkeys(families(("topk", "sort")), laws.along_last),
+    **dict.fromkeys(
+        families(
+            (
+                "size", "dim", "numel", "nelement", "stride", "is_contiguous", "element_size",
+                "is_floating_point", "is_complex", "get_device", "len", "repr", "str", "format",
+                "hash", "type", "ndimension", "storage_offset", "is_pinned",
+                "eq", "ne", "lt", "le", "gt", "ge", "greater", "less", "isnan", "isinf",
+                "isfinite", "argmax", "argmin", "argsort", "allclose", "equal", "zeros_like",
+                "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_full",
+                "new_empty", "new_tensor", "result_type",
+            )
+        ),
+        laws.ask,
+    ),
+    **dict.fromkeys(
+        (
+            ".shape", ".dtype", ".device", ".ndim", ".is_cuda", ".layout", ".requires_grad",
+            ".grad_fn", ".is_leaf", ".is_sparse", ".is_quantized", ".itemsize", ".nbytes",
+            ".is_nested", ".is_mps", ".is_cpu", ".is_meta", ".grad", ".names", ".is_mkldnn",
+        ),
+        laws.ask,
+    ),
+}  # fmt: skip
+
+# Refused even on constants: the answer would change from call to call.
+RANDOM: frozenset[Any] = frozenset(
+    getattr(torch, name)
+    for name in (
+        "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like",
+        "normal", "bernoulli", "multinomial", "poisson",
+    )
+) | frozenset(
+    getattr(torch.Tensor, name)
+    for name in (
+        "normal_", "uniform_", "bernoulli", "bernoulli_", "exponential_", "random_", "multinomial",
+        "cauchy_", "log_normal_", "geometric_",
+    )
+)  # fmt: skip
+
+_TABLE = _TRANSPARENT | _RULED
+_OUT_OF_PLACE: dict[str, Any] = {
+    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "neg": torch.neg,
+    "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "hardsigmoid":
+    torch.nn.functional.hardsigmoid, "leaky_relu": torch.nn.functional.leaky_relu,
+    "elu": torch.nn.functional.elu, "selu": torch.selu, "celu": torch.celu,
+    "silu": torch.nn.functional.silu, "mish": torch.nn.functional.mish,
+    "hardtanh": torch.nn.functional.hardtanh, "relu6": torch.nn.functional.relu6,
+    "hardswish": torch.nn.functional.hardswish, "exp": torch.exp, "addcmul": torch.addcmul,
+    "addmm": torch.addmm, "baddbmm": torch.baddbmm, "addmv": torch.addmv,
+    "masked_fill": torch.masked_fill, "expit": torch.sigmoid,
+}  # fmt: skip
+
+
+def lookup(function: Any) -> laws.Law | None:
+    """The law of a function in any of its spellings, or None: it is to be refused."""
+    name = spelled(function)
+    law = _TABLE.get(name) if name is not None else None
+    if law is None or name is None or not works_in_place(function):
+        return law
+    if law in (laws.same, laws.dropout):
+        return law
+    if name in _OUT_OF_PLACE:
+        return laws.in_place(law, _OUT_OF_PLACE[name])
+    return None
+
+
+def ruled() -> tuple[str, ...]:
+    """Names of the functions that have a law of LRP."""
+    return tuple(sorted(_RULED))
+
+
+def transparent() -> tuple[str, ...]:
+    """Names of the functions through which γ goes as a gradient does."""
+    return tuple(sorted(_TRANSPARENT))
+
+
