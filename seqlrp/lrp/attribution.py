@@ -172,7 +172,7 @@ class LRP:
             else:
                 given = run.follow(inputs)
             with run:
-                output = self.model._call_impl(given, *arguments)
+                output = self.model._call_impl(given, *arguments)  # type: ignore[no-untyped-call]
             output = door.selected(output, self.output)
             mark = run.known(output)
             scores = door.checked_scores(output, count, gate=mark is not None and mark.gate)
@@ -187,7 +187,9 @@ class LRP:
                     "The model moves documents about in a way that cannot be followed, so no "
                     "ledger can be kept for each; explain one document at a time."
                 )
-            passes = range(scores.shape[1]) if wanted is None else [wanted]
+            passes: list[Tensor | int] = (
+                list(range(scores.shape[1])) if wanted is None else [wanted]
+            )
             found = [
                 self._backward(run, scores, index, k + 1 < len(passes))
                 for k, index in enumerate(passes)
@@ -214,20 +216,16 @@ class LRP:
         self, run: Propagation, scores: Tensor, target: Tensor | int, again: bool
     ) -> tuple[list[Tensor | None], dict[tuple[str, str, str], Tensor]]:
         """γ at each reading, and the entries of this pass."""
-        columns = scores[:, target] if isinstance(target, int) else scores.gather(
-            1, target.unsqueeze(1)
+        columns = (
+            scores[:, target] if isinstance(target, int) else scores.gather(1, target.unsqueeze(1))
         )
         run.books = Books(len(scores)) if run.account else None
         leaves = [reading.vectors for reading in run.readings]
-        gammas = torch.autograd.grad(
-            columns.sum(), leaves, retain_graph=again, allow_unused=True
-        )
+        gammas = torch.autograd.grad(columns.sum(), leaves, retain_graph=again, allow_unused=True)
         return list(gammas), {} if run.books is None else run.books.close()
 
     def _check_finite(self) -> None:
-        versions = tuple(
-            number for p in self.model.parameters() for number in (id(p), p._version)
-        )
+        versions = tuple(number for p in self.model.parameters() for number in (id(p), p._version))
         if versions != self._finite_at:
             door.check_finite(self.model)
             self._finite_at = versions
@@ -237,9 +235,7 @@ def _arguments(additional: Any) -> tuple[Any, ...]:
     arguments = additional if isinstance(additional, tuple) else (additional,)
     arguments = () if additional is None else arguments
     # What was made in inference mode cannot take part in a graph; a copy can.
-    copied: tuple[Any, ...] = substituted(
-        arguments, lambda t: t.clone() if t.is_inference() else t
-    )
+    copied: tuple[Any, ...] = substituted(arguments, lambda t: t.clone() if t.is_inference() else t)
     return copied
 
 
@@ -285,8 +281,12 @@ def _ledger(
 
     if words.ndim == 2:  # bags: ids [N], whose documents the readings know
         owner = _bag_owner(run)
-        per_word = [torch.zeros(batch, dtype=torch.float64, device=w.device).index_add_(
-            0, owner, w.double()) for w in words]
+        per_word = [
+            torch.zeros(batch, dtype=torch.float64, device=w.device).index_add_(
+                0, owner, w.double()
+            )
+            for w in words
+        ]
         on_padding = [torch.zeros_like(w) for w in per_word]
     else:
         outside = torch.zeros_like(words[0], dtype=torch.bool) if padding is None else padding

@@ -87,7 +87,7 @@ def contracted(equation: str, operands: Sequence[Tensor | None], shapes: Sequenc
     Runs the same equation over the documents' numbers, every label that they do not vary along
     cut to size 1, and divides by the same over ones: the mean of equal numbers is that number.
     """
-    terms, output = equation.replace(" ", "").split("->")
+    terms = equation.replace(" ", "").partition("->")[0]
     labels = terms.split(",")
     varying = {
         label

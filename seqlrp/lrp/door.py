@@ -109,8 +109,8 @@ def padding_given(padding: Tensor | None, shape: tuple[int, ...]) -> Tensor | No
         return None
     if padding.dtype != torch.bool or tuple(padding.shape) != shape:
         raise IdsError(
-            f"Got a padding mask of dtype {padding.dtype} and shape {list(padding.shape)}; expected "
-            f"bool of shape {list(shape)}, True where padding is."
+            f"Got a padding mask of dtype {padding.dtype} and shape {list(padding.shape)}; "
+            f"expected bool of shape {list(shape)}, True where padding is."
         )
     return padding
 
@@ -132,8 +132,10 @@ def selected(output: Any, key: int | str | None) -> Any:
     if key is None:
         return output
     try:
-        return output[key] if not isinstance(key, str) or isinstance(output, dict) else getattr(
-            output, key
+        return (
+            output[key]
+            if not isinstance(key, str) or isinstance(output, dict)
+            else getattr(output, key)
         )
     except (KeyError, IndexError, AttributeError, TypeError):
         raise OutputError(
@@ -153,9 +155,11 @@ def checked_scores(output: Any, documents: int | None, gate: bool) -> Tensor:
     """
     if not isinstance(output, Tensor):
         hint = "; say output=0 for the first part" if isinstance(output, tuple) else ""
-        hint = "; say output='logits', or what the part is called" if not hint and not isinstance(
-            output, (int, float, str)
-        ) else hint
+        hint = (
+            "; say output='logits', or what the part is called"
+            if not hint and not isinstance(output, (int, float, str))
+            else hint
+        )
         raise OutputError(
             f"The model returned {_describe(output)}; expected a float tensor of scores "
             f"[B, C]{hint}."

@@ -58,7 +58,7 @@ def works_in_place(function: Any) -> bool:
 
 
 def arranged(function: Any, args: Any) -> Any:
-    """Positional arguments in the order of the free function: `x.where(c, y)` is `where(c, x, y)`."""
+    """Arguments in the order of the free function: `x.where(c, y)` is `where(c, x, y)`."""
     return (args[1], args[0], *args[2:]) if function is Tensor.where else args
 
 
@@ -66,8 +66,10 @@ def full_name(function: Any) -> str:
     """A name to print, such as `torch.Tensor.cumprod`."""
     resolved = torch.overrides.resolve_name(function)
     if resolved:
-        return resolved.replace("torch.nn.functional", "F").replace("torch.functional", "torch")
-    return getattr(function, "__qualname__", None) or getattr(function, "__name__", repr(function))
+        return (
+            str(resolved).replace("torch.nn.functional", "F").replace("torch.functional", "torch")
+        )
+    return str(getattr(function, "__qualname__", None) or getattr(function, "__name__", function))
 
 
 def _setitem(base: Tensor, index: Any, value: Any) -> Tensor:

@@ -106,7 +106,7 @@ class _Recurrence(torch.autograd.Function):
         return outputs
 
     @staticmethod
-    def backward(ctx: Any, *gammas: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, *gammas: Tensor) -> Any:
         layer: _Layer = ctx.layer
         results = [
             layer.backward(direction, ctx.saved_tensors, gammas)
@@ -120,8 +120,13 @@ class _Recurrence(torch.autograd.Function):
         return None, gamma_x, *states
 
 
+def _recur(layer: _Layer, *inputs: Tensor) -> tuple[Tensor, ...]:
+    outputs: tuple[Tensor, ...] = _Recurrence.apply(layer, *inputs)  # type: ignore[no-untyped-call]
+    return outputs
+
+
 def sequence(run: Propagation, function: Any, args: Any, kwargs: Any) -> tuple[Tensor, ...]:
-    """`torch.lstm`, `torch.gru`, `torch.rnn_tanh`, `torch.rnn_relu`: padded or packed, any depth."""
+    """`torch.lstm`, `gru`, `rnn_tanh`, `rnn_relu`: padded or packed, of any depth."""
     kind: Kind = spelled(function)  # type: ignore[assignment]
     packed = isinstance(args[3], (list, tuple))
     if packed:
@@ -156,14 +161,16 @@ def sequence(run: Propagation, function: Any, args: Any, kwargs: Any) -> tuple[T
             start = (index * directions + direction) * each
             weights.append(_weights(run, flat[start : start + each], biased))
         part = slice(index * directions, (index + 1) * directions)
-        constant = {name for name, (_, known) in zip(("h0", "c0"), operands, strict=False) if not known}
+        constant = {
+            name for name, (_, known) in zip(("h0", "c0"), operands, strict=False) if not known
+        }
         if index == 0 and not x_known:
             constant.add("x")
         layer = _Layer(
             kind, weights, steps, batch_sizes, False, run.epsilon, run.impl,
             _bookers(run, kind, f"_l{index}", constant, rows, owner),
         )  # fmt: skip
-        x, *final = _Recurrence.apply(layer, x, *(s[part] for s, _ in operands))
+        x, *final = _recur(layer, x, *(s[part] for s, _ in operands))
         for k, tensor in enumerate(final):
             finals[k].append(tensor)
     if batch_sizes is None:
@@ -204,7 +211,7 @@ def cell(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
         kind, [weights], steps, None, True, run.epsilon, run.impl,
         _bookers(run, f"{kind}_cell", "", constant, owner, owner),
     )  # fmt: skip
-    out, _, *rest = _Recurrence.apply(layer, x, *(s.unsqueeze(0) for s, _ in operands))
+    out, _, *rest = _recur(layer, x, *(s.unsqueeze(0) for s, _ in operands))
     whose = None if owner is None else owner.view(-1, 1)
     run.mark(out, documents=whose)
     if not rest:
@@ -276,12 +283,12 @@ def _bookers(
         kinds["c0"] = "initial state"
     if "x" in constant:
         kinds["x"] = "constant"
-    writers = {}
+    writers, module = {}, run.place()
     for field, kind in kinds.items():
         for direction in range(2):
             name = f"{operation} {field}{suffix}{'_reverse' if direction else ''}"
             whose = owner if field in ("h0", "c0") else rows
-            writers[field, direction] = run.booker(kind, name, whose)
+            writers[field, direction] = run.booker(kind, name, module, whose)
 
     def book(field: str, direction: int, relevance: Tensor) -> None:
         if (field, direction) in writers:

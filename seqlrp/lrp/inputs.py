@@ -48,7 +48,7 @@ class InputMode(TorchFunctionMode):
         return put_mark(ids.clone(), Mark(self, origin=origin))
 
     def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
-        """Make embedded vectors `[..., D]` the leaf of a graph; returns what the model goes on with."""
+        """Make embedded vectors `[..., D]` a leaf; returns what the model goes on with."""
         leaf = vectors.detach().requires_grad_()
         self.readings.append(Reading(leaf, origin))
         return leaf.clone()  # a clone, because a leaf cannot be changed in place
@@ -126,8 +126,10 @@ class InputMode(TorchFunctionMode):
         if offsets is None:
             valid = torch.ones_like(ids, dtype=torch.bool)
         else:
-            ends = offsets[1:] if bag["include_last_offset"] else torch.cat(
-                [offsets[1:], offsets.new_tensor([len(ids)])]
+            ends = (
+                offsets[1:]
+                if bag["include_last_offset"]
+                else torch.cat([offsets[1:], offsets.new_tensor([len(ids)])])
             )
             starts = offsets[:-1] if bag["include_last_offset"] else offsets
             steps = torch.arange(max(int((ends - starts).max()), 1), device=ids.device)
@@ -181,8 +183,7 @@ def _embedding_arguments(
     function: Any, args: Any, kwargs: Any
 ) -> tuple[Tensor, Tensor, int | None, float | None, float]:
     if function is torch.embedding:  # the builtin takes the weight first, and -1 for no padding
-        names = ("weight", "indices", "padding_idx")
-        given = dict(zip(names, args, strict=False)) | kwargs
+        given = dict(zip(("weight", "indices", "padding_idx"), args, strict=False)) | kwargs
         padding = given.get("padding_idx", -1)
         return given["indices"], given["weight"], None if padding < 0 else padding, None, 2.0
     names = ("input", "weight", "padding_idx", "max_norm", "norm_type")
@@ -210,4 +211,5 @@ def _bag_arguments(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
         "offsets": None, "max_norm": None, "norm_type": 2.0, "mode": "mean",
         "per_sample_weights": None, "include_last_offset": False, "padding_idx": None,
     }  # fmt: skip
-    return defaults | dict(zip(names, args, strict=False)) | kwargs
+    given: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
+    return defaults | given

@@ -22,19 +22,23 @@ class Mark:
     Attributes:
         run: the run that made it; a mark of another run means nothing.
         gate: the value came out of a sigmoid or softmax, and is a constant in a product.
+        inert: a gate times a constant: in a sum it is a bias, as the signal of that product is.
         due: None, or the ε-rule has yet to be applied to this value before anybody uses it; it
             is the output of a linear `"map"` or of a `"sum"`. Put off, because the denominator is
             the whole pre-activation: `W x + U h + b` has one, not one for each branch.
         denominator: the `z` of the ε-rule that is due; None stands for the value itself.
         documents: int32, broadcastable to the value: which document each element belongs to.
+        made: the operation, and the module it ran in, whose ε-rule is due.
         origin: for ids: int64, same shape: which element of the given ids this one is.
     """
 
     run: Any
     gate: bool = False
+    inert: bool = False
     due: Literal["map", "sum"] | None = None
     denominator: Tensor | None = None
     documents: Tensor | None = None
+    made: tuple[str, str] | None = None
     origin: Tensor | None = None
 
 

@@ -22,6 +22,7 @@ from seqlrp.lrp.inputs import InputMode
 from seqlrp.lrp.ledger import Books
 from seqlrp.lrp.marks import Mark, mark_of, put_mark, substituted, tensors_in
 from seqlrp.lrp.rules import epsilon_rule
+from seqlrp.lrp.table import RANDOM, lookup
 
 Due = Literal["map", "sum"] | None
 
@@ -46,6 +47,7 @@ class Propagation(InputMode):
         self.names = names
         self.count = count
         self.account = account
+        self._grad_enabled = True
         self.books: Books | None = None  # opened for each backward pass
         self.bag_owner: Tensor | None = None  # for ids [N] in bags: the bag of each
 
@@ -80,14 +82,19 @@ class Propagation(InputMode):
         tensor: Tensor,
         *,
         gate: bool = False,
+        inert: bool = False,
         due: Due = None,
         denominator: Tensor | None = None,
         documents: Tensor | None = None,
+        operation: str = "",
+        made: tuple[str, str] | None = None,
     ) -> Tensor:
         """Note what a law has made of a value."""
         if self.epsilon == 0:  # then no ε-rule is ever due
             due = denominator = None
-        return put_mark(tensor, Mark(self, gate, due, denominator, documents))
+        if due is not None and made is None and self.account:
+            made = (operation or due, self.place())
+        return put_mark(tensor, Mark(self, gate, inert, due, denominator, documents, made))
 
     def known(self, value: object) -> Mark | None:
         """The mark of a signal or gate; None for whatever does not depend on the input.
@@ -117,7 +124,7 @@ class Propagation(InputMode):
         )
 
     def raw(self, value: Any) -> Any:
-        """An operand as autograd is to see it: a signal or gate as it is, anything else constant."""
+        """An operand as autograd is to see it: anything but a signal or gate is a constant."""
         if isinstance(value, Tensor) and value.requires_grad and self.known(value) is None:
             return value.detach()
         return value
@@ -136,10 +143,10 @@ class Propagation(InputMode):
         """
         if mark.gate and not value.requires_grad:
             raise RefusedFunctionError(
-                f"{user} in {self.place_in_words()} uses the output of a softmax, exponential or "
-                f"quotient of gates as a signal; relevance through it has no law here, and would "
-                f"vanish. Use it as a weight in a product, or explain the model from the vectors "
-                f"after it."
+                f"{user} in {self.place_in_words()} uses as a signal what is known as a gate "
+                f"only (from a softmax, an exponential, a quotient of gates, or a gate times a "
+                f"constant); relevance through it has no law here, and would vanish. Use it as a "
+                f"weight in a product, or explain the part of the model after it."
             )
         if mark.due is None:
             return value
@@ -152,7 +159,7 @@ class Propagation(InputMode):
         if not self.account:
             return self.on_gamma(value, lambda gamma: gamma * passed)
         withheld = value.detach() * (1 - passed)
-        book = self.booker("stabiliser", mark.due or "map", mark.documents)
+        book = self.booker("stabiliser", *(mark.made or ("sum", "")), documents=mark.documents)
 
         def apply(gamma: Tensor) -> Tensor:
             book(gamma * withheld)
@@ -165,16 +172,15 @@ class Propagation(InputMode):
         """The same value, whose γ goes through `change` on its way back."""
         alias = value.view_as(value)
         if alias.requires_grad:
-            alias.register_hook(change)
+            alias.register_hook(change)  # type: ignore[no-untyped-call]
         return alias
 
     # The ledger
 
     def booker(
-        self, kind: str, operation: str, documents: Tensor | None
+        self, kind: str, operation: str, module: str, documents: Tensor | None
     ) -> Callable[[Tensor], None]:
-        """A function that books relevance as ending in the operation that runs now."""
-        module = self.place()
+        """A function that books relevance as ending in an operation."""
 
         def book(relevance: Tensor) -> None:
             if self.books is not None:
@@ -188,7 +194,7 @@ class Propagation(InputMode):
         """`y`, a sum that has the constant `share` in it: Σ γ·share is booked on the way back."""
         if not self.account:
             return y
-        book = self.booker(kind, operation, documents)
+        book = self.booker(kind, operation, self.place(), documents)
         share = share.detach()
 
         def note(gamma: Tensor) -> None:
@@ -241,10 +247,9 @@ class Propagation(InputMode):
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Look a function up in the table and apply its law, or refuse it by name."""
-        from seqlrp.lrp.table import RANDOM, lookup
-
-        if function is torch._C._set_grad_enabled:
-            return None  # a model may say no_grad; γ flows all the same
+        if function is torch._C._set_grad_enabled:  # no_grad is obeyed for constants;
+            self._grad_enabled = bool(args[0])  # γ flows through signals all the same
+            return None
         with torch.enable_grad():
             if any(self.known(t) is not None for t in tensors_in((args, kwargs))):
                 law = lookup(function)
@@ -256,7 +261,10 @@ class Propagation(InputMode):
                     f"The model draws random numbers with {full_name(function)} in "
                     f"{self.place_in_words()}; its answer would change from call to call."
                 )
-            return function(*self.constants_detached(args), **self.constants_detached(kwargs))
+            if self._grad_enabled and getattr(function, "__name__", "") != "__set__":
+                args, kwargs = self.constants_detached(args), self.constants_detached(kwargs)
+        with torch.set_grad_enabled(self._grad_enabled):
+            return function(*args, **kwargs)
 
     def refuse(self, function: Callable[..., Any], why: str = "") -> NoReturn:
         """Refuse a function by its name, with the module that called it and what to do."""

@@ -1,4 +1,4 @@
-"""The table: torch function → law. Three lists: what is ruled, what is transparent, what is refused.
+"""The table: torch function → law. Three lists: ruled, transparent, refused.
 
 A function that is on none of the first two is refused by name; `RANDOM` is refused wherever it
 stands. `ruled()` and `transparent()` list the names for people.
@@ -10,21 +10,23 @@ from typing import Any
 
 import torch
 
-from seqlrp.lrp import fused, laws
+from seqlrp.lrp import fused
 from seqlrp.lrp.functions import MOVES, families, family, spelled, works_in_place
+from seqlrp.lrp.laws import elementwise, moving, products, reductions, sums
+from seqlrp.lrp.laws.in_place import Law, in_place
 
 # Ruled: a law of LRP decides what γ does.
-_RULED: dict[str, laws.Law] = {
-    family("linear"): laws.linear,
-    family("matmul", "mm", "bmm", "mv", "rmatmul"): laws.multiply_matrices,
-    family("einsum"): laws.einsum,
-    family("addmm", "addmv", "baddbmm"): laws.add_product,
-    family("addcmul"): laws.add_product,
-    family("add", "radd"): laws.add,
-    family("sub", "subtract", "rsub"): laws.add,
-    family("neg", "negative"): laws.negative,
-    family("mul", "multiply", "rmul"): laws.multiply,
-    family("div", "divide", "true_divide", "truediv", "rdiv", "rtruediv"): laws.divide,
+_RULED: dict[str, Law] = {
+    family("linear"): sums.linear,
+    family("matmul", "mm", "bmm", "mv", "rmatmul"): products.multiply_matrices,
+    family("einsum"): products.einsum,
+    family("addmm", "addmv", "baddbmm"): sums.add_product,
+    family("addcmul"): sums.add_product,
+    family("add", "radd"): sums.add,
+    family("sub", "subtract", "rsub"): sums.add,
+    family("neg", "negative"): sums.negative,
+    family("mul", "multiply", "rmul"): products.multiply,
+    family("div", "divide", "true_divide", "truediv", "rdiv", "rtruediv"): products.divide,
     **dict.fromkeys(
         families(
             (
@@ -32,11 +34,11 @@ _RULED: dict[str, laws.Law] = {
                 "hardtanh", "relu6", "hardswish", "softsign", "tanhshrink",
             )
         ),
-        laws.identity,
+        elementwise.identity,
     ),
-    **dict.fromkeys(families(("sigmoid", "hardsigmoid")), laws.gate),
-    family("expit"): laws.gate,
-    **dict.fromkeys(families(("softmax", "exp")), laws.weights),
+    **dict.fromkeys(families(("sigmoid", "hardsigmoid")), elementwise.gate),
+    family("expit"): elementwise.gate,
+    **dict.fromkeys(families(("softmax", "exp")), elementwise.weights),
     **dict.fromkeys(families(("lstm", "gru", "rnn_tanh", "rnn_relu")), fused.sequence),
     **dict.fromkeys(
         families(("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")), fused.cell
@@ -44,16 +46,16 @@ _RULED: dict[str, laws.Law] = {
 }  # fmt: skip
 
 # Transparent: linear without a bias, or a selection; automatic differentiation is right as it is.
-_TRANSPARENT: dict[str, laws.Law] = {
-    **dict.fromkeys(MOVES, laws.move),
+_TRANSPARENT: dict[str, Law] = {
+    **dict.fromkeys(MOVES, moving.move),
     **dict.fromkeys(
         families(
             ("to", "type_as", "cpu", "cuda", "float", "double", "half", "bfloat16", "contiguous")
         ),
-        laws.cast,
+        moving.cast,
     ),
-    "setitem": laws.set_item,
-    **dict.fromkeys((*families(("detach", "requires_grad")), ".data"), laws.same),
+    "setitem": moving.set_item,
+    **dict.fromkeys((*families(("detach", "requires_grad")), ".data"), moving.same),
     **dict.fromkeys(
         families(
             (
@@ -61,14 +63,14 @@ _TRANSPARENT: dict[str, laws.Law] = {
                 "dropout1d", "dropout2d", "dropout3d",
             )
         ),
-        laws.dropout,
+        moving.dropout,
     ),
-    **dict.fromkeys(families(("sum", "mean", "max", "min", "amax", "amin")), laws.reduce),
+    **dict.fromkeys(families(("sum", "mean", "max", "min", "amax", "amin")), reductions.reduce),
     **dict.fromkeys(
         families(("max_pool1d", "adaptive_max_pool1d", "avg_pool1d", "adaptive_avg_pool1d")),
-        laws.along_last,
+        reductions.along_last,
     ),
-    **dict.fromkeys(families(("topk", "sort")), laws.along_last),
+    **dict.fromkeys(families(("topk", "sort")), reductions.along_last),
     **dict.fromkeys(
         families(
             (
@@ -81,7 +83,7 @@ _TRANSPARENT: dict[str, laws.Law] = {
                 "new_empty", "new_tensor", "result_type",
             )
         ),
-        laws.ask,
+        moving.ask,
     ),
     **dict.fromkeys(
         (
@@ -89,7 +91,7 @@ _TRANSPARENT: dict[str, laws.Law] = {
             ".grad_fn", ".is_leaf", ".is_sparse", ".is_quantized", ".itemsize", ".nbytes",
             ".is_nested", ".is_mps", ".is_cpu", ".is_meta", ".grad", ".names", ".is_mkldnn",
         ),
-        laws.ask,
+        moving.ask,
     ),
 }  # fmt: skip
 
@@ -122,16 +124,16 @@ _OUT_OF_PLACE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def lookup(function: Any) -> laws.Law | None:
+def lookup(function: Any) -> Law | None:
     """The law of a function in any of its spellings, or None: it is to be refused."""
     name = spelled(function)
     law = _TABLE.get(name) if name is not None else None
     if law is None or name is None or not works_in_place(function):
         return law
-    if law in (laws.same, laws.dropout):
+    if law in (moving.same, moving.dropout):
         return law
     if name in _OUT_OF_PLACE:
-        return laws.in_place(law, _OUT_OF_PLACE[name])
+        return in_place(law, _OUT_OF_PLACE[name])
     return None
 
 
@@ -143,5 +145,3 @@ def ruled() -> tuple[str, ...]:
 def transparent() -> tuple[str, ...]:
     """Names of the functions through which γ goes as a gradient does."""
     return tuple(sorted(_TRANSPARENT))
-
-

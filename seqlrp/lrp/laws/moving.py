@@ -1,0 +1,196 @@
+"""Values that are only moved, asked about or passed on: linear, without a bias; γ moves back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from seqlrp.errors import TrainingModeError
+from seqlrp.lrp import documents as docs
+from seqlrp.lrp.functions import MOVES, arranged, spelled, values_of
+from seqlrp.lrp.marks import put_mark, substituted, tensors_in
+
+if TYPE_CHECKING:
+    from seqlrp.lrp.propagate import Propagation
+
+
+def move(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
+    """Slicing, reshaping, concatenating, packing: linear, without a bias; γ moves back.
+
+    An ε-rule that is due stays due; where values of several kinds come together, it is applied.
+    """
+    name = spelled(function)
+    assert name is not None
+    args = arranged(function, args)
+    function = torch.where if name == "where" else function
+    values = list(tensors_in((args, kwargs)))
+    marks = [run.known(t) for t in values]
+    marked = [m for m in marks if m is not None]
+    mixed = len(marked) > 1 or any(
+        m is None and t.dtype.is_floating_point for t, m in zip(values, marks, strict=True)
+    )
+    gate = all(m.gate for m in marked)
+    inert = not mixed and marked[0].inert
+    due = marked[0].due
+    if mixed and (
+        due is None
+        or any(m.due != due or m.denominator is not None for m in marked)
+        or len(marked) < len(values)
+    ):
+        due = None
+        if not gate:
+            args, kwargs = (substituted(n, _ready(run, function)) for n in (args, kwargs))
+    denominator = None
+    if due is not None and not mixed and marked[0].denominator is not None:
+        denominators = [
+            *tensors_in(
+                function(
+                    *substituted(args, lambda t: _denominator(run, t)),
+                    **substituted(kwargs, lambda t: _denominator(run, t)),
+                )
+            )
+        ]
+    else:
+        denominators = []
+    documents = _moved_documents(run, name, args, kwargs)
+    result = function(*run.constants_detached(args), **run.constants_detached(kwargs))
+    results = [r for r in tensors_in(result) if r.dtype.is_floating_point]
+    for k, tensor in enumerate(results):
+        denominator = denominators[k] if denominators else None
+        whose = documents[k] if documents else None
+        run.mark(tensor, gate=gate, inert=inert, due=due, denominator=denominator, documents=whose)
+    if mixed and not gate and run.account and name in _MIXING:
+        return _mixing_absorbed(run, name, function, args, kwargs, result)
+    return result
+
+
+_MIXING = ("cat", "stack", "hstack", "vstack", "where", "masked_fill", "pad_sequence")
+
+
+def _mixing_absorbed(
+    run: Propagation, name: str, function: Any, args: Any, kwargs: Any, result: Tensor
+) -> Tensor:
+    """Book what reaches the constants among the values that were put together."""
+    mark = run.known(result)
+    assert mark is not None
+    new_args, new_kwargs = values_of(
+        name,
+        args,
+        kwargs,
+        lambda t: None if run.known(t) is None else torch.zeros(t.shape, dtype=torch.int32),
+    )
+    constant = MOVES[name](*new_args, **new_kwargs) == docs.NOBODY
+    if not bool(constant.any()):
+        return result
+    share = result.detach().masked_fill(~constant.to(result.device), 0)
+    noted = run.absorb(result, share, "constant", name, mark.documents)
+    return put_mark(noted, mark)
+
+
+def _denominator(run: Propagation, value: Tensor) -> Tensor:
+    mark = run.known(value)
+    return value if mark is None or mark.denominator is None else mark.denominator
+
+
+def _ready(run: Propagation, function: Any) -> Callable[[Tensor], Tensor]:
+    def ready(value: Tensor) -> Tensor:
+        mark = run.known(value)
+        if mark is None:
+            return value
+        signal = run.signal(value, mark, spelled(function) or "A function")
+        return run.mark(signal, documents=mark.documents) if signal is not value else value
+
+    return ready
+
+
+def _moved_documents(run: Propagation, name: str, args: Any, kwargs: Any) -> list[Tensor]:
+    if not run.documents_of((args, kwargs)):
+        return []
+    new_args, new_kwargs = values_of(name, args, kwargs, run.numbers)
+    result = MOVES[name](*new_args, **new_kwargs)
+    results = list(tensors_in(result))
+    if name == "_pack_padded_sequence":  # its second result is the batch sizes
+        results = results[:1]
+    return [docs.squeezed(docs.claimed(docs.squeezed(r))) for r in results]
+
+
+def set_item(run: Propagation, function: Any, args: Any, kwargs: Any) -> None:
+    """`x[index] = value`: moved into a tensor of constants or of signals."""
+    base, index, value = args
+    base_mark, mark = run.known(base), run.known(value)
+    if base._base is not None:
+        run.refuse_views()
+    if mark is not None:
+        value = run.signal(value, mark, "An assignment")
+    if base_mark is not None and base_mark.gate:
+        run.refuse(function, "an assignment into a gate")
+    if base_mark is not None and base_mark.due is not None:
+        base.copy_(run.signal(base, base_mark, "An assignment"))
+    documents = None
+    if run.account and run.count != 1:
+        documents = base_mark.documents if base_mark is not None else None
+        documents = (
+            torch.full(base.shape, docs.NOBODY, dtype=torch.int32, device=base.device)
+            if documents is None
+            else documents.expand(base.shape).clone()
+        )
+        number = run.numbers(value) if mark is None else None
+        if mark is not None and mark.documents is not None:
+            number = mark.documents.expand(value.shape)
+        if number is not None:
+            documents[index] = number
+    if run.account and base_mark is None and bool((base != 0).any()):
+        run.refuse(function, "an assignment into constants that are not zero")
+    base[index] = run.raw(value)
+    run.mark(base, documents=documents)
+
+
+def cast(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
+    """A change of dtype or device: the value, and all that is known of it, stays."""
+    result = function(*run.constants_detached(args), **kwargs)
+    mark = run.known(args[0])
+    if mark is None or not result.dtype.is_floating_point or result is args[0]:
+        return result
+    denominator = mark.denominator
+    if denominator is not None:
+        denominator = function(denominator, *args[1:], **kwargs)
+    documents = None if mark.documents is None else mark.documents.to(result.device)
+    return run.mark(
+        result,
+        gate=mark.gate,
+        inert=mark.inert,
+        due=mark.due,
+        denominator=denominator,
+        documents=documents,
+        made=mark.made,
+    )
+
+
+def same(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
+    """`detach`, `.data`, `requires_grad_`: about gradients, not about values; relevance goes on."""
+    return args[0]
+
+
+def ask(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
+    """Questions about shape or dtype, and comparisons: no relevance goes through an answer."""
+    return function(*args, **kwargs)
+
+
+def dropout(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
+    """The identity in evaluation mode.
+
+    Raises:
+        TrainingModeError: dropout is on, and its answer would change from call to call.
+    """
+    given = dict(zip(("input", "p", "training"), args, strict=False)) | kwargs
+    default = function is not torch.dropout  # the builtin has no default
+    training = given.get("training", given.get("train", default))
+    if training and given.get("p", 0.5) > 0:
+        raise TrainingModeError(
+            f"Dropout is on in {run.place_in_words()}, so the answer changes from call to call; "
+            f"call model.eval() first."
+        )
+    return args[0] if args else given["input"]
