@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from seqlrp.errors import ModelError, NonFiniteError, OptionError, PaddingWarning
 from seqlrp.lrp import door
-from seqlrp.lrp.inputs import Reading
 from seqlrp.lrp.ledger import Books, Entry, Ledger
-from seqlrp.lrp.marks import substituted
 from seqlrp.lrp.propagate import Propagation
 
 DEFAULT_EPSILON = 1e-3  # as the published code has it
@@ -162,58 +160,62 @@ class LRP:
         count = inputs.shape[0] if inputs.ndim > 1 else None
         names = {id(module): name for name, module in self.model.named_modules()}
         run = Propagation(self.epsilon, self.impl, names, count, account)
-        arguments = _arguments(additional_forward_args)
 
         with torch.inference_mode(False), torch.enable_grad():
-            if vectors:
-                run.ids_shape = shape
-                places = torch.arange(inputs.shape[0] * inputs.shape[1], device=inputs.device)
-                given = run.read(inputs.clone(), places.reshape(shape))
-            else:
-                given = run.follow(inputs)
-            with run:
-                output = self.model._call_impl(given, *arguments)  # type: ignore[no-untyped-call]
-            output = door.selected(output, self.output)
+            output = door.selected(
+                run.run(self.model, inputs, additional_forward_args), self.output
+            )
             mark = run.known(output)
             scores = door.checked_scores(output, count, gate=mark is not None and mark.gate)
             if padding is None:
                 padding = run.padding
                 door.check_padding(padding)
             wanted = door.resolved_target(target, scores)
-            if mark is not None and scores is output:
-                scores = run.signal(output, mark, "The output")
-            if account and len(scores) > 1 and (mark is None or mark.documents is None):
+            values = scores.detach()
+            if mark is not None:  # the output is a value that the model uses no further
+                scores = run.signal(output, mark, "The output").reshape(values.shape)
+            if account and len(values) > 1 and (mark is None or mark.documents is None):
                 raise ModelError(
                     "The model moves documents about in a way that cannot be followed, so no "
                     "ledger can be kept for each; explain one document at a time."
                 )
-            passes: list[Tensor | int] = (
-                list(range(scores.shape[1])) if wanted is None else [wanted]
-            )
-            found = [
-                self._backward(run, scores, index, k + 1 < len(passes))
-                for k, index in enumerate(passes)
+            columns: list[Tensor | int] = [*range(values.shape[1])] if wanted is None else [wanted]
+            passes = [
+                self._backward(run, scores, column, again=k + 1 < len(columns))
+                for k, column in enumerate(columns)
             ]
 
-        values = scores.detach()
-        relevances, leaks, accounts = [], [], []
-        for gammas, account_of_pass in found:
-            relevance, leak = _relevance(run.readings, gammas, shape, padding)
-            relevances.append(relevance)
-            leaks.append(leak)
-            accounts.append(account_of_pass)
-        words = torch.stack([r.sum(-1) for r in relevances])  # [passes, B, T...]
+        relevance = torch.stack(
+            [
+                run.gathered(
+                    [
+                        None if g is None else r.vectors.detach() * g
+                        for r, g in zip(run.readings, gammas, strict=True)
+                    ]
+                )
+                for gammas, _ in passes
+            ]
+        )  # [passes, B, T, D]
+        words = relevance.sum(-1)
         if not bool(torch.isfinite(words).all()):
             raise NonFiniteError("A relevance is NaN or infinite; look for overflowing weights.")
-        if any(leaks):
-            _warn_of_padding(padding, words, values, wanted)
-        ledger = _ledger(run, words, values, wanted, padding, accounts) if account else None
-        shown = words if reduce else torch.stack(relevances)
+        if padding is not None:
+            reached = [
+                run.gathered([None if g is None else g.abs() for g in gammas])[padding]
+                for gammas, _ in passes
+            ]
+            if any(bool((r != 0).any()) for r in reached):
+                _warn_of_padding(padding, words)
+        ledger = None
+        if account:
+            accounts = [entries for _, entries in passes]
+            ledger = _ledger(run, words, values, wanted, padding, accounts)
+        shown = words if reduce else relevance
         shown = shown[0] if wanted is not None else shown.transpose(0, 1)
         return Attribution(shown, values, wanted, ledger)
 
     def _backward(
-        self, run: Propagation, scores: Tensor, target: Tensor | int, again: bool
+        self, run: Propagation, scores: Tensor, target: Tensor | int, *, again: bool
     ) -> tuple[list[Tensor | None], dict[tuple[str, str, str], Tensor]]:
         """γ at each reading, and the entries of this pass."""
         columns = (
@@ -229,41 +231,6 @@ class LRP:
         if versions != self._finite_at:
             door.check_finite(self.model)
             self._finite_at = versions
-
-
-def _arguments(additional: Any) -> tuple[Any, ...]:
-    arguments = additional if isinstance(additional, tuple) else (additional,)
-    arguments = () if additional is None else arguments
-    # What was made in inference mode cannot take part in a graph; a copy can.
-    copied: tuple[Any, ...] = substituted(arguments, lambda t: t.clone() if t.is_inference() else t)
-    return copied
-
-
-def _relevance(
-    readings: list[Reading],
-    gammas: list[Tensor | None],
-    shape: tuple[int, ...],
-    padding: Tensor | None,
-) -> tuple[Tensor, bool]:
-    """R = x · γ `[*shape, D]`, and whether γ reached the padding."""
-    width = max(reading.vectors.shape[-1] for reading in readings)
-    first = readings[0].vectors
-    dtype = torch.promote_types(first.dtype, torch.float32)
-    relevance = torch.zeros(torch.Size(shape).numel(), width, dtype=dtype, device=first.device)
-    leak = False
-    for (vectors, origin), gamma in zip(readings, gammas, strict=True):
-        if gamma is None:
-            continue
-        share = (vectors.detach().to(dtype) * gamma.to(dtype)).reshape(-1, vectors.shape[-1])
-        places = origin.reshape(-1)
-        known = places >= 0
-        if not bool(known.all()):
-            share, places, gamma = share[known], places[known], gamma.reshape(len(known), -1)[known]
-        relevance[:, : share.shape[-1]].index_add_(0, places, share)
-        if padding is not None:
-            reached = (gamma.reshape(len(places), -1) != 0).any(1)
-            leak = leak or bool((reached & padding.reshape(-1)[places]).any())
-    return relevance.reshape(*shape, width), leak
 
 
 def _ledger(
@@ -314,10 +281,7 @@ def _bag_owner(run: Propagation) -> Tensor:
     return run.bag_owner
 
 
-def _warn_of_padding(
-    padding: Tensor | None, words: Tensor, scores: Tensor, target: Tensor | None
-) -> None:
-    assert padding is not None
+def _warn_of_padding(padding: Tensor, words: Tensor) -> None:
     share = words[:, padding].abs().sum() / words.abs().sum().clamp_min(1e-30)
     warnings.warn(
         f"Padding takes part in the model's answer: relevance flows to padded positions "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -184,16 +184,21 @@ def checked_scores(output: Any, documents: int | None, gate: bool) -> Tensor:
             "log-softmax); relevance starts from scores. Return what goes into that step."
         )
     if not scores.requires_grad:
-        raise NoEmbeddingError(
-            "The scores do not depend on any embedding of the ids: no nn.Embedding or "
-            "F.embedding read them. Look the vectors up with nn.Embedding, or hand the vectors "
-            "[B, T, D] in instead of the ids."
-        )
+        refuse_no_embedding()
     if not bool(torch.isfinite(scores.detach()).all()):
         raise NonFiniteError(
             "A score is NaN or infinite; look for overflowing weights or a softmax over nothing."
         )
     return scores
+
+
+def refuse_no_embedding() -> NoReturn:
+    """Refuse a model whose scores depend on no embedding of the ids."""
+    raise NoEmbeddingError(
+        "The scores do not depend on any embedding of the ids: no nn.Embedding or F.embedding read "
+        "them. Look the vectors up with nn.Embedding, or hand the vectors [B, T, D] in instead of "
+        "the ids."
+    )
 
 
 def resolved_target(target: Target, scores: Tensor) -> Tensor | None:

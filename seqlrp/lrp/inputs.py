@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from seqlrp.errors import IdsError, VocabularyError
 from seqlrp.lrp.documents import NOBODY
+from seqlrp.lrp.door import check_input
 from seqlrp.lrp.functions import ELEMENTWISE_ON_IDS, MOVES, spelled, values_of
-from seqlrp.lrp.marks import Mark, mark_of, put_mark, tensors_in
+from seqlrp.lrp.marks import Mark, mark_of, put_mark, substituted, tensors_in
 
 
 class Reading(NamedTuple):
@@ -53,6 +54,43 @@ class InputMode(TorchFunctionMode):
         self.readings.append(Reading(leaf, origin))
         return leaf.clone()  # a clone, because a leaf cannot be changed in place
 
+    def run(self, model: nn.Module, inputs: Tensor, additional: Any) -> Any:
+        """The output of the model for ids or vectors, with every reading noted on the way.
+
+        Raises:
+            IdsError, NonFiniteError: the input is not what a model is fed with.
+        """
+        check_input(inputs)
+        arguments = additional if isinstance(additional, tuple) else (additional,)
+        arguments = () if additional is None else arguments
+        # What was made in inference mode cannot take part in a graph; a copy can.
+        arguments = substituted(arguments, lambda t: t.clone() if t.is_inference() else t)
+        if inputs.dtype.is_floating_point:
+            self.ids_shape = tuple(inputs.shape[:2])
+            places = torch.arange(inputs.shape[0] * inputs.shape[1], device=inputs.device)
+            given = self.read(inputs.clone(), places.reshape(self.ids_shape))
+        else:
+            given = self.follow(inputs)
+        with self:
+            return model._call_impl(given, *arguments)  # type: ignore[no-untyped-call]
+
+    def gathered(self, values: list[Tensor | None]) -> Tensor:
+        """Values at the readings, summed in float32 or better where they belong: `[*ids, D]`."""
+        width = max(reading.vectors.shape[-1] for reading in self.readings)
+        first = self.readings[0].vectors
+        dtype = torch.promote_types(first.dtype, torch.float32)
+        total = first.new_zeros(torch.Size(self.ids_shape).numel(), width, dtype=dtype)
+        for (vectors, origin), value in zip(self.readings, values, strict=True):
+            if value is not None:
+                places = origin.reshape(-1)
+                known = places >= 0
+                flat = value.to(dtype).reshape(-1, vectors.shape[-1])
+                total[:, : flat.shape[-1]].index_add_(0, places[known], flat[known])
+        return total.reshape(*self.ids_shape, width)
+
+    def grad_enabled(self, enabled: bool) -> None:
+        """Told that the model says `no_grad` or ends it; ignored, for the graph is not its own."""
+
     def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Anything that is not about ids; a mode with laws of its own overrides this."""
         return function(*args, **kwargs)
@@ -61,6 +99,8 @@ class InputMode(TorchFunctionMode):
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if function is torch._C._set_grad_enabled:
+            return self.grad_enabled(bool(args[0]))
         followed = [t for t in tensors_in((args, kwargs)) if self.origin_of(t) is not None]
         if not followed:
             return self.call(function, args, kwargs)

@@ -6,7 +6,7 @@ the model carries that tensor, and goes when the tensor goes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,7 +66,7 @@ def tensors_in(value: object) -> Iterator[Tensor]:
             yield from tensors_in(item)
 
 
-def substituted(value: Any, change: Any) -> Any:
+def substituted(value: Any, change: Callable[[Tensor], Any]) -> Any:
     """The same nest of tuples, lists and dicts with `change` applied to every tensor."""
     if isinstance(value, Tensor):
         return change(value)

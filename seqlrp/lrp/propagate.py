@@ -245,11 +245,12 @@ class Propagation(InputMode):
 
     # Every function that the model calls
 
+    def grad_enabled(self, enabled: bool) -> None:
+        """As `InputMode.grad_enabled`, but obeyed for constants; γ flows through signals anyway."""
+        self._grad_enabled = enabled
+
     def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Look a function up in the table and apply its law, or refuse it by name."""
-        if function is torch._C._set_grad_enabled:  # no_grad is obeyed for constants;
-            self._grad_enabled = bool(args[0])  # γ flows through signals all the same
-            return None
         with torch.enable_grad():
             if any(self.known(t) is not None for t in tensors_in((args, kwargs))):
                 law = lookup(function)

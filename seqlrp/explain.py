@@ -1,0 +1,247 @@
+"""Where text meets method: texts in, explanations out, in batches and in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from seqlrp.batching import batches_by_length
+from seqlrp.errors import CorpusError, LabelError, OptionError, TextError, near
+from seqlrp.explanation import ALL, Explanation, Explanations
+from seqlrp.methods import METHODS, Method
+from seqlrp.text.corpora import Corpus
+
+if TYPE_CHECKING:
+    from seqlrp.text_classifier import EncodedText, TextClassifier
+
+BATCH_TOKENS = 8192
+_WINDOW = 4096  # documents sorted by length together: what is held in memory of a stream
+
+
+def explain(
+    classifier: TextClassifier,
+    texts: Iterable[str] | Corpus | Any,
+    method: str | Method = "lrp",
+    target: str | int = "predicted",
+    *,
+    labels: Iterable[int | str] | None = None,
+    column: str = "text",
+    batch_tokens: int = BATCH_TOKENS,
+    progress: bool | None = None,
+    **options: Any,
+) -> Explanations:
+    """Explain every text: relevance of each word for the score of a class, in one pass.
+
+    Args:
+        classifier: a loaded or trained classifier, or your own model in a `TextClassifier`.
+        texts: a list or any iterator of strings, a `Corpus`, or a `datasets.Dataset`.
+        method: a name in `seqlrp.METHODS`, or an object with `attribution`.
+        target: `"predicted"`, `"label"` (the true class), a class by index or name, or `"all"`.
+        labels: the true classes, by index or name, where they are known.
+        column: which column of a `datasets.Dataset` holds the text.
+        batch_tokens: the most tokens in a batch, padding included.
+        progress: show a bar; None shows one where stderr is a terminal.
+        options: passed to the method, e.g. `epsilon=0.01`.
+
+    Returns:
+        An explanation for each text, in the order of the texts.
+
+    Raises:
+        TextError: a text holds no word, or is no string.
+        TargetError, LabelError, OptionError: an argument is not among what is known.
+        ModelError: the model cannot be explained.
+    """
+    return Explanations(
+        explained(
+            classifier,
+            texts,
+            method,
+            target,
+            labels=labels,
+            column=column,
+            batch_tokens=batch_tokens,
+            progress=progress,
+            **options,
+        )
+    )
+
+
+def explained(
+    classifier: TextClassifier,
+    texts: Iterable[str] | Corpus | Any,
+    method: str | Method = "lrp",
+    target: str | int = "predicted",
+    *,
+    labels: Iterable[int | str] | None = None,
+    column: str = "text",
+    batch_tokens: int = BATCH_TOKENS,
+    progress: bool | None = None,
+    **options: Any,
+) -> Iterator[Explanation]:
+    """As `explain`, one after the other: a stream of any length in bounded memory."""
+    if batch_tokens < 1:
+        raise OptionError(f"Got batch_tokens {batch_tokens}; expected at least 1.")
+    chosen = chosen_method(classifier, method, options)
+    if isinstance(texts, Corpus):
+        labels = texts.labels.tolist() if labels is None and texts.labels is not None else labels
+    if target == "label" and labels is None:
+        raise LabelError(
+            "target='label' explains the true class, but no labels are given; pass labels=, or "
+            "target='predicted'."
+        )
+    if target not in ("predicted", "label", ALL):
+        target = classifier.label_index(target)
+    stream, total = _stream(texts, column)
+    truths = None if labels is None else iter(labels)
+    shown = None if progress is None else not progress
+    with tqdm(total=total, desc=f"explaining ({chosen.name})", unit="text", disable=shown) as bar:
+        first = 0
+        while window := list(islice(stream, _WINDOW)):
+            encoded = _encoded(classifier, window, first)
+            truth = _truths(classifier, truths, len(encoded), first)
+            results: list[Explanation | None] = [None] * len(encoded)
+            for batch in batches_by_length([len(e.ids) for e in encoded], batch_tokens):
+                members = [encoded[k] for k in batch]
+                known = [truth[k] for k in batch]
+                made = _explain_batch(classifier, chosen, members, known, target)
+                for k, explanation in zip(batch, made, strict=True):
+                    results[k] = explanation
+                bar.update(len(batch))
+            yield from (r for r in results if r is not None)
+            first += len(window)
+        if truths is not None and next(truths, None) is not None:
+            raise LabelError(f"Got more labels than the {first} texts.")
+
+
+def chosen_method(
+    classifier: TextClassifier, method: str | Method, options: dict[str, Any]
+) -> Method:
+    """The method by its name, made for the classifier's model, or the object that was given."""
+    if not isinstance(method, str):
+        if options:
+            raise OptionError(
+                f"Options {sorted(options)} go to a method that is named, but an object was given; "
+                f"make it with its options."
+            )
+        return method
+    if method not in METHODS:
+        raise OptionError(f"There is no method {method!r}. {near(method, METHODS)}")
+    try:
+        return METHODS[method](classifier.model, **options)
+    except TypeError as error:
+        raise OptionError(f"Method {method!r} does not take these options: {error}.") from error
+
+
+def _stream(texts: Any, column: str) -> tuple[Iterator[str], int | None]:
+    """Strings one by one, and how many there are if that is known."""
+    if isinstance(texts, str):
+        texts = [texts]
+    elif isinstance(texts, Corpus):
+        texts = texts.texts
+    elif hasattr(texts, "column_names"):  # a datasets.Dataset, in memory or streamed
+        names = texts.column_names
+        if names is not None and column not in names:
+            raise CorpusError(
+                f"The dataset has no column {column!r}. {near(column, names)} Say column=."
+            )
+        total = len(texts) if hasattr(texts, "__len__") else None
+        return (row[column] for row in texts), total
+    total = len(texts) if hasattr(texts, "__len__") else None
+    return iter(texts), total
+
+
+def _encoded(classifier: TextClassifier, texts: Sequence[str], first: int) -> list[EncodedText]:
+    for k, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TextError(f"Text {first + k} is {type(text).__name__}, expected a string.")
+    encoded = list(classifier.encode(texts))
+    for k, one in enumerate(encoded):
+        if not len(one.ids):
+            shown = texts[k][:40]
+            raise TextError(f"Text {first + k} holds no word: {shown!a}; leave empty texts out.")
+    return encoded
+
+
+def _truths(
+    classifier: TextClassifier, labels: Iterator[int | str] | None, count: int, first: int
+) -> list[int | None]:
+    if labels is None:
+        return [None] * count
+    given = list(islice(labels, count))
+    if len(given) < count:
+        raise LabelError(f"Got {first + len(given)} labels for more texts than that.")
+    truths: list[int | None] = []
+    for k, label in enumerate(given):
+        if isinstance(label, str):
+            if label not in classifier.labels:
+                raise LabelError(
+                    f"Text {first + k} has the label {label!r}, which the classifier has never "
+                    f"seen. {near(label, classifier.labels)}"
+                )
+            truths.append(classifier.labels.index(label))
+        else:
+            if not 0 <= int(label) < len(classifier.labels):
+                raise LabelError(
+                    f"Text {first + k} has the label {label}, but the classifier has "
+                    f"{len(classifier.labels)} classes, 0 to {len(classifier.labels) - 1}."
+                )
+            truths.append(int(label))
+    return truths
+
+
+def _explain_batch(
+    classifier: TextClassifier,
+    method: Method,
+    members: list[EncodedText],
+    truth: list[int | None],
+    target: str | int,
+) -> list[Explanation]:
+    ids, words = classifier.collate(members)
+    asked: str | int | Tensor = torch.tensor(truth) if target == "label" else target
+    found = method.attribution(ids, asked, padding=~words)
+    relevance, scores = found.relevance.float().cpu(), found.scores.float().cpu()
+    _check_classes(scores, classifier)
+    targets = None if found.target is None else found.target.tolist()
+    ledgers = (
+        {}
+        if found.ledger is None
+        else {kind: amounts.tolist() for kind, amounts in found.ledger.totals.items()}
+    )
+    kept = words.cpu()
+    made = []
+    for row, member in enumerate(members):
+        source = member.source
+        share = {
+            kind: tuple(amounts[row]) if targets is None else amounts[row]
+            for kind, amounts in ledgers.items()
+        }
+        made.append(
+            Explanation(
+                text=source.text,
+                tokens=source.tokens,
+                offsets=source.offsets,
+                relevance=relevance[row][..., kept[row]].numpy(),
+                target=ALL if targets is None else targets[row],
+                predicted=int(scores[row].argmax()),
+                label=truth[row],
+                scores=scores[row].numpy(),
+                labels=classifier.labels,
+                method=method.name,
+                parameters=method.parameters,
+                ledger=share,
+            )
+        )
+    return made
+
+
+def _check_classes(scores: Tensor, classifier: TextClassifier) -> None:
+    if scores.shape[1] != len(classifier.labels):
+        raise LabelError(
+            f"The model gives {scores.shape[1]} scores a text, but the classifier names "
+            f"{len(classifier.labels)} labels: {', '.join(classifier.labels)}."
+        )

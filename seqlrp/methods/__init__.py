@@ -1,0 +1,16 @@
+"""Methods of attribution, one protocol: `attribution(ids, target, …)` gives relevance and scores.
+
+`METHODS` is a plain dict, name to class; add your own. A class takes the model first, and its
+options after that.
+"""
+
+from seqlrp.lrp import LRP
+from seqlrp.methods.gradient import GradientXInput, Sensitivity
+from seqlrp.methods.protocol import Method
+from seqlrp.methods.random import Random
+
+METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (LRP, GradientXInput, Sensitivity, Random)
+}
+
+__all__ = ["METHODS", "GradientXInput", "Method", "Random", "Sensitivity"]
