@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from seqlrp.batching import batches_by_length
 from seqlrp.errors import CorpusError, LabelError, OptionError, near
-from seqlrp.explain import BATCH_TOKENS, explain
+from seqlrp.explain import BATCH_TOKENS, explain, label_names
 from seqlrp.explanation import Explanations
 from seqlrp.lrp.inputs import InputMode
 from seqlrp.text.corpora import Corpus
@@ -257,7 +257,7 @@ def evaluate(
         LabelError: labels are missing or unknown.
     """
     if isinstance(texts, Corpus):
-        labels = texts.label_list() if labels is None else labels
+        labels = label_names(texts) if labels is None else labels
         texts = texts.texts
     if labels is None:
         raise LabelError("Deleting words needs the true class of each text; pass labels=.")

@@ -88,7 +88,7 @@ def explained(
         raise OptionError(f"Got batch_tokens {batch_tokens}; expected at least 1.")
     chosen = chosen_method(classifier, method, options)
     if isinstance(texts, Corpus):
-        labels = texts.labels.tolist() if labels is None and texts.labels is not None else labels
+        labels = label_names(texts) if labels is None else labels
     if target == "label" and labels is None:
         raise LabelError(
             "target='label' explains the true class, but no labels are given; pass labels=, or "
@@ -116,6 +116,13 @@ def explained(
             first += len(window)
         if truths is not None and next(truths, None) is not None:
             raise LabelError(f"Got more labels than the {first} texts.")
+
+
+def label_names(corpus: Corpus) -> list[str] | None:
+    """The true class of each text of a corpus by name, or None if they are not known."""
+    if corpus.labels is None:
+        return None
+    return [corpus.label_names[label] for label in corpus.labels]
 
 
 def chosen_method(

@@ -113,4 +113,4 @@ def contracted(equation: str, operands: Sequence[Tensor | None], shapes: Sequenc
     if not torch.equal(total, total.round()):
         reduced(torch.tensor([0, 1]), [0], keepdim=False)
     device = next(d.device for d in operands if d is not None)
-    return squeezed(total.to(torch.int32).to(device))
+    return squeezed(total.to(torch.int64).to(device))

@@ -27,7 +27,7 @@ class Mark:
             is the output of a linear `"map"` or of a `"sum"`. Put off, because the denominator is
             the whole pre-activation: `W x + U h + b` has one, not one for each branch.
         denominator: the `z` of the ε-rule that is due; None stands for the value itself.
-        documents: int32, broadcastable to the value: which document each element belongs to.
+        documents: int64, broadcastable to the value: which document each element belongs to.
         made: the operation, and the module it ran in, whose ε-rule is due.
         origin: for ids: int64, same shape: which element of the given ids this one is.
     """

@@ -60,7 +60,7 @@ class Propagation(InputMode):
             return self.mark(signal)
         assert self.count is not None
         each = max(torch.Size(self.ids_shape).numel() // self.count, 1)
-        owner = torch.where(origin >= 0, origin // each, docs.NOBODY).to(torch.int32)
+        owner = torch.where(origin >= 0, origin // each, docs.NOBODY).to(torch.int64)
         return self.mark(signal, documents=docs.squeezed(docs.claimed(owner)).unsqueeze(-1))
 
     def own_documents(self, vectors: Tensor, index: Tensor, count: int) -> None:
@@ -69,7 +69,7 @@ class Propagation(InputMode):
         self.bag_owner = numbers.new_zeros(count)
         self.bag_owner[index[index >= 0]] = numbers.expand(index.shape)[index >= 0]
         if self.account:
-            self.mark(vectors, documents=numbers.to(torch.int32).unsqueeze(-1))
+            self.mark(vectors, documents=numbers.to(torch.int64).unsqueeze(-1))
 
     @property
     def _follows_documents(self) -> bool:

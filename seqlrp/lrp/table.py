@@ -120,7 +120,8 @@ _OUT_OF_PLACE: dict[str, Any] = {
     "hardtanh": torch.nn.functional.hardtanh, "relu6": torch.nn.functional.relu6,
     "hardswish": torch.nn.functional.hardswish, "exp": torch.exp, "addcmul": torch.addcmul,
     "addmm": torch.addmm, "baddbmm": torch.baddbmm, "addmv": torch.addmv,
-    "masked_fill": torch.masked_fill, "expit": torch.sigmoid,
+    "masked_fill": torch.masked_fill, "index_put": torch.index_put,
+    "index_copy": torch.index_copy, "scatter": torch.scatter, "expit": torch.sigmoid,
 }  # fmt: skip
 
 

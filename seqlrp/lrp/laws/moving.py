@@ -25,6 +25,8 @@ def move(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
     name = spelled(function)
     assert name is not None
     args = arranged(function, args)
+    if kwargs.get("accumulate") or kwargs.get("reduce") or (name == "index_put" and args[3:]):
+        run.refuse(function, "adding up where it writes")
     function = torch.where if name == "where" else function
     values = list(tensors_in((args, kwargs)))
     marks = [run.known(t) for t in values]
@@ -62,17 +64,22 @@ def move(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
         denominator = denominators[k] if denominators else None
         whose = documents[k] if documents else None
         run.mark(tensor, gate=gate, inert=inert, due=due, denominator=denominator, documents=whose)
-    if mixed and not gate and run.account and name in _MIXING:
-        return _mixing_absorbed(run, name, function, args, kwargs, result)
+    fills = any(isinstance(a, (int, float)) and a != 0 for a in (*args[2:], *kwargs.values()))
+    if (mixed or fills) and not gate and run.account and name in _MIXING:
+        noted = _mixing_absorbed(run, name, args, kwargs, results[0])
+        return (noted, *result[1:]) if isinstance(result, tuple) else noted
     return result
 
 
-_MIXING = ("cat", "stack", "hstack", "vstack", "where", "masked_fill", "pad_sequence")
+_MIXING = frozenset(
+    (
+        "cat", "stack", "hstack", "vstack", "where", "masked_fill", "pad", "pad_sequence",
+        "_pad_packed_sequence", "index_put", "index_copy", "scatter",
+    )
+)  # fmt: skip
 
 
-def _mixing_absorbed(
-    run: Propagation, name: str, function: Any, args: Any, kwargs: Any, result: Tensor
-) -> Tensor:
+def _mixing_absorbed(run: Propagation, name: str, args: Any, kwargs: Any, result: Tensor) -> Tensor:
     """Book what reaches the constants among the values that were put together."""
     mark = run.known(result)
     assert mark is not None
@@ -80,9 +87,10 @@ def _mixing_absorbed(
         name,
         args,
         kwargs,
-        lambda t: None if run.known(t) is None else torch.zeros(t.shape, dtype=torch.int32),
+        lambda t: None if run.known(t) is None else torch.zeros(t.shape, dtype=torch.int64),
     )
-    constant = MOVES[name](*new_args, **new_kwargs) == docs.NOBODY
+    moved = MOVES[name](*new_args, **new_kwargs)
+    constant = next(tensors_in(moved)) == docs.NOBODY
     if not bool(constant.any()):
         return result
     share = result.detach().masked_fill(~constant.to(result.device), 0)
@@ -133,7 +141,7 @@ def set_item(run: Propagation, function: Any, args: Any, kwargs: Any) -> None:
     if run.account and run.count != 1:
         documents = base_mark.documents if base_mark is not None else None
         documents = (
-            torch.full(base.shape, docs.NOBODY, dtype=torch.int32, device=base.device)
+            torch.full(base.shape, docs.NOBODY, dtype=torch.int64, device=base.device)
             if documents is None
             else documents.expand(base.shape).clone()
         )
