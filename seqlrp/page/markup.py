@@ -1,0 +1,59 @@
+"""HTML in which every text has been escaped: the only module that makes any."""
+
+from __future__ import annotations
+
+import html
+import re
+
+# What an HTML file may not hold: controls but tab and line feed, lone surrogates, noncharacters.
+_FORBIDDEN = re.compile(
+    "\r\n?|[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
+    + "".join(chr(plane << 16 | last) for plane in range(1, 17) for last in (0xFFFE, 0xFFFF))
+    + "]"
+)
+
+
+class Html(str):
+    """Text that is HTML already; every other string is escaped where it meets HTML."""
+
+    __slots__ = ()
+
+
+def escape(text: str) -> Html:
+    """The text as HTML that shows it, safe in an element and in a quoted attribute.
+
+    Ends of line become "\\n". Characters that HTML forbids are shown by their control pictures
+    (U+2400 for NUL), or by U+FFFD where there is none.
+    """
+    return Html(html.escape(_FORBIDDEN.sub(_shown, text)))
+
+
+def _shown(match: re.Match[str]) -> str:
+    found = match[0]
+    if found[0] == "\r":
+        return "\n"
+    if found == "\x7f":
+        return "\u2421"
+    return chr(0x2400 + ord(found)) if found < " " else "\ufffd"
+
+
+def element(tag: str, *children: str | None, **attributes: str | int | float | None) -> Html:
+    """One element: children that are no `Html` are escaped, and so is the value of every attribute.
+
+    Children and attributes that are None are left out. `class_` is `class`, `aria_label` is
+    `aria-label`. Tags and attribute names come from this package, never from data.
+    """
+    named = [
+        f' {name.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
+        for name, value in attributes.items()
+        if value is not None
+    ]
+    opening = f"<{tag}{''.join(named)}>"
+    if tag == "meta":
+        return Html(opening)
+    inside = [
+        child if isinstance(child, Html) else escape(child)
+        for child in children
+        if child is not None
+    ]
+    return Html(f"{opening}{''.join(inside)}</{tag}>")

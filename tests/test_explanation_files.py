@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from explanation_samples import HOSTILE, explanation, explanations
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_explanation import EVERY, assert_same
+
+from seqlrp import explanation_files
+from seqlrp.errors import InputError, OptionError, SavedFileError, WriteError
+from seqlrp.explanation import Explanations
+from seqlrp.explanation_files import explanation_writer, read_explanations
+
+SUFFIXES = [".parquet", ".jsonl"]
+FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@FEW
+@given(items=st.lists(explanations(), min_size=1, max_size=4))
+def test_round_trip_is_exact(tmp_path, suffix, items):
+    path = tmp_path / f"r{suffix}"
+    Explanations(items).save(path)
+    read = Explanations.load(path)
+    assert len(read) == len(items)
+    for one, other in zip(read, items, strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_round_trip_of_hostile_text_and_extreme_numbers(tmp_path, suffix):
+    tiny, huge = np.finfo(np.float32).smallest_subnormal, np.finfo(np.float32).max
+    words = [-0.0, tiny, huge, -huge, 0.1, 1 / 3, 16777217, 1e-30]
+    items = [explanation(), explanation(relevance=words), explanation(**EVERY), explanation("")]
+    items += [
+        explanation(text, id=text, labels=(text, ""), method=text, parameters={text: text})
+        for text in HOSTILE
+    ]
+    path = tmp_path / f"r{suffix}"
+    Explanations(items).save(path)
+    for one, other in zip(Explanations.load(path), items, strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_stream_is_written_and_read_in_pieces(tmp_path, suffix, monkeypatch):
+    monkeypatch.setattr(explanation_files, "BATCH", 100)
+    path = tmp_path / f"r{suffix}"
+    with explanation_writer(path) as writer:
+        writer.append(explanation(id="first"))
+        writer.extend(explanation(id=str(i)) for i in range(300))
+        assert not path.exists()
+    assert [e.id for e in read_explanations(path)] == ["first", *map(str, range(300))]
+    if suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        assert pq.ParquetFile(path).num_row_groups > 50
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_an_interrupted_stream_leaves_what_was_there(tmp_path, suffix):
+    path = tmp_path / f"r{suffix}"
+    Explanations([explanation()]).save(path)
+    before = path.read_bytes()
+
+    def interrupted():
+        yield explanation()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), explanation_writer(path) as writer:
+        writer.extend(interrupted())
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_that_cannot_be_written(tmp_path, suffix):
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="Could not write"):
+        Explanations([explanation()]).save(tmp_path / "file" / f"r{suffix}")
+
+
+def test_parquet_keeps_an_empty_collection_and_json_lines_refuse_it(tmp_path):
+    Explanations().save(tmp_path / "r.parquet")
+    assert len(Explanations.load(tmp_path / "r.parquet")) == 0
+    with pytest.raises(InputError, match=r"no explanation to write to r\.jsonl.*use \.parquet"):
+        Explanations().save(tmp_path / "r.jsonl")
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+@pytest.mark.parametrize("path", ["r.csv", "r", "r.parquet.gz"])
+def test_another_suffix_is_refused(tmp_path, path):
+    with pytest.raises(OptionError, match=r"suffix '.*', expected one of \.parquet, \.jsonl"):
+        Explanations([explanation()]).save(tmp_path / path)
+    with pytest.raises(OptionError, match="suffix"):
+        Explanations.load(tmp_path / path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_that_is_not_there(tmp_path, suffix):
+    with pytest.raises(SavedFileError, match="is not a file"):
+        Explanations.load(tmp_path / f"r{suffix}")
+    (tmp_path / f"folder{suffix}").mkdir()
+    with pytest.raises(SavedFileError, match="is not a file"):
+        Explanations.load(tmp_path / f"folder{suffix}")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_cut_anywhere_is_refused(tmp_path, suffix):
+    whole = tmp_path / f"whole{suffix}"
+    Explanations([explanation(), explanation(**EVERY)]).save(whole)
+    content = whole.read_bytes()
+    # Between two lines, and before the last line's end, a JSON lines file is whole.
+    fine = {len(content) - 1, content.index(b"\n"), content.index(b"\n") + 1}
+    fine = fine if suffix == ".jsonl" else set()
+    cut = tmp_path / f"cut{suffix}"
+    for length in [n for n in range(0, len(content), 23) if n not in fine]:
+        cut.write_bytes(content[:length])
+        with pytest.raises(SavedFileError, match=r"truncated|empty"):
+            Explanations.load(cut)
+
+
+def test_a_damaged_parquet_file_is_refused_or_read_rightly(tmp_path):
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "r.parquet"
+    Explanations([explanation()]).save(path)
+    content = bytearray(path.read_bytes())
+    start = pq.ParquetFile(path).metadata.row_group(0).column(5).data_page_offset
+    content[start : start + 40] = bytes(255 - byte for byte in content[start : start + 40])
+    path.write_bytes(content)
+    with pytest.raises(SavedFileError, match="truncated, damaged or something else"):
+        Explanations.load(path)
+
+
+def test_a_foreign_parquet_file_is_refused(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "r.parquet"
+    pq.write_table(pa.table({"text": ["a"]}), path)
+    with pytest.raises(SavedFileError, match="was not written by seqlrp"):
+        Explanations.load(path)
+    for version, message in [("1", r"other columns than seqlrp writes: \['text'\]"),
+                             ("2", "format version 2, and this seqlrp reads 1"),
+                             ("x", "format version 'x'")]:  # fmt: skip
+        metadata = {"seqlrp": "explanations", "version": version}
+        pq.write_table(pa.table({"text": ["a"]}).replace_schema_metadata(metadata), path)
+        with pytest.raises(SavedFileError, match=message):
+            Explanations.load(path)
+    path.write_bytes(b"")
+    with pytest.raises(SavedFileError, match="cannot be read as Parquet"):
+        Explanations.load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty"),
+        ("\n", "line 1 is no JSON"),
+        ("id,text\n1,a\n", "line 1 is no JSON"),
+        ('{"text": "a"}\n', "was not written by seqlrp"),
+        ("[]\n", "was not written by seqlrp"),
+        ('{"seqlrp": 2}\n', "format version 2"),
+        ('{"seqlrp": 1, "text": "a"}\n', "document 1 lacks id, tokens, start"),
+        ("[" * 100_000, "line 1 is no JSON"),
+        (b"\xff\xfe", "line 1 is no JSON"),
+    ],
+)
+def test_foreign_json_lines_are_refused(tmp_path, content, message):
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(SavedFileError, match=message):
+        Explanations.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"relevance": [0.5] * 7 + [float("nan")]}, "NaN is no number"),
+        ({"relevance": [0.5] * 7 + [1e400]}, "Infinity is no number"),
+        ({"relevance": [0.5] * 7 + ["x"]}, "document 1 is damaged: relevance must be numbers"),
+        ({"relevance": [0.5] * 7}, "document 1 is damaged: relevance must be numbers of shape"),
+        ({"relevance": None}, "document 1 is damaged"),
+        ({"target": None}, "document 1 is damaged: cannot reshape"),
+        ({"start": [0, 4]}, "document 1 is damaged"),
+        ({"start": [10**30] * 8}, "document 1 is damaged: offsets must be whole numbers"),
+        ({"end": [2.5] * 8}, "document 1 is damaged: offsets must be whole numbers"),
+        ({"text": "not"}, "document 1 is damaged: offsets must run forward"),
+        ({"text": "\ud800"}, "document 1 is damaged: text holds a lone surrogate"),
+        ({"text": None}, "document 1 is damaged: text must be a string"),
+        ({"tokens": 3}, "document 1 is damaged: tokens must be a sequence of strings"),
+        ({"labels": ["one"]}, "document 1 is damaged: target must be"),
+        ({"parameters": 3}, "document 1 is damaged: parameters must be a mapping"),
+        ({"ledger": {"bias": "3"}}, "document 1 is damaged: ledger"),
+    ],
+)
+def test_a_damaged_line_is_refused(tmp_path, change, message):
+    path = tmp_path / "r.jsonl"
+    Explanations([explanation()]).save(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change) + "\n")
+    with pytest.raises(SavedFileError, match=message):
+        Explanations.load(path)
+
+
+def test_a_number_too_large_for_a_float_is_refused(tmp_path):
+    path = tmp_path / "r.jsonl"
+    Explanations([explanation(relevance=[0.5] * 8)]).save(path)
+    path.write_text(path.read_text().replace("0.5,", "1e999,", 1))
+    with pytest.raises(SavedFileError, match=r"document 1 is damaged: .*not finite"):
+        Explanations.load(path)
+
+
+def test_json_lines_can_be_cut_and_joined_by_lines(tmp_path):
+    path = tmp_path / "r.jsonl"
+    Explanations([explanation(id=str(i)) for i in range(3)]).save(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[2] + lines[0])
+    assert [e.id for e in Explanations.load(path)] == ["2", "0"]
+    assert all(line.isascii() for line in lines)
