@@ -7,8 +7,10 @@ order where it was wrong (its accuracy should rise). A method is as good as its 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -23,6 +25,7 @@ from seqlrp.explanation import Explanations
 from seqlrp.lrp.inputs import InputMode
 from seqlrp.text.corpora import Corpus
 from seqlrp.text.vocabulary import Vocabulary
+from seqlrp.writing import written_whole
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 Removal = Literal["zero", "delete", "unk"]
 DIRECTIONS = ("right", "wrong")
+_ADVERBS = {"right": "correctly", "wrong": "wrongly"}
 _RESAMPLES = 2000
 
 
@@ -73,8 +77,10 @@ def scores_without(
     if removal == "delete":
         documents = [d.without(r) for d, r in zip(documents, removed, strict=True)]
     scores = np.zeros((len(documents), len(classifier.labels)), np.float32)
-    for batch in batches_by_length([len(d.ids) for d in documents], batch_tokens):
-        ids, words = classifier.collate([documents[k] for k in batch])
+    for batch in batches_by_length([classifier.length(d) for d in documents], batch_tokens):
+        ids, words = (
+            t.to(classifier.device) for t in classifier.collate([documents[k] for k in batch])
+        )
         gone = torch.zeros(len(batch), max(len(documents[k].ids) for k in batch), dtype=torch.bool)
         if removal != "delete":
             for row, k in enumerate(batch):
@@ -91,6 +97,8 @@ def scores_without(
                 found = classifier.model(ids.masked_fill(away, Vocabulary.UNK))
             else:
                 found = classifier.model(ids)
+        if found.shape[-1] == 1 and len(classifier.labels) == 2:
+            found = torch.cat([-found, found], dim=-1)
         scores[batch] = found.float().cpu().numpy()
         if progress is not None:
             progress.update(len(batch))
@@ -189,6 +197,50 @@ class DeletionReport:
         from seqlrp.plots import deletion_figure
 
         return deletion_figure(self, value)
+
+    def summary(self) -> str:
+        """Accuracy by number of deleted words, and each method's advantage over chance, in words."""
+        wide = self.curves().pivot(index=["direction", "method"], columns="k", values="correct")
+        order = [(d, m) for d in DIRECTIONS for m in self.methods if (d, m) in wide.index]
+        lines = []
+        for direction, method in order:
+            if method == self.methods[0]:
+                first = "most" if direction == "right" else "least"
+                documents = self.table.loc[self.table["direction"] == direction, "document"]
+                lines += [
+                    "",
+                    f"Texts classified {_ADVERBS[direction]} ({documents.nunique():,}), "
+                    f"{first} relevant words deleted first: accuracy after k words",
+                    f"{'':18}" + "".join(f"{f'k={k}':>8}" for k in self.ks),
+                ]
+            values = "".join(f"{wide.loc[(direction, method), k]:8.3f}" for k in self.ks)
+            lines.append(f"{method:18}{values}")
+        if "random" in self.methods and len(self.methods) > 1 and max(self.ks) > 0:
+            lines += ["", "Better than a random order by (mean over k, 95 % interval over texts):"]
+            for row in self.advantage().itertuples():
+                lines.append(
+                    f"{row.method:18}{_ADVERBS[str(row.direction)]:12}"
+                    f"{row.advantage:+.3f}  [{row.low:+.3f}, {row.high:+.3f}]"
+                )
+        if self.left_out:
+            lines += ["", f"Left out: {self.left_out:,} texts shorter than {self.min_words} words."]
+        return "\n".join(lines).lstrip("\n")
+
+    def save(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write `deletion.parquet` (every row), `deletion.csv` (the curves) and `deletion.png`.
+
+        Raises:
+            WriteError: the file system refused; what was there before is unchanged.
+        """
+        folder = Path(folder)
+        paths = [folder / f"deletion.{suffix}" for suffix in ("parquet", "csv", "png")]
+        with written_whole(paths[0]) as temporary:
+            self.table.to_parquet(temporary)
+        with written_whole(paths[1]) as temporary:
+            self.curves().to_csv(temporary, index=False)
+        with written_whole(paths[2]) as temporary:
+            self.plot().savefig(temporary, dpi=150)
+        return paths
 
     def _matrices(self, value: str) -> Iterable[tuple[str, str, npt.NDArray[np.float64]]]:
         """For each direction and method: values [documents, ks]."""

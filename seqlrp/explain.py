@@ -13,6 +13,8 @@ from tqdm import tqdm
 from seqlrp.batching import batches_by_length
 from seqlrp.errors import CorpusError, LabelError, OptionError, TextError, near
 from seqlrp.explanation import ALL, Explanation, Explanations
+from seqlrp.lrp import Attribution
+from seqlrp.lrp.door import resolved_target
 from seqlrp.methods import METHODS, Method
 from seqlrp.text.corpora import Corpus
 
@@ -105,7 +107,7 @@ def explained(
             encoded = _encoded(classifier, window, first)
             truth = _truths(classifier, truths, len(encoded), first)
             results: list[Explanation | None] = [None] * len(encoded)
-            for batch in batches_by_length([len(e.ids) for e in encoded], batch_tokens):
+            for batch in batches_by_length([classifier.length(e) for e in encoded], batch_tokens):
                 members = [encoded[k] for k in batch]
                 known = [truth[k] for k in batch]
                 made = _explain_batch(classifier, chosen, members, known, target)
@@ -209,16 +211,16 @@ def _explain_batch(
     target: str | int,
 ) -> list[Explanation]:
     ids, words = classifier.collate(members)
-    asked: str | int | Tensor = torch.tensor(truth) if target == "label" else target
-    found = method.attribution(ids, asked, padding=~words)
+    ids, words = ids.to(classifier.device), words.to(classifier.device)
+    asked: str | int | Tensor = target
+    if target == "label":
+        asked = torch.tensor([t for t in truth if t is not None], device=classifier.device)
+    found = as_classes(classifier, method, ids, ~words, asked)
     relevance, scores = found.relevance.float().cpu(), found.scores.float().cpu()
-    _check_classes(scores, classifier)
     targets = None if found.target is None else found.target.tolist()
-    ledgers = (
-        {}
-        if found.ledger is None
-        else {kind: amounts.tolist() for kind, amounts in found.ledger.totals.items()}
-    )
+    ledgers: dict[str, Any] = {}
+    if found.ledger is not None:
+        ledgers = {kind: amounts.tolist() for kind, amounts in found.ledger.totals.items()}
     kept = words.cpu()
     made = []
     for row, member in enumerate(members):
@@ -246,9 +248,44 @@ def _explain_batch(
     return made
 
 
-def _check_classes(scores: Tensor, classifier: TextClassifier) -> None:
-    if scores.shape[1] != len(classifier.labels):
-        raise LabelError(
-            f"The model gives {scores.shape[1]} scores a text, but the classifier names "
-            f"{len(classifier.labels)} labels: {', '.join(classifier.labels)}."
-        )
+def as_classes(
+    classifier: TextClassifier,
+    method: Method,
+    ids: Tensor,
+    padding: Tensor,
+    target: str | int | Tensor,
+) -> Attribution:
+    """An attribution in terms of the classifier's labels.
+
+    A model with one output and two labels speaks for `labels[1]`; what speaks for `labels[0]` is
+    the same with the sign changed, as its score is.
+
+    Raises:
+        LabelError: the model gives more or fewer scores than there are labels.
+    """
+    labels = len(classifier.labels)
+    single = labels == 2 and _single_output(classifier, ids)
+    found = method.attribution(ids, 0 if single else target, padding=padding)
+    if not single:
+        if found.scores.shape[1] != labels:
+            raise LabelError(
+                f"The model gives {found.scores.shape[1]} scores a text, but the classifier names "
+                f"{labels} labels: {', '.join(classifier.labels)}."
+            )
+        return found
+    scores = torch.cat([-found.scores, found.scores], dim=1)
+    wanted = resolved_target(target, scores)
+    signs = torch.tensor([-1.0, 1.0], dtype=scores.dtype, device=scores.device)
+    ledger = found.ledger
+    if wanted is None:
+        relevance = found.relevance.unsqueeze(1) * signs.view(1, 2, *[1] * (ids.ndim - 1))
+        return Attribution(relevance, scores, None, ledger and ledger.signed(signs.unsqueeze(0)))
+    sign = signs[wanted]
+    relevance = found.relevance * sign.view(-1, *[1] * (ids.ndim - 1))
+    return Attribution(relevance, scores, wanted, ledger and ledger.signed(sign))
+
+
+def _single_output(classifier: TextClassifier, ids: Tensor) -> bool:
+    with torch.no_grad():  # a single word of a single text tells
+        scores = classifier.model(ids[(slice(0, 1),) * ids.ndim])
+    return isinstance(scores, Tensor) and scores.numel() == 1

@@ -8,7 +8,7 @@ others, so `Ledger.residual` is a true check.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -50,6 +50,15 @@ class Ledger:
     def totals(self) -> dict[str, Tensor]:
         """The relevance of each of `KINDS`, in that order, shaped as `score`."""
         return {kind: self.total(kind) for kind in KINDS}
+
+    def signed(self, sign: Tensor) -> Ledger:
+        """The account of `sign · score`, `sign` `[B]` or, to give `[B, C]`, `[1, C]`."""
+
+        def scaled(amount: Tensor) -> Tensor:
+            return (amount if sign.ndim == 1 else amount.unsqueeze(1)) * sign
+
+        entries = (replace(entry, amount=scaled(entry.amount)) for entry in self.entries)
+        return Ledger(scaled(self.score), tuple(entries))
 
     @cached_property
     def residual(self) -> Tensor:

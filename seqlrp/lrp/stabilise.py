@@ -22,6 +22,11 @@ def kept(z: Tensor, epsilon: float) -> Tensor:
     return size / (size + epsilon)
 
 
+def kept_ratio(y: Tensor, x: Tensor, epsilon: float, slope: float) -> Tensor:
+    """`ratio(y, x, slope) · kept(x, ε)` in one quotient: |y| / (|x| + ε), for y of x's sign."""
+    return ratio(y, x, slope) if epsilon == 0 else y.abs() / (x.abs() + epsilon)
+
+
 def ratio(y: Tensor, x: Tensor, slope: Tensor | float) -> Tensor:
     """The quotient y / x of one shape, and `slope`, its limit, where x is exactly 0."""
     zero = x == 0

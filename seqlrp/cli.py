@@ -1,0 +1,233 @@
+"""The command line: thin calls of the functions that Python users call.
+
+Results go to stdout or into files, messages to stderr. What the user got wrong ends with status 2
+and a sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from seqlrp.errors import OptionError, SeqlrpError
+
+if TYPE_CHECKING:
+    from seqlrp.text_classifier import TextClassifier
+
+app = typer.Typer(
+    name="seqlrp",
+    help="Explain LSTM and GRU text classifiers by layer-wise relevance propagation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Device(StrEnum):
+    """Where the model runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class RemovalOption(StrEnum):
+    """What becomes of a deleted word."""
+
+    zero = "zero"
+    delete = "delete"
+    unk = "unk"
+
+
+CorpusArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A CSV, JSON lines or Parquet file, a folder CLASS/*.txt, 'reviews', 'imdb', "
+        "'generated', or a data set of the hub."
+    ),
+]
+ModelArgument = Annotated[Path, typer.Argument(help="A folder that `seqlrp train` wrote.")]
+TextColumn = Annotated[str | None, typer.Option("--text-column", help="Column of the texts.")]
+LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Column of the labels.")]
+SplitOption = Annotated[str | None, typer.Option("--split", help="Which part of the corpus.")]
+DeviceOption = Annotated[Device, typer.Option(help="Where the model runs.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
+MethodOption = Annotated[str, typer.Option(help="How to explain: lrp, gradient_x_input, …")]
+EpsilonOption = Annotated[float | None, typer.Option(help="LRP's stabiliser ε ≥ 0.")]
+
+
+@app.command()
+def demo(
+    corpus: Annotated[str, typer.Option(help="reviews, imdb, generated, or any corpus.")] = (
+        "reviews"
+    ),
+    out: Annotated[Path, typer.Option(help="Folder for everything.")] = Path("seqlrp-demo"),
+    vectors: Annotated[
+        str,
+        typer.Option(help="Pretrained word vectors: auto (if installed), none, a name or a file."),
+    ] = "auto",
+    device: DeviceOption = Device.auto,
+    seed: SeedOption = 0,
+) -> None:
+    """Train on a corpus, explain its hold-out, delete words, and leave a page to look at."""
+    from seqlrp.demo import run_demo
+
+    run_demo(corpus, out, vectors=vectors, device=device.value, seed=seed)
+
+
+@app.command()
+def train(
+    corpus: CorpusArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the model.")],
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    split: SplitOption = None,
+    cell: Annotated[str, typer.Option(help="lstm or gru.")] = "lstm",
+    pooling: Annotated[str, typer.Option(help="last, mean, max or attention.")] = "attention",
+    hidden: Annotated[int, typer.Option(help="Hidden units in each direction.")] = 64,
+    layers: Annotated[int, typer.Option(help="Recurrent layers.")] = 1,
+    unidirectional: Annotated[bool, typer.Option(help="Read forwards only.")] = False,
+    hierarchical: Annotated[bool, typer.Option(help="Words → sentences → document.")] = False,
+    vectors: Annotated[str | None, typer.Option(help="Pretrained vectors: a name or file.")] = None,
+    epochs: Annotated[int, typer.Option(help="At most.")] = 20,
+    language: Annotated[str, typer.Option(help="Language of the tokenizer.")] = "en",
+    device: DeviceOption = Device.auto,
+    seed: SeedOption = 0,
+) -> None:
+    """Train a classifier and save it as a folder."""
+    raise NotImplementedError
+
+
+@app.command()
+def explain(
+    model: ModelArgument,
+    corpus: Annotated[
+        str | None, typer.Argument(help="What to explain: a corpus as for `train`.")
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", help="A text; repeatable.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A .parquet or .jsonl file; without it, words on stdout.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write a page.")] = None,
+    target: Annotated[
+        str, typer.Option(help="predicted, label, all, or the name of a class.")
+    ] = "predicted",
+    method: MethodOption = "lrp",
+    epsilon: EpsilonOption = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    split: SplitOption = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Explain texts with a trained model: relevance of every word for the score of a class."""
+    from seqlrp.explain import explain as explain_texts
+    from seqlrp.text.corpora import load_corpus
+
+    if (corpus is None) == (not text):
+        raise OptionError("Say what to explain: either a corpus or --text, and not both.")
+    classifier = _loaded(model, device)
+    options = {} if epsilon is None else {"epsilon": epsilon}
+    if corpus is not None:
+        names = classifier.labels
+        texts = load_corpus(
+            corpus, text=text_column, label=label_column, split=split, label_names=names
+        )
+        explanations = explain_texts(classifier, texts, method, target, **options)
+    else:
+        explanations = explain_texts(classifier, text or [], method, target, **options)
+    if out is not None:
+        explanations.save(out)
+        print(out)
+    if html is not None:
+        explanations.save_html(html)
+        print(html)
+    if out is None and html is None:
+        for explanation in explanations:
+            _print_words(explanation)
+
+
+@app.command()
+def evaluate(
+    model: ModelArgument,
+    corpus: CorpusArgument,
+    out: Annotated[Path, typer.Option(help="Folder for table and figure.")],
+    methods: Annotated[str, typer.Option(help="Names, separated by commas.")] = (
+        "lrp,gradient_x_input,sensitivity,random"
+    ),
+    ks: Annotated[str, typer.Option("--k", help="Numbers of deleted words.")] = "0,1,2,3,4,5",
+    removal: Annotated[RemovalOption, typer.Option(help="What becomes of a word.")] = (
+        RemovalOption.zero
+    ),
+    min_words: Annotated[int, typer.Option(help="Leave shorter texts out.")] = 10,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    split: SplitOption = None,
+    device: DeviceOption = Device.auto,
+    seed: SeedOption = 0,
+) -> None:
+    """Delete the words that each method names, and see whether the answer changes."""
+    from seqlrp.deletion import evaluate as delete_words
+    from seqlrp.text.corpora import load_corpus
+
+    try:
+        counts = [int(k) for k in ks.split(",")]
+    except ValueError:
+        raise OptionError(f"Got --k {ks!r}; expected numbers such as 0,1,2,5.") from None
+    classifier = _loaded(model, device)
+    texts = load_corpus(
+        corpus, text=text_column, label=label_column, split=split, label_names=classifier.labels
+    )
+    report = delete_words(
+        classifier,
+        texts,
+        methods=[m.strip() for m in methods.split(",")],
+        ks=counts,
+        removal=removal.value,
+        min_words=min_words,
+        seed=seed,
+    )
+    for path in report.save(out):
+        print(path)
+    print(report.summary())
+
+
+@app.command()
+def render(
+    explanations: Annotated[Path, typer.Argument(help="A .parquet or .jsonl file.")],
+    out: Annotated[Path, typer.Option(help="The .html file to write.")],
+    first: Annotated[int, typer.Option(help="Show at most so many texts.")] = 100,
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Which words decided",
+    scale: Annotated[str, typer.Option(help="Colours by document or by corpus.")] = "document",
+) -> None:
+    """Make a page of saved explanations, to look at and to send to people."""
+    from seqlrp.explanation import Explanations
+
+    found = Explanations.load(explanations)
+    found[:first].save_html(out, title=title, scale=scale)
+    if len(found) > first:
+        print(f"Shown: the first {first:,} of {len(found):,} texts.", file=sys.stderr)
+    print(out)
+
+
+def main() -> NoReturn:
+    """Run the command line, and end with its exit status."""
+    try:
+        app()
+    except SeqlrpError as error:
+        print(f"seqlrp: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("seqlrp: interrupted; nothing was left half-written.", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _loaded(folder: Path, device: Device) -> TextClassifier:
+    from seqlrp.saving import load
+
+    return load(folder, device=device.value)

