@@ -1,5 +1,28 @@
 """Explains LSTM and GRU text classifiers by layer-wise relevance propagation."""
 
+from seqlrp.deletion import DeletionReport, evaluate
+from seqlrp.explain import explain
+from seqlrp.explanation import Explanation, Explanations
 from seqlrp.lrp import LRP
+from seqlrp.methods import METHODS
+from seqlrp.saving import load, save
+from seqlrp.text import Corpus, SpacyTokenizer, Vocabulary, load_corpus, load_vectors
+from seqlrp.text_classifier import TextClassifier
 
-__all__ = ["LRP"]
+__all__ = [
+    "LRP",
+    "METHODS",
+    "Corpus",
+    "DeletionReport",
+    "Explanation",
+    "Explanations",
+    "SpacyTokenizer",
+    "TextClassifier",
+    "Vocabulary",
+    "evaluate",
+    "explain",
+    "load",
+    "load_corpus",
+    "load_vectors",
+    "save",
+]

@@ -205,7 +205,7 @@ def test_every_configuration_is_the_oracles(case: Case) -> None:
     # A pooling a case, turned so that each one meets every kind, depth and initial state.
     model = build(index, *case, POOLINGS[(index + index // 4) % 4])
     oracle = expected(model, IDS)
-    # Two layouts a case; every kind, depth and direction meets all of them.
+    # Two layouts a case, the reference in one of them; every kind, depth and direction meets all of them.
     for layout in (PADDED[index % 2], PACKED[(index + index // 4) % 3]):
         ids, expect = IDS, oracle
         if "packed" not in layout:  # padding would take part
@@ -213,14 +213,14 @@ def test_every_configuration_is_the_oracles(case: Case) -> None:
         elif layout == "packed unsorted":
             ids, expect = IDS[UNSORTED], [oracle[k] for k in UNSORTED.tolist()]
         model.layout = layout
-        for impl in ("torch", "reference"):
+        for impl in ("torch", "reference") if "packed" in layout else ("torch",):
             lrp = seqlrp.LRP(model, EPSILON, impl=impl)  # type: ignore[arg-type]
             relevance, ledger = lrp.attribute(ids, target=TARGET, return_ledger=True)
             check(model, relevance, ledger, ids, expect)
             assert ledger.residual.abs().max() < 1e-12
-        # The account is no part of the answer.
-        alone = seqlrp.LRP(model, EPSILON).attribute(ids, target=TARGET)
-        torch.testing.assert_close(alone, relevance, rtol=0, atol=TOLERANCE)
+    # The account is no part of the answer.
+    alone = seqlrp.LRP(model, EPSILON).attribute(ids, target=TARGET)
+    torch.testing.assert_close(alone, relevance, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("kind", KINDS)

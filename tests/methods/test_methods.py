@@ -1,0 +1,113 @@
+"""The methods beside LRP: by their definitions, written out again with plain autograd."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import small_classifier
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import seqlrp
+from seqlrp.errors import NoEmbeddingError, OptionError, TargetError
+from seqlrp.methods import METHODS, GradientXInput, Random, Sensitivity
+
+
+class Embedded(nn.Module):
+    """The same model, fed with vectors, so that a plain gradient can be taken to them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, vectors: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        encoded = self.model.encoder(vectors, lengths)
+        return self.model.head(encoded)
+
+
+def batch() -> torch.Tensor:
+    ids = torch.randint(2, 12, (5, 7), generator=torch.Generator().manual_seed(0))
+    ids[1, 4:] = 0
+    ids[2, 1:] = 0
+    return ids
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
+def test_gradients_are_those_of_autograd(cell: str, pooling: str) -> None:
+    model = small_classifier(cell=cell, pooling=pooling).model.double()
+    ids = batch()
+    vectors = model.embedding(ids).detach().requires_grad_()
+    scores = Embedded(model)(vectors, (ids != 0).sum(1))
+    (gradient,) = torch.autograd.grad(scores[:, 1].sum(), vectors)
+    products = GradientXInput(model).attribute(ids, 1)
+    squares = Sensitivity(model).attribute(ids, 1)
+    torch.testing.assert_close(products, (gradient * vectors.detach()).sum(-1), rtol=0, atol=1e-14)
+    torch.testing.assert_close(squares, gradient.square().sum(-1), rtol=0, atol=1e-14)
+    assert products.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_method_keeps_the_protocol(name: str) -> None:
+    model = small_classifier(labels=("a", "b", "c")).model
+    ids = batch()
+    method = METHODS[name](model)
+    assert method.name == name
+    found = method.attribution(ids, "all")
+    assert found.relevance.shape == (5, 3, 7)
+    assert found.target is None
+    torch.testing.assert_close(found.scores, model(ids).detach())
+    one = method.attribution(ids, torch.tensor([0, 2, 1, 1, 0]))
+    assert one.relevance.shape == (5, 7)
+    assert one.target.tolist() == [0, 2, 1, 1, 0]
+    assert (one.relevance[ids == 0] == 0).all()
+    predicted = method.attribution(ids)
+    assert torch.equal(predicted.target, model(ids).argmax(1))
+    with pytest.raises(TargetError, match="3 classes"):
+        method.attribution(ids, 3)
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"random"}))
+def test_all_classes_are_the_single_ones(name: str) -> None:
+    model = small_classifier(labels=("a", "b", "c")).model.double()
+    method = METHODS[name](model)
+    together = method.attribution(batch(), "all").relevance
+    for k in range(3):
+        single = method.attribution(batch(), k).relevance
+        torch.testing.assert_close(together[:, k], single, rtol=0, atol=1e-14)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 5), st.permutations(range(5)))
+def test_chance_does_not_depend_on_the_batch(extra: int, order: list[int]) -> None:
+    model = small_classifier().model
+    ids = batch()
+    whole = Random(model, seed=3).attribution(ids, 0).relevance
+    moved = torch.nn.functional.pad(ids[order], (0, extra))
+    again = Random(model, seed=3).attribution(moved, 0).relevance
+    assert torch.equal(again[:, :7], whole[order])
+    assert (again[:, 7:] == 0).all()
+    assert not torch.equal(Random(model, seed=4).attribution(ids, 0).relevance, whole)
+
+
+def test_a_model_without_embedding_is_refused() -> None:
+    class OneHot(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(12, 2))
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            return (nn.functional.one_hot(ids, 12).float() @ self.weight).sum(1)
+
+    for name in METHODS:
+        if name != "random":
+            with pytest.raises(NoEmbeddingError, match="no nn.Embedding"):
+                METHODS[name](OneHot().eval()).attribution(batch(), 0)
+
+
+def test_unknown_methods_and_options_are_named() -> None:
+    with pytest.raises(OptionError, match="Did you mean 'lrp'"):
+        seqlrp.explain(small_classifier(), ["a good film"], "lpr")
+    with pytest.raises(OptionError, match="epsilom"):
+        seqlrp.explain(small_classifier(), ["a good film"], "lrp", epsilom=1)

@@ -1,0 +1,155 @@
+"""Where text meets method: order, batches, targets, labels and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from conftest import small_classifier, some_texts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import seqlrp
+from seqlrp.errors import CorpusError, LabelError, OptionError, TargetError, TextError
+from seqlrp.text.corpora import Corpus
+from seqlrp.text_classifier import TextClassifier
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 300), st.integers(0, 3))
+def test_the_same_answer_for_any_batch(batch_tokens: int, seed: int) -> None:
+    classifier = small_classifier()
+    texts = some_texts(25, seed)
+    alone = [seqlrp.explain(classifier, [text])[0] for text in texts]
+    together = seqlrp.explain(classifier, texts, batch_tokens=batch_tokens)
+    assert [e.text for e in together] == texts
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one.relevance, other.relevance, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(one.scores, other.scores, rtol=1e-4, atol=1e-6)
+        for kind, amount in one.ledger.items():
+            assert other.ledger[kind] == pytest.approx(amount, abs=1e-5)
+
+
+def test_relevance_and_ledger_account_for_the_score() -> None:
+    for options in ({}, {"hierarchical": True}, {"cell": "gru", "pooling": "max"}):
+        for e in seqlrp.explain(small_classifier(**options), some_texts(20), epsilon=0.01):
+            assert len(e.relevance) == len(e.tokens)
+            assert e.relevance.dtype == np.float32
+            assert sum(e.ledger.values()) == pytest.approx(e.score, abs=1e-5)
+            assert e.ledger["tokens"] == pytest.approx(float(e.relevance.sum()), abs=1e-5)
+            assert e.ledger["padding"] == 0
+            assert e.parameters["epsilon"] == 0.01
+            assert e.predicted == e.target == int(e.scores.argmax())
+
+
+def test_texts_may_come_as_anything(classifier: TextClassifier) -> None:
+    texts = some_texts(6)
+    expected = [e.relevance.tolist() for e in seqlrp.explain(classifier, texts)]
+
+    def stream() -> Iterator[str]:
+        yield from texts
+
+    import datasets
+
+    dataset = datasets.Dataset.from_dict({"review": texts})
+    for given_texts, options in (
+        (stream(), {}),
+        (tuple(texts), {}),
+        (dataset, {"column": "review"}),
+        (dataset.to_iterable_dataset(), {"column": "review"}),
+        (Corpus("c", texts, None, ()), {}),
+    ):
+        found = seqlrp.explain(classifier, given_texts, **options)
+        assert [e.relevance.tolist() for e in found] == expected
+    assert len(seqlrp.explain(classifier, texts[0])) == 1
+    with pytest.raises(CorpusError, match="no column 'reviews'.*'review'"):
+        seqlrp.explain(classifier, dataset, column="reviews")
+
+
+def test_targets(classifier: TextClassifier) -> None:
+    texts = some_texts(6)
+    every = seqlrp.explain(classifier, texts, target="all")
+    negative = seqlrp.explain(classifier, texts, target="negative")
+    by_label = seqlrp.explain(classifier, texts, target="label", labels=["negative", 1] * 3)
+    for k in range(6):
+        assert every[k].relevance.shape == (2, len(every[k].tokens))
+        assert negative[k].target == 0
+        np.testing.assert_allclose(every[k].relevance[0], negative[k].relevance, atol=1e-6)
+        assert by_label[k].target == by_label[k].label == k % 2
+        np.testing.assert_allclose(every[k].relevance[k % 2], by_label[k].relevance, atol=1e-6)
+        assert every[k].ledger["bias"][0] == pytest.approx(negative[k].ledger["bias"], abs=1e-6)
+    with pytest.raises(TargetError, match="Did you mean 'positive'"):
+        seqlrp.explain(classifier, texts, target="positve")
+    with pytest.raises(TargetError, match="2"):
+        seqlrp.explain(classifier, texts, target=2)
+    with pytest.raises(LabelError, match="no labels are given"):
+        seqlrp.explain(classifier, texts, target="label")
+    with pytest.raises(LabelError, match="never seen"):
+        seqlrp.explain(classifier, texts, labels=["good"] * 6)
+    with pytest.raises(LabelError, match="2 classes"):
+        seqlrp.explain(classifier, texts, labels=[2] * 6)
+    with pytest.raises(LabelError, match="Got 5 labels"):
+        seqlrp.explain(classifier, texts, labels=[1] * 5)
+    with pytest.raises(LabelError, match="more labels"):
+        seqlrp.explain(classifier, texts, labels=[1] * 7)
+
+
+def test_labels_of_a_corpus_go_by_name(classifier: TextClassifier) -> None:
+    corpus = Corpus("c", some_texts(2), np.array([0, 1]), ("positive", "negative"))
+    assert [e.label for e in seqlrp.explain(classifier, corpus)] == [1, 0]
+
+
+def test_one_output_speaks_for_the_second_label() -> None:
+    classifier = small_classifier(classes=1)
+    texts = some_texts(8)
+    every = seqlrp.explain(classifier, texts, target="all")
+    predicted = seqlrp.explain(classifier, texts)
+    (output,) = (seqlrp.explain(classifier, texts, target="positive"),)
+    ids, _ = classifier.collate(list(classifier.encode(texts)))
+    raw = classifier.model(ids).detach()[:, 0].numpy()
+    for k in range(8):
+        np.testing.assert_allclose(every[k].scores, [-raw[k], raw[k]], atol=1e-5)
+        np.testing.assert_allclose(every[k].relevance[0], -every[k].relevance[1], atol=1e-7)
+        np.testing.assert_allclose(output[k].relevance, every[k].relevance[1], atol=1e-7)
+        assert predicted[k].predicted == int(raw[k] > 0)
+        assert sum(predicted[k].ledger.values()) == pytest.approx(abs(raw[k]), abs=1e-5)
+
+
+def test_texts_that_cannot_be_explained(classifier: TextClassifier) -> None:
+    with pytest.raises(TextError, match="Text 1 holds no word"):
+        seqlrp.explain(classifier, ["good", "  \n"])
+    with pytest.raises(TextError, match="Text 1 is int"):
+        seqlrp.explain(classifier, ["good", 3])
+    with pytest.raises(OptionError, match="batch_tokens"):
+        seqlrp.explain(classifier, ["good"], batch_tokens=0)
+    unknown = seqlrp.explain(classifier, ["zzz qqq", "word"])
+    assert [len(e.tokens) for e in unknown] == [2, 1]
+    assert len(seqlrp.explain(classifier, [])) == 0
+
+
+def test_a_long_text() -> None:
+    text = " ".join(some_texts(2500, longest=16))
+    (e,) = seqlrp.explain(small_classifier(), [text])
+    assert len(e.tokens) > 15_000
+    assert sum(e.ledger.values()) == pytest.approx(e.score, rel=1e-3)
+
+
+def test_the_number_of_labels_must_fit() -> None:
+    classifier = small_classifier()
+
+    class Three(nn.Module):
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            return classifier.model(ids).repeat(1, 2)[:, :3]
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = classifier.model
+
+    wrong = TextClassifier(
+        Three().eval(), classifier.vocabulary, ("negative", "positive"), classifier.tokenizer
+    )
+    with pytest.raises(LabelError, match="3 scores a text"):
+        seqlrp.explain(wrong, ["good"])
