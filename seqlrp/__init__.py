@@ -1,6 +1,7 @@
 """Explains LSTM and GRU text classifiers by layer-wise relevance propagation."""
 
-from seqlrp.deletion import DeletionReport, evaluate
+from seqlrp.deletion import evaluate
+from seqlrp.deletion_report import DeletionReport
 from seqlrp.explain import explain
 from seqlrp.explanation import Explanation, Explanations
 from seqlrp.lrp import LRP

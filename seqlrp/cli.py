@@ -9,13 +9,14 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from seqlrp.errors import OptionError, SeqlrpError
 
 if TYPE_CHECKING:
+    from seqlrp.explanation import Explanation
     from seqlrp.text_classifier import TextClassifier
 
 app = typer.Typer(
@@ -131,7 +132,7 @@ def explain(
     if (corpus is None) == (not text):
         raise OptionError("Say what to explain: either a corpus or --text, and not both.")
     classifier = _loaded(model, device)
-    options = {} if epsilon is None else {"epsilon": epsilon}
+    options: dict[str, Any] = {} if epsilon is None else {"epsilon": epsilon}
     if corpus is not None:
         names = classifier.labels
         texts = load_corpus(
@@ -212,6 +213,25 @@ def render(
     if len(found) > first:
         print(f"Shown: the first {first:,} of {len(found):,} texts.", file=sys.stderr)
     print(out)
+
+
+def _print_words(explanation: Explanation) -> None:
+    """The answer, the words with most relevance of either sign, and where the score went."""
+    answer = f"{explanation.predicted_label}  (score {explanation.score:+.3f}"
+    print(f"{answer} for {explanation.target_label!r})  {ascii_safe(explanation.text)}")
+    strongest = sorted(
+        (*explanation.top(5), *explanation.top(5, sign=-1)), key=lambda word: -abs(word[2])
+    )
+    for position, token, relevance in strongest:
+        print(f"  {relevance:+9.4f}  {ascii_safe(token)}  [{position}]")
+    for kind, amount in explanation.ledger.items():
+        if amount:
+            print(f"  {amount:+9.4f}  = all {kind}")
+
+
+def ascii_safe(text: str) -> str:
+    """Text for a terminal: control characters, line breaks and bidirectional marks are escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def main() -> NoReturn:

@@ -15,7 +15,7 @@ from seqlrp.training import fit
 
 _HOLD_OUT = 0.2
 _SHOWN = 60  # texts on the page
-_EXPLAINED = 2000  # texts of the hold-out, the first ones; a corpus may be large
+_EXPLAINED = 2000  # texts of the hold-out at most; a corpus may be large
 
 
 def run_demo(
@@ -44,11 +44,13 @@ def run_demo(
     classifier = trained.classifier
     save(classifier, out / "model")
 
-    held_out = held_out.head(_EXPLAINED)
+    if len(held_out) > _EXPLAINED:
+        _, held_out = held_out.split(_EXPLAINED / len(held_out), seed)
     explanations = explain(classifier, held_out, target="predicted")
     accuracy = sum(e.predicted == e.label for e in explanations) / len(explanations)
     explanations.save(out / "explanations.parquet")
-    explanations[:_SHOWN].save_html(
+    every = max(1, len(explanations) // _SHOWN)
+    explanations[::every][:_SHOWN].save_html(
         out / "page.html", title=f"What the classifier of {corpus!r} looked at"
     )
     report = evaluate(classifier, held_out, seed=seed)
@@ -58,7 +60,8 @@ def run_demo(
     print()
     print(report.summary())
     print()
-    share = sum(e.ledger["tokens"] for e in explanations) / sum(e.score for e in explanations)
+    words = sum(float(e.relevance.sum()) for e in explanations)
+    share = words / sum(e.score for e in explanations)
     print(f"Of the scores of the predicted classes, {share:.0%} went to the words.")
     print()
     print(f"Model          {out / 'model'}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import matplotlib.figure
 
-    from seqlrp.deletion import DeletionReport
+    from seqlrp.deletion_report import DeletionReport
 
 # Okabe and Ito's palette, which survives colour-blindness; chance is grey.
 _COLOURS = {

@@ -13,7 +13,7 @@ from seqlrp.text.tokens import TokenizedText
 from seqlrp.text.vocabulary import Vocabulary
 from seqlrp.text_classifier import TextClassifier
 
-WORDS = "a good bad film plot not very dull bright story and but the ending was actors".split()
+WORDS = ("a", "good", "bad", "film", "plot", "not", "very", "dull", "bright", "story", "and", "but")
 
 
 def split_words(text: str) -> TokenizedText:

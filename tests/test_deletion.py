@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seqlrp
-from seqlrp.deletion import DeletionReport, scores_without
+from seqlrp.deletion import scores_without
+from seqlrp.deletion_report import DeletionReport
 from seqlrp.errors import CorpusError, LabelError, OptionError
 from seqlrp.text_classifier import TextClassifier
 
@@ -30,9 +31,7 @@ def test_removal_does_what_it_says(hierarchical: bool, seed: int, batch_tokens: 
     documents = list(classifier.encode([t for t in some_texts(12, seed) if len(t.split()) > 2]))
     removed = [drawn.choice(len(d), drawn.integers(0, len(d)), replace=False) for d in documents]
     found = {
-        removal: scores_without(
-            classifier, documents, removed, removal, batch_tokens=batch_tokens
-        )
+        removal: scores_without(classifier, documents, removed, removal, batch_tokens=batch_tokens)
         for removal in ("zero", "delete", "unk")
     }
     model = classifier.model

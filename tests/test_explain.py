@@ -65,7 +65,7 @@ def test_texts_may_come_as_anything(classifier: TextClassifier) -> None:
         found = seqlrp.explain(classifier, given_texts, **options)
         assert [e.relevance.tolist() for e in found] == expected
     assert len(seqlrp.explain(classifier, texts[0])) == 1
-    with pytest.raises(CorpusError, match="no column 'reviews'.*'review'"):
+    with pytest.raises(CorpusError, match=r"no column 'reviews'.*'review'"):
         seqlrp.explain(classifier, dataset, column="reviews")
 
 

@@ -102,7 +102,7 @@ def test_a_model_without_embedding_is_refused() -> None:
 
     for name in METHODS:
         if name != "random":
-            with pytest.raises(NoEmbeddingError, match="no nn.Embedding"):
+            with pytest.raises(NoEmbeddingError, match=r"no nn\.Embedding"):
                 METHODS[name](OneHot().eval()).attribution(batch(), 0)
 
 

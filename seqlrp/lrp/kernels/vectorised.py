@@ -30,7 +30,8 @@ def _bias_share(gamma: Tensor, bias: Tensor | None) -> Tensor:
 def _in_order(steps: Steps, reverse: bool, *rows: Tensor | None) -> Iterator[tuple[Any, ...]]:
     """Views of the rows of each step, in the order in which a direction reads them."""
     parts = [
-        [None] * len(steps.sizes) if part is None else part.split(steps.sizes) for part in rows
+        [None] * len(steps.sizes) if part is None else torch.split_with_sizes(part, steps.sizes)
+        for part in rows
     ]
     return zip(*(part[::-1] if reverse else part for part in parts), strict=True)
 
