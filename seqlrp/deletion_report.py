@@ -136,9 +136,10 @@ class DeletionReport:
         if "random" in self.methods and len(self.methods) > 1 and max(self.ks) > 0:
             lines += ["", "Better than a random order by (mean over k, 95 % interval over texts):"]
             for row in self.advantage().to_dict("records"):
+                adverb = _ADVERBS[str(row["direction"])]
+                interval = f"[{row['low']:+.3f}, {row['high']:+.3f}]"
                 lines.append(
-                    f"{row['method']:18}{_ADVERBS[row['direction']]:12}"
-                    f"{row['advantage']:+.3f}  [{row['low']:+.3f}, {row['high']:+.3f}]"
+                    f"{row['method']:18}{adverb:12}{row['advantage']:+.3f}  {interval}"
                 )
         if self.left_out:
             lines += ["", f"Left out: {self.left_out:,} texts shorter than {self.min_words} words."]

@@ -1,0 +1,151 @@
+"""The command line: results, messages and exit statuses, as somebody who types sees them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import WORDS
+
+import seqlrp
+from seqlrp.classifiers import RecurrentClassifier
+from seqlrp.cli import main
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    vocabulary = seqlrp.Vocabulary.build([WORDS])
+    torch.manual_seed(0)
+    network = RecurrentClassifier(len(vocabulary), 2, embedding=6, hidden=5).eval()
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    seqlrp.save(seqlrp.TextClassifier(network, vocabulary, ("negative", "positive")), folder)
+    return folder
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.csv"
+    drawn = np.random.default_rng(0)
+    rows = [
+        f'"{" ".join(drawn.choice(WORDS, 12))}",{"negative" if k % 2 else "positive"}'
+        for k in range(20)
+    ]
+    path.write_text("text,label\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    sys.argv = ["seqlrp", *map(str, arguments)]
+    with pytest.raises(SystemExit) as end:
+        main()
+    out, err = capsys.readouterr()
+    return int(end.value.code or 0), out, err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    status, out, err = run(capsys, *arguments)
+    assert status == 2, err
+    assert out == ""
+    assert "Traceback" not in err
+    message = err.strip().splitlines()
+    assert len(message) == 1, err
+    assert message[0].startswith("seqlrp: ")
+    return message[0]
+
+
+def test_explain_then_render(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    parquet, page = tmp_path / "r.parquet", tmp_path / "r.html"
+    status, out, _ = run(capsys, "explain", model, corpus, "--out", parquet, "--target", "label")
+    assert (status, out.split()) == (0, [str(parquet)])
+    found = seqlrp.Explanations.load(parquet)
+    assert len(found) == 20
+    assert [e.target for e in found] == [1, 0] * 10
+    status, out, err = run(capsys, "render", parquet, "--out", page, "--first", 5, "--title", "<T>")
+    assert (status, out.split()) == (0, [str(page)])
+    assert "first 5 of 20" in err
+    assert "&lt;T&gt;" in page.read_text(encoding="utf-8")
+
+
+def test_explain_text_prints_words(model, capsys) -> None:  # type: ignore[no-untyped-def]
+    hostile = "not a good\x1b[31m film \u202e"
+    status, out, _ = run(capsys, "explain", model, "--text", hostile, "--epsilon", 0.1)
+    assert status == 0
+    assert "good" in out
+    assert "= all tokens" in out
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+
+
+def test_evaluate(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    status, out, _ = run(
+        capsys, "evaluate", model, corpus, "--out", tmp_path / "e", "--k", "1,2",
+        "--methods", "lrp, random", "--removal", "delete",
+    )  # fmt: skip
+    assert status == 0
+    assert (tmp_path / "e" / "deletion.png").is_file()
+    assert "Better than a random order" in out
+
+
+def test_what_the_user_got_wrong(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "r.parquet"
+    explain = ("explain", model, corpus, "--out", out)
+    assert "Say what to explain" in refused(capsys, "explain", model)
+    assert "Did you mean 'positive'" in refused(capsys, *explain, "--target", "positiv")
+    assert "Did you mean 'lrp'" in refused(capsys, *explain, "--method", "lrpp")
+    assert "epsilon" in refused(capsys, *explain, "--epsilon", -1)
+    assert "no word" in refused(capsys, "explain", model, "--text", " ", "--out", out)
+    assert "nowhere.csv" in refused(capsys, "explain", model, "nowhere.csv", "--out", out)
+    assert "nowhere" in refused(capsys, "explain", tmp_path / "nowhere", corpus)
+    assert "--k 'one'" in refused(
+        capsys, "evaluate", model, corpus, "--out", tmp_path, "--k", "one"
+    )
+    assert "no column" in refused(capsys, *explain, "--text-column", "body")
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
+    assert "empty" in refused(capsys, "explain", model, empty, "--out", out)
+    strange = tmp_path / "strange.csv"
+    strange.write_text("text,label\na good film,neutral\n")
+    assert "'neutral'" in refused(capsys, "explain", model, strange, "--out", out)
+    assert "r.xyz" in refused(capsys, "explain", model, corpus, "--out", tmp_path / "r.xyz")
+    assert "parquet" in refused(capsys, "render", corpus, "--out", tmp_path / "r.html")
+    assert not out.exists()
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_a_damaged_model_is_refused(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    for name, change in (
+        ("vocabulary.json", lambda b: b.replace(b'"film"', b'"filn"')),
+        ("weights.safetensors", lambda b: b[:-8]),
+        ("config.json", lambda b: b[:40]),
+    ):
+        folder = tmp_path / name
+        shutil.copytree(model, folder)
+        (folder / name).write_bytes(change((folder / name).read_bytes()))
+        refused(capsys, "explain", folder, corpus)
+
+
+def test_an_unknown_option_is_refused_by_the_parser() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "seqlrp", "explain", "--nonsense"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "nonsense" in done.stderr
+
+
+def test_train_explain_round_trip(corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    folder = tmp_path / "trained"
+    status, out, _ = run(
+        capsys, "train", corpus, "--out", folder, "--epochs", 1, "--hidden", 4, "--pooling", "max",
+        "--cell", "gru",
+    )  # fmt: skip
+    assert (status, out.split()[0]) == (0, str(folder))
+    assert json.loads((folder / "config.json").read_text())
+    classifier = seqlrp.load(folder)
+    assert classifier.labels == ("negative", "positive")
+    assert "at 0 to" not in refused(capsys, "train", corpus, "--out", folder, "--cell", "rnn")
