@@ -18,7 +18,7 @@ def batches_by_length(lengths: Sequence[int] | Ints, batch_tokens: int) -> list[
     """Group documents of similar length, the longest first; give their indices.
 
     A batch of B documents, the longest of T tokens, has `B · T <= batch_tokens` or B = 1. Each
-    index from 0 to `len(lengths) - 1` is in exactly one batch; documents of one length keep their order.
+    document is in one batch; those of one length keep their order.
 
     Raises:
         OptionError: `batch_tokens` is below 1.

@@ -58,9 +58,8 @@ class RecurrentEncoder(nn.Module):
         states, final = self.recurrence(packed)
         if self.pooling == "last":
             hidden = final[0] if isinstance(self.recurrence, nn.LSTM) else final
-            if self.recurrence.bidirectional:
-                return torch.cat([hidden[-2], hidden[-1]], dim=1)
-            return hidden[-1]
+            directions = 2 if self.recurrence.bidirectional else 1
+            return hidden[-directions:].transpose(0, 1).flatten(1)
         steps = vectors.size(1)
         states, _ = pad_packed_sequence(states, batch_first=True, total_length=steps)
         padding = torch.arange(steps, device=vectors.device) >= lengths.unsqueeze(1)
@@ -118,6 +117,9 @@ class RecurrentClassifier(nn.Module):
         _check(self.arguments)
         self.padding_idx = padding_idx
         self.embedding = nn.Embedding(vocabulary_size, embedding, padding_idx=padding_idx)
+        with torch.no_grad():
+            # Small, so that words that are never learnt from say little.
+            self.embedding.weight.mul_(0.05)
         self.encoder = self._encoder(embedding)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.encoder.width, classes, bias=head_bias)

@@ -1,4 +1,4 @@
-"""Trained classifiers on disk: a folder of weights, words and the rest, bound together by hashes."""
+"""Trained classifiers on disk: a folder of weights and words, bound together by hashes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def save(
     """
     folder = Path(folder).resolve()
     model, vocabulary = classifier.model, classifier.vocabulary
-    if type(model) not in _MODELS.values():
+    if not isinstance(model, RecurrentClassifier) or type(model) not in _MODELS.values():
         raise ModelError(
             f"A model of the class {type(model).__name__} cannot be saved here, expected one of "
             f"{', '.join(_MODELS)}; save its weights with your own code and build "

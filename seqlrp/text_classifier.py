@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, get_args
 
@@ -84,7 +84,7 @@ class EncodedText:
 
 
 class Prediction(NamedTuple):
-    """What a classifier says of N texts: the class of each, int64 `[N]`, and the scores `[N, C]`."""
+    """What a classifier says of N texts: the class of each, int64 `[N]`; float32 `[N, C]`."""
 
     predicted: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float32]
@@ -267,23 +267,26 @@ class TextClassifier:
         return scores
 
     def predict(
-        self, texts: Iterable[str], *, batch_tokens: int = 16_384, progress: bool = True
+        self, texts: Iterable[str], *, batch_tokens: int = 16_384, progress: bool | None = None
     ) -> Prediction:
         """Give the class and the scores of each text, in the order of the texts.
 
         Args:
             texts: read as a stream.
             batch_tokens: the most tokens, padding included, that the model reads at a time.
-            progress: show a bar where standard error is a terminal.
+            progress: show a bar; None shows one where standard error is a terminal.
 
         Raises:
             As `encode` and `scores`; OptionError where `batch_tokens` is below 1.
         """
-        total = len(texts) if hasattr(texts, "__len__") else None
+        total = len(texts) if isinstance(texts, Sized) else None
         parts = [np.zeros((0, len(self.labels)), dtype=np.float32)]
         encoded = self.encode(texts)
         with tqdm(
-            total=total, unit="text", desc="Scoring", disable=None if progress else True
+            total=total,
+            unit="text",
+            desc="Scoring",
+            disable=None if progress is None else not progress,
         ) as bar:
             while held := list(itertools.islice(encoded, _HELD)):
                 scores = np.zeros((len(held), len(self.labels)), dtype=np.float32)

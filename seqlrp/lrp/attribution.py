@@ -158,14 +158,15 @@ class LRP:
         padding = door.padding_given(padding, shape)
         door.check_padding(padding)
         count = inputs.shape[0] if inputs.ndim > 1 else None
-        names = {id(module): name for name, module in self.model.named_modules()}
-        run = Propagation(self.epsilon, self.impl, names, count, account)
+        run = Propagation(self.model, self.epsilon, self.impl, count, account)
 
         with torch.inference_mode(False), torch.enable_grad():
             output = door.selected(
                 run.run(self.model, inputs, additional_forward_args), self.output
             )
-            mark = run.known(output)
+            mark = run.known(output) if isinstance(output, Tensor) else None
+            if mark is None and isinstance(output, Tensor):
+                run.check_constant(output)
             scores = door.checked_scores(output, count, gate=mark is not None and mark.gate)
             if padding is None:
                 padding = run.padding
@@ -174,11 +175,7 @@ class LRP:
             values = scores.detach()
             if mark is not None:  # the output is a value that the model uses no further
                 scores = run.signal(output, mark, "The output").reshape(values.shape)
-            if account and len(values) > 1 and (mark is None or mark.documents is None):
-                raise ModelError(
-                    "The model moves documents about in a way that cannot be followed, so no "
-                    "ledger can be kept for each; explain one document at a time."
-                )
+            run.check_documents(values, mark)
             columns: list[Tensor | int] = [*range(values.shape[1])] if wanted is None else [wanted]
             passes = [
                 self._backward(run, scores, column, again=k + 1 < len(columns))
@@ -227,7 +224,11 @@ class LRP:
         return list(gammas), {} if run.books is None else run.books.close()
 
     def _check_finite(self) -> None:
-        versions = tuple(number for p in self.model.parameters() for number in (id(p), p._version))
+        versions = tuple(
+            number
+            for p in self.model.parameters()
+            for number in (id(p), 0 if p.is_inference() else p._version)
+        )
         if versions != self._finite_at:
             door.check_finite(self.model)
             self._finite_at = versions
@@ -283,10 +284,12 @@ def _bag_owner(run: Propagation) -> Tensor:
 
 def _warn_of_padding(padding: Tensor, words: Tensor) -> None:
     share = words[:, padding].abs().sum() / words.abs().sum().clamp_min(1e-30)
+    taken = f"takes {float(share):.1%} of all absolute relevance"
+    if not share:
+        taken = "takes no relevance itself, its vectors being zero"
     warnings.warn(
-        f"Padding takes part in the model's answer: relevance flows to padded positions "
-        f"({float(share):.1%} of all absolute relevance), because the model neither packs its "
-        f"sequences nor masks its states, so its answer depends on how a batch is padded. The "
+        f"Padding takes part in the model's answer and {taken}: the model neither packs its "
+        f"sequences nor masks its states, so what it says may depend on how a batch is padded. The "
         f"padding's share is an entry of its own in the ledger. Pack the sequences "
         f"(pack_padded_sequence) or explain documents of one length together.",
         PaddingWarning,

@@ -8,7 +8,7 @@ to it, such as `[B, 1, 1]`, and whatever rearranges the signal rearranges that a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -56,8 +56,20 @@ def broadcast(documents: Sequence[Tensor], ndim: int) -> Tensor:
     lifted = [d.reshape((1,) * (ndim - d.ndim) + tuple(d.shape)) for d in documents]
     result = lifted[0]
     for other in lifted[1:]:
-        result = torch.maximum(result, other)
+        if other.shape != result.shape or not torch.equal(other, result):
+            if bool(((other != result) & (other != NOBODY) & (result != NOBODY)).any()):
+                refuse_mixing()
+            result = torch.maximum(result, other)
     return result
+
+
+def refuse_mixing() -> NoReturn:
+    """Refuse a model in which the documents of a batch meet."""
+    raise ModelError(
+        "The model mixes the documents of a batch (a step runs over the batch dimension, or puts "
+        "rows in another order), so that no document has an answer of its own; explain documents "
+        "one at a time."
+    )
 
 
 def reduced(documents: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
@@ -69,11 +81,7 @@ def reduced(documents: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
     for dim in dims:
         highest = documents.amax(dim, keepdim=True)
         if not bool(((documents == highest) | (documents == NOBODY)).all()):
-            raise ModelError(
-                "The model mixes the documents of a batch (a reduction runs over the batch "
-                "dimension), so that no document has an answer of its own; explain documents "
-                "one at a time."
-            )
+            refuse_mixing()
         documents = highest
     if keepdim:
         return documents
@@ -111,6 +119,6 @@ def contracted(equation: str, operands: Sequence[Tensor | None], shapes: Sequenc
             / weight,
         )
     if not torch.equal(total, total.round()):
-        reduced(torch.tensor([0, 1]), [0], keepdim=False)
+        refuse_mixing()
     device = next(d.device for d in operands if d is not None)
     return squeezed(total.to(torch.int64).to(device))

@@ -107,6 +107,11 @@ def padding_given(padding: Tensor | None, shape: tuple[int, ...]) -> Tensor | No
     """A padding mask that was handed in: bool, of the ids' shape, True where padding is."""
     if padding is None:
         return None
+    if not isinstance(padding, Tensor):
+        raise IdsError(
+            f"Got {type(padding).__name__} for the padding; expected a bool tensor of shape "
+            f"{list(shape)}, True where padding is."
+        )
     if padding.dtype != torch.bool or tuple(padding.shape) != shape:
         raise IdsError(
             f"Got a padding mask of dtype {padding.dtype} and shape {list(padding.shape)}; "
@@ -223,6 +228,8 @@ def resolved_target(target: Target, scores: Tensor) -> Tensor | None:
             f"{classes - 1}, a tensor [B], 'predicted' or 'all'."
         )
     if isinstance(target, int):
+        if not 0 <= target < classes:
+            raise TargetError(_range_sentence(target, classes))
         target = torch.full((batch,), target, device=scores.device)
     if target.dtype not in (torch.int64, torch.int32) or tuple(target.shape) != (batch,):
         raise TargetError(
@@ -232,11 +239,15 @@ def resolved_target(target: Target, scores: Tensor) -> Tensor | None:
     target = target.to(scores.device, torch.int64)
     wrong = (target < 0) | (target >= classes)
     if bool(wrong.any()):
-        raise TargetError(
-            f"Got target {int(target[wrong][0])}; the model has {classes} "
-            f"class{'es' if classes > 1 else ''}, numbered 0 to {classes - 1}."
-        )
+        raise TargetError(_range_sentence(int(target[wrong][0]), classes))
     return target
+
+
+def _range_sentence(target: int, classes: int) -> str:
+    return (
+        f"Got target {target}; the model has {classes} class{'es' if classes > 1 else ''}, "
+        f"numbered 0 to {classes - 1}."
+    )
 
 
 def predicted(scores: Tensor) -> Tensor:

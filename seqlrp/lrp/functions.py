@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqlrp.lrp.documents import NOBODY
+from seqlrp.lrp.marks import tensors_in
 
 _NAMESPACES = (torch, Tensor, F, torch._C._nn, torch._VF, torch.special)
 _SPELLINGS: dict[Any, str] = {}
@@ -24,7 +25,8 @@ def family(name: str, *aliases: str) -> str:
     """Know every spelling of a function, its operator and in-place forms included, by `name`."""
     for spelling in (name, *aliases):
         for namespace in _NAMESPACES:
-            for form in (spelling, f"__{spelling}__"):
+            operator = () if spelling in ("float", "int", "long", "index") else (f"__{spelling}__",)
+            for form in (spelling, *operator):
                 function = getattr(namespace, form, None)
                 if function is not None:
                     _SPELLINGS.setdefault(function, name)
@@ -57,9 +59,35 @@ def works_in_place(function: Any) -> bool:
     return function in _IN_PLACE
 
 
-def arranged(function: Any, args: Any) -> Any:
-    """Arguments in the order of the free function: `x.where(c, y)` is `where(c, x, y)`."""
-    return (args[1], args[0], *args[2:]) if function is Tensor.where else args
+_FIRST = ("input", "self", "tensors", "sequences")
+_SECOND = ("other", "mat2", "vec", "mat1", "batch1", "tensor1")
+_THIRD = ("batch2", "tensor2")
+
+
+def arranged(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments in one order: values first, by position, however the model named them."""
+    name = spelled(function)
+    args, kwargs = list(args), dict(kwargs)
+    if function is Tensor.where:  # x.where(c, y) is where(c, x, y)
+        args[:2] = [args[1], args[0]] if len(args) > 1 else [kwargs.pop("condition"), args[0]]
+    if name == "where":
+        order: tuple[tuple[str, ...], ...] = (("condition",), ("input", "self"), ("other",))
+    elif name in _BY_NAME:
+        return tuple(args), kwargs
+    else:
+        three = ("addmm", "addmv", "baddbmm", "addcmul")
+        order = (_FIRST, _SECOND, ("mat2", "vec", *_THIRD)) if name in three else (_FIRST, _SECOND)
+    if "axis" in kwargs:
+        kwargs["dim"] = kwargs.pop("axis")
+    for place, names in enumerate(order):
+        for key in names:
+            if key in kwargs and len(args) == place:
+                args.append(kwargs.pop(key))
+    return tuple(args), kwargs
+
+
+# Functions whose laws read their arguments by name.
+_BY_NAME = ("linear", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell", "embedding")
 
 
 def full_name(function: Any) -> str:
@@ -76,6 +104,10 @@ def _setitem(base: Tensor, index: Any, value: Any) -> Tensor:
     changed = base.clone()
     changed[index] = value
     return changed
+
+
+def _permute(tensor: Tensor, *order: Any, dims: Any = ()) -> Tensor:
+    return tensor.permute(*(order or dims))
 
 
 def _alias(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -98,7 +130,7 @@ MOVES: dict[str, Callable[..., Any]] = {
     ".mT": lambda x: x.mT,
     ".H": lambda x: x.T,
     ".mH": lambda x: x.mT,
-    family("permute"): Tensor.permute,
+    family("permute"): _permute,
     family("movedim", "moveaxis"): torch.movedim,
     family("expand"): Tensor.expand,
     family("expand_as"): Tensor.expand_as,
@@ -120,9 +152,9 @@ MOVES: dict[str, Callable[..., Any]] = {
     family("gather"): torch.gather,
     family("take_along_dim"): torch.take_along_dim,
     family("masked_select"): torch.masked_select,
-    family("flip"): torch.flip,
+    family("flip"): Tensor.flip,
     family("fliplr"): torch.fliplr,
-    family("roll"): torch.roll,
+    family("roll"): Tensor.roll,
     family("cat", "concat", "concatenate"): torch.cat,
     family("stack"): torch.stack,
     family("hstack"): torch.hstack,
@@ -168,6 +200,16 @@ ELEMENTWISE_ON_IDS = families(
 )
 
 
+def values_in(name: str, args: Any, kwargs: Any) -> list[Tensor]:
+    """The tensors among the arguments of a function of `MOVES` whose values it moves."""
+    places = _VALUE_ARGUMENTS.get(name, ((0, "input"),))
+    found: list[Tensor] = []
+    for index, key in places:
+        value = args[index] if index < len(args) else kwargs.get(key)
+        found += [t for t in tensors_in(value) if all(t is not other for other in found)]
+    return found
+
+
 def values_of(
     name: str, args: Any, kwargs: Any, numbers: Callable[[Tensor], Tensor | None]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -196,7 +238,7 @@ def values_of(
     for index, key in places:
         if index < len(args):
             new_args[index] = replaced(args[index])
-        elif key in kwargs:
+        elif kwargs.get(key) is not None:
             new_kwargs[key] = replaced(kwargs[key])
         elif _FILLS.get(name) == key:
             new_kwargs[key] = NOBODY

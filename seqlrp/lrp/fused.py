@@ -176,6 +176,7 @@ def sequence(run: Propagation, function: Any, args: Any, kwargs: Any) -> tuple[T
     if batch_sizes is None:
         x = x.reshape(*shape, -1)
         x = x.transpose(0, 1) if batch_first else x
+    x = x.clone(memory_format=torch.contiguous_format)  # the model may change it in place
     whose = None if rows is None else rows.unsqueeze(-1)
     if whose is not None and owner is not None and batch_sizes is None:
         whose = owner.view(-1, 1, 1) if batch_first else owner.view(1, -1, 1)
@@ -213,11 +214,10 @@ def cell(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
     )  # fmt: skip
     out, _, *rest = _recur(layer, x, *(s.unsqueeze(0) for s, _ in operands))
     whose = None if owner is None else owner.view(-1, 1)
-    run.mark(out, documents=whose)
+    out = run.mark(out.clone(), documents=whose)  # the model may change it in place
     if not rest:
         return out
-    c = rest[0].squeeze(0)
-    return out, run.mark(c, documents=whose)
+    return out, run.mark(rest[0].squeeze(0).clone(), documents=whose)
 
 
 def _operand(run: Propagation, value: Tensor, user: str) -> tuple[Tensor, bool]:

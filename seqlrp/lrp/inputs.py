@@ -15,11 +15,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from seqlrp.errors import IdsError, VocabularyError
+from seqlrp.errors import IdsError, RefusedFunctionError, VocabularyError
 from seqlrp.lrp.documents import NOBODY
 from seqlrp.lrp.door import check_input
 from seqlrp.lrp.functions import ELEMENTWISE_ON_IDS, MOVES, spelled, values_of
 from seqlrp.lrp.marks import Mark, mark_of, put_mark, substituted, tensors_in
+
+_HOOKED = (
+    "The model uses checkpointing or other saved-tensor hooks, which compute again where relevance "
+    "cannot follow; switch them off for explaining."
+)
 
 
 class Reading(NamedTuple):
@@ -71,8 +76,14 @@ class InputMode(TorchFunctionMode):
             given = self.read(inputs.clone(), places.reshape(self.ids_shape))
         else:
             given = self.follow(inputs)
-        with self:
-            return model._call_impl(given, *arguments)  # type: ignore[no-untyped-call]
+        # What is recomputed in the backward pass (checkpointing) would be so outside of this mode.
+        try:
+            with torch.autograd.graph.disable_saved_tensors_hooks(_HOOKED), self:
+                return model._call_impl(given, *arguments)  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            if _HOOKED in str(error):
+                raise RefusedFunctionError(_HOOKED) from error
+            raise
 
     def gathered(self, values: list[Tensor | None]) -> Tensor:
         """Values at the readings, summed in float32 or better where they belong: `[*ids, D]`."""

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 _ATTRIBUTE = "_seqlrp_mark"
+_WRITES = "_seqlrp_writes"
 
 
 @dataclass(slots=True)
@@ -29,6 +31,7 @@ class Mark:
         denominator: the `z` of the ε-rule that is due; None stands for the value itself.
         documents: int64, broadcastable to the value: which document each element belongs to.
         made: the operation, and the module it ran in, whose ε-rule is due.
+        writes: how many in-place writes to the memory of this value it has seen, see `Writes`.
         origin: for ids: int64, same shape: which element of the given ids this one is.
     """
 
@@ -39,7 +42,60 @@ class Mark:
     denominator: Tensor | None = None
     documents: Tensor | None = None
     made: tuple[str, str] | None = None
+    writes: int = 0
     origin: Tensor | None = None
+
+
+@dataclass(slots=True)
+class Writes:
+    """In-place writes to the memory that a tensor and its views share, in order.
+
+    A write through one view changes what the others hold, behind their marks. That is harmless
+    among plain signals, which autograd follows; what a gate or a due ε-rule is noted of is not.
+    """
+
+    run: Any
+    regions: list[tuple[Any, ...]]
+
+    def record(self, tensor: Tensor, plain: bool) -> None:
+        """Note that `tensor` was overwritten by a plain signal, or by something with a note."""
+        region = (tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset(), plain)
+        self.regions.append(region)
+
+    def spoil(self, tensor: Tensor, mark: Mark) -> bool:
+        """Whether the mark of `tensor` no longer tells what is in it."""
+        plain_value = not mark.gate and mark.due is None
+        mine = (tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset())
+        return any(
+            not (plain and plain_value) and _overlap(mine, (shape, stride, offset))
+            for shape, stride, offset, plain in self.regions[mark.writes :]
+        )
+
+
+def _overlap(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    touched = []
+    for shape, stride, offset in (a, b):
+        last = offset + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
+        touched.append((shape, stride, offset, last))
+    memory = torch.zeros(max(t[3] for t in touched) + 1, dtype=torch.bool)
+    memory.as_strided(*touched[0][:3]).fill_(True)
+    return bool(memory.as_strided(*touched[1][:3]).any())
+
+
+def writes_to(tensor: Tensor, run: object) -> Writes | None:
+    """The writes to the memory of a tensor in this run, if there were any."""
+    owner = tensor if tensor._base is None else tensor._base
+    writes: Writes | None = getattr(owner, _WRITES, None)
+    return writes if writes is not None and writes.run is run else None
+
+
+def record_write(tensor: Tensor, run: object, mark: Mark) -> None:
+    """Note that `tensor` was just overwritten with what `mark` is of."""
+    writes = writes_to(tensor, run)
+    if writes is None:
+        writes = Writes(run, [])
+        setattr(tensor if tensor._base is None else tensor._base, _WRITES, writes)
+    writes.record(tensor, plain=not mark.gate and mark.due is None)
 
 
 def mark_of(value: object, run: object) -> Mark | None:
@@ -50,6 +106,8 @@ def mark_of(value: object, run: object) -> Mark | None:
 
 def put_mark(tensor: Tensor, mark: Mark) -> Tensor:
     """Mark a tensor, and return it."""
+    writes = writes_to(tensor, mark.run)
+    mark.writes = 0 if writes is None else len(writes.regions)
     setattr(tensor, _ATTRIBUTE, mark)
     return tensor
 

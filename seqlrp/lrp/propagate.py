@@ -8,21 +8,23 @@ signals and gates, the ε-rule that is due at a value, and the entries of the le
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any, Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from seqlrp.errors import ModelError, RefusedFunctionError
 from seqlrp.lrp import documents as docs
-from seqlrp.lrp.functions import full_name
+from seqlrp.lrp.functions import arranged, full_name, spelled
 from seqlrp.lrp.inputs import InputMode
+from seqlrp.lrp.laws.moving import dropout
 from seqlrp.lrp.ledger import Books
-from seqlrp.lrp.marks import Mark, mark_of, put_mark, substituted, tensors_in
+from seqlrp.lrp.marks import Mark, mark_of, put_mark, substituted, tensors_in, writes_to
 from seqlrp.lrp.rules import epsilon_rule
-from seqlrp.lrp.table import RANDOM, lookup
+from seqlrp.lrp.table import RANDOM, RANDOM_NAMES, lookup
 
 Due = Literal["map", "sum"] | None
 
@@ -31,23 +33,27 @@ class Propagation(InputMode):
     """One forward pass of one model, and the γ that flows back through it.
 
     Args:
+        model: whose modules are named in errors and ledger.
         epsilon: the stabiliser ε ≥ 0, absolute.
         impl: which kernel computes fused recurrences: `"torch"` or `"reference"`.
-        names: the dotted name of each module, by `id`.
         count: the number of documents, or None where the ids alone do not tell.
         account: whether a ledger is kept.
     """
 
     def __init__(
-        self, epsilon: float, impl: str, names: dict[int, str], count: int | None, account: bool
+        self, model: nn.Module, epsilon: float, impl: str, count: int | None, account: bool
     ) -> None:
         super().__init__()
         self.epsilon = epsilon
         self.impl = impl
-        self.names = names
+        self.names = {id(module): name for name, module in model.named_modules()}
+        own = (*model.parameters(), *model.buffers())
+        self.own = {id(t) for t in own}
+        self._own_memory = {t.untyped_storage().data_ptr() for t in own}
         self.count = count
         self.account = account
         self._grad_enabled = True
+        self._memory: dict[int, StorageWeakRef] = {}  # of signals and gates, by address
         self.books: Books | None = None  # opened for each backward pass
         self.bag_owner: Tensor | None = None  # for ids [N] in bags: the bag of each
 
@@ -56,24 +62,31 @@ class Propagation(InputMode):
     def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
         """As `InputMode.read`; the result is a signal, and belongs to the documents of its ids."""
         signal = super().read(vectors, origin)
+        if self.account and bool((origin < 0).any()):  # ids that the model added, such as [CLS]
+            share = vectors.detach().masked_fill((origin >= 0).unsqueeze(-1), 0)
+            signal = self.absorb(signal, share, "constant", "embedding", self._owner(origin))
+        return self.mark(signal, documents=self._owner(origin))
+
+    def _owner(self, origin: Tensor) -> Tensor | None:
+        """The document of each vector `[..., 1]` of a reading."""
         if not self._follows_documents:
-            return self.mark(signal)
+            return None
         assert self.count is not None
         each = max(torch.Size(self.ids_shape).numel() // self.count, 1)
-        owner = torch.where(origin >= 0, origin // each, docs.NOBODY).to(torch.int64)
-        return self.mark(signal, documents=docs.squeezed(docs.claimed(owner)).unsqueeze(-1))
+        owner = torch.where(origin >= 0, origin // each, docs.NOBODY)
+        return docs.squeezed(docs.claimed(owner)).unsqueeze(-1)
 
     def own_documents(self, vectors: Tensor, index: Tensor, count: int) -> None:
         """As `InputMode.own_documents`."""
         numbers = torch.arange(len(vectors), device=vectors.device).unsqueeze(1)
         self.bag_owner = numbers.new_zeros(count)
         self.bag_owner[index[index >= 0]] = numbers.expand(index.shape)[index >= 0]
-        if self.account:
+        if len(numbers) > 1:
             self.mark(vectors, documents=numbers.to(torch.int64).unsqueeze(-1))
 
     @property
     def _follows_documents(self) -> bool:
-        return self.account and self.count is not None and self.count > 1
+        return self.count is not None and self.count > 1
 
     # What the laws ask and say
 
@@ -94,6 +107,9 @@ class Propagation(InputMode):
             due = denominator = None
         if due is not None and made is None and self.account:
             made = (operation or due, self.place())
+        self._check_not_batched(tensor)
+        storage = tensor.untyped_storage()
+        self._memory[storage.data_ptr()] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
         return put_mark(tensor, Mark(self, gate, inert, due, denominator, documents, made))
 
     def known(self, value: object) -> Mark | None:
@@ -105,15 +121,66 @@ class Propagation(InputMode):
         if not isinstance(value, Tensor):
             return None
         mark = mark_of(value, self)
-        if mark is not None and mark.origin is not None:
+        if mark is None or mark.origin is not None:
             return None
-        base = value._base
-        if base is not None and base.requires_grad and value.requires_grad:
-            # A view shares its values with its base: what is written to one is in the other.
-            base_mark = mark_of(base, self)
-            if mark is None and base_mark is not None and base_mark.origin is None:
-                self.refuse_views()
+        made_by = getattr(type(value.grad_fn), "_forward_cls", None)
+        if made_by is not None and not made_by.__module__.startswith("seqlrp.lrp."):
+            raise RefusedFunctionError(
+                f"{made_by.__name__}, an autograd function of its own, in "
+                f"{self.place_in_words()}: its backward pass is a gradient's and not one of "
+                f"relevance. Write its forward pass with torch functions instead."
+            )
+        writes = writes_to(value, self)
+        if writes is not None and writes.spoil(value, mark):
+            self.refuse_views()
         return mark
+
+    def check_constant(self, value: Tensor) -> None:
+        """Refuse a tensor that was made of a signal where this mode could not see it.
+
+        Another thread, a disabled torch function, an autograd function of the user's own or a
+        second tensor on the same memory hide what was computed; a plain gradient or none would be
+        the result.
+        """
+        if id(value) in self.own or not value.dtype.is_floating_point:
+            return
+        self._check_not_batched(value)
+        address = value.untyped_storage().data_ptr()
+        other = self._memory.get(address) if address else None
+        shared = other is not None and not other.expired()  # type: ignore[no-untyped-call]
+        if value.grad_fn is not None or shared:
+            raise RefusedFunctionError(
+                f"{self.place_in_words().capitalize()} uses a tensor of shape {list(value.shape)} "
+                f"that was computed where it cannot be followed: in another thread, in an autograd "
+                f"function of its own, before this call, or through a second tensor on the same "
+                f"memory. Compute it in the forward pass with torch functions."
+            )
+
+    def _check_not_batched(self, value: Tensor) -> None:
+        if torch._C._functorch.is_batchedtensor(value):
+            self.refuse(torch.vmap, "what runs inside cannot be followed")
+
+    def reach_base(self, view: Tensor, mark: Mark) -> None:
+        """A view is about to be overwritten by what `mark` is of: its base then holds that too."""
+        base = view._base
+        assert base is not None
+        known = mark_of(base, self)
+        if known is not None and not self._follows_documents:
+            return
+        if known is None and bool((base != 0).any()) and self.account:
+            self.refuse(Tensor.copy_, "a write into constants that are not zero")
+        documents = None
+        if self._follows_documents:
+            documents = torch.full_like(base, docs.NOBODY, dtype=torch.int64)
+            if known is not None and known.documents is not None:
+                documents.copy_(known.documents)
+            if mark.documents is not None:
+                place = view.storage_offset() - base.storage_offset()
+                documents.as_strided(view.shape, view.stride(), place).copy_(mark.documents)
+        if known is not None:
+            known.documents = documents
+        else:
+            self.mark(base, documents=documents)
 
     def refuse_views(self) -> NoReturn:
         """Refuse a value that was changed in place where its mark does not follow."""
@@ -125,13 +192,14 @@ class Propagation(InputMode):
 
     def raw(self, value: Any) -> Any:
         """An operand as autograd is to see it: anything but a signal or gate is a constant."""
-        if isinstance(value, Tensor) and value.requires_grad and self.known(value) is None:
-            return value.detach()
-        return value
+        if not isinstance(value, Tensor) or self.known(value) is not None:
+            return value
+        # What was made in inference mode cannot take part in a graph; a copy can.
+        return value.clone() if value.is_inference() else value.detach()
 
     def constants_detached(self, nest: Any) -> Any:
         """A nest of arguments with every tensor `raw`."""
-        if any(t.requires_grad for t in tensors_in(nest)):
+        if any(t.requires_grad or t.is_inference() for t in tensors_in(nest)):
             return substituted(nest, self.raw)
         return nest
 
@@ -141,7 +209,9 @@ class Propagation(InputMode):
         Raises:
             RefusedFunctionError: a gate that carries no graph (a softmax, say) used as a signal.
         """
-        if mark.gate and not value.requires_grad:
+        if not value.requires_grad and not mark.gate:
+            self.check_constant(value)
+        if not value.requires_grad:
             raise RefusedFunctionError(
                 f"{user} in {self.place_in_words()} uses as a signal what is known as a gate "
                 f"only (from a softmax, an exponential, a quotient of gates, or a gate times a "
@@ -157,7 +227,7 @@ class Propagation(InputMode):
         z = (value if mark.denominator is None else mark.denominator).detach()
         passed = epsilon_rule(torch.ones_like(z), z, self.epsilon)
         if not self.account:
-            return self.on_gamma(value, lambda gamma: gamma * passed)
+            return self.on_gamma(value.view_as(value), lambda gamma: gamma * passed)
         withheld = value.detach() * (1 - passed)
         book = self.booker("stabiliser", *(mark.made or ("sum", "")), documents=mark.documents)
 
@@ -165,17 +235,22 @@ class Propagation(InputMode):
             book(gamma * withheld)
             return gamma * passed
 
-        return self.on_gamma(value, apply)
+        return self.on_gamma(value.view_as(value), apply)
 
     @staticmethod
     def on_gamma(value: Tensor, change: Callable[[Tensor], Tensor | None]) -> Tensor:
-        """The same value, whose γ goes through `change` on its way back."""
-        alias = value.view_as(value)
-        if alias.requires_grad:
-            alias.register_hook(change)  # type: ignore[no-untyped-call]
-        return alias
+        """A value just made and used nowhere yet, whose γ goes through `change` on its way back."""
+        if value.requires_grad:
+            value.register_hook(change)  # type: ignore[no-untyped-call]
+        return value
 
     # The ledger
+
+    def constant_kind(self, terms: Iterable[Any]) -> str:
+        """`"bias"` where a term is a parameter of the model or a view of one, else `"constant"`."""
+        tensors = (t for t in terms if isinstance(t, Tensor) and self.known(t) is None)
+        own = any(t.untyped_storage().data_ptr() in self._own_memory for t in tensors)
+        return "bias" if own else "constant"
 
     def booker(
         self, kind: str, operation: str, module: str, documents: Tensor | None
@@ -224,6 +299,22 @@ class Propagation(InputMode):
             return None
         return mark.documents.expand(tensor.shape)
 
+    def check_documents(self, scores: Tensor, mark: Mark | None) -> None:
+        """Refuse scores whose row b is not about document b, as far as that is known."""
+        if len(scores) == 1:
+            return
+        if mark is None or mark.documents is None:
+            if self.account:
+                raise ModelError(
+                    "The model moves documents about in a way that cannot be followed, so no "
+                    "ledger can be kept for each; explain one document at a time."
+                )
+            return
+        rows = torch.arange(len(scores), device=scores.device)
+        found = mark.documents.reshape(mark.documents.shape[0], -1)
+        if not bool((found == rows.unsqueeze(1)).all()):
+            docs.refuse_mixing()
+
     # Where the model is
 
     def place(self) -> str:
@@ -234,7 +325,7 @@ class Propagation(InputMode):
             if code.co_argcount and code.co_varnames[0] == "self":
                 module = frame.f_locals.get("self")
                 if isinstance(module, nn.Module) and id(module) in self.names:
-                    return self.names[id(module)]
+                    return str(self.names[id(module)])
             frame = frame.f_back
         return ""
 
@@ -251,19 +342,34 @@ class Propagation(InputMode):
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Look a function up in the table and apply its law, or refuse it by name."""
-        with torch.enable_grad():
-            if any(self.known(t) is not None for t in tensors_in((args, kwargs))):
-                law = lookup(function)
-                if law is None:
-                    self.refuse(function)
+        values = list(tensors_in((args, kwargs)))
+        signals = False
+        for value in values:
+            if self.known(value) is not None:
+                signals = True
+            elif mark_of(value, self) is None:
+                self.check_constant(value)
+        drawn = function in RANDOM or full_name(function) in RANDOM_NAMES
+        # A module that is being built may fill its parameters with numbers, to be overwritten.
+        filled = args[0] if args and full_name(function).endswith("_") else kwargs.get("tensor")
+        if drawn and not isinstance(filled, nn.Parameter):
+            raise ModelError(
+                f"The model draws random numbers with {full_name(function)} in "
+                f"{self.place_in_words()}; its answer would change from call to call."
+            )
+        if signals:
+            law = lookup(function)
+            if law is None:
+                self.refuse(function)
+            if kwargs.get("out") is not None:
+                self.refuse(function, "a result written to out=")
+            args, kwargs = arranged(function, args, kwargs)
+            with torch.inference_mode(False), torch.enable_grad():
                 return law(self, function, args, kwargs)
-            if function in RANDOM:
-                raise ModelError(
-                    f"The model draws random numbers with {full_name(function)} in "
-                    f"{self.place_in_words()}; its answer would change from call to call."
-                )
-            if self._grad_enabled and getattr(function, "__name__", "") != "__set__":
-                args, kwargs = self.constants_detached(args), self.constants_detached(kwargs)
+        if spelled(function) == "dropout":
+            dropout(self, function, args, kwargs)  # refuses one that is on
+        if self._grad_enabled and getattr(function, "__name__", "") != "__set__":
+            args, kwargs = self.constants_detached(args), self.constants_detached(kwargs)
         with torch.set_grad_enabled(self._grad_enabled):
             return function(*args, **kwargs)
 

@@ -13,7 +13,7 @@ import torch
 from seqlrp.lrp import fused
 from seqlrp.lrp.functions import MOVES, families, family, spelled, works_in_place
 from seqlrp.lrp.laws import elementwise, moving, products, reductions, sums
-from seqlrp.lrp.laws.in_place import Law, in_place
+from seqlrp.lrp.laws.in_place import Law, copy, in_place
 
 # Ruled: a law of LRP decides what γ does.
 _RULED: dict[str, Law] = {
@@ -38,7 +38,11 @@ _RULED: dict[str, Law] = {
     ),
     **dict.fromkeys(families(("sigmoid", "hardsigmoid")), elementwise.gate),
     family("expit"): elementwise.gate,
-    **dict.fromkeys(families(("softmax", "exp")), elementwise.weights),
+    **dict.fromkeys(families(("softmax", "exp", "log_softmax", "logsigmoid")), elementwise.weights),
+    **dict.fromkeys(
+        families(("log", "sqrt", "rsqrt", "square", "pow", "reciprocal")), elementwise.of_gates
+    ),
+    **dict.fromkeys(families(("clamp", "clip", "clamp_min")), elementwise.clamp),
     **dict.fromkeys(families(("lstm", "gru", "rnn_tanh", "rnn_relu")), fused.sequence),
     **dict.fromkeys(
         families(("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")), fused.cell
@@ -55,7 +59,8 @@ _TRANSPARENT: dict[str, Law] = {
         moving.cast,
     ),
     "setitem": moving.set_item,
-    **dict.fromkeys((*families(("detach", "requires_grad")), ".data"), moving.same),
+    family("copy"): copy,
+    **dict.fromkeys((*families(("detach", "requires_grad", "as_tensor")), ".data"), moving.same),
     **dict.fromkeys(
         families(
             (
@@ -110,6 +115,15 @@ RANDOM: frozenset[Any] = frozenset(
     )
 )  # fmt: skip
 
+RANDOM_NAMES = frozenset(
+    (
+        "F.gumbel_softmax", "F.rrelu", "torch.nn.init.normal_", "torch.nn.init.uniform_",
+        "torch.nn.init.kaiming_normal_", "torch.nn.init.kaiming_uniform_",
+        "torch.nn.init.xavier_normal_", "torch.nn.init.xavier_uniform_",
+        "torch.nn.init.trunc_normal_", "torch.nn.init.orthogonal_",
+    )
+)  # fmt: skip
+
 _TABLE = _TRANSPARENT | _RULED
 _OUT_OF_PLACE: dict[str, Any] = {
     "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "neg": torch.neg,
@@ -131,7 +145,7 @@ def lookup(function: Any) -> Law | None:
     law = _TABLE.get(name) if name is not None else None
     if law is None or name is None or not works_in_place(function):
         return law
-    if law in (moving.same, moving.dropout):
+    if law in (moving.same, moving.dropout, copy):
         return law
     if name in _OUT_OF_PLACE:
         return in_place(law, _OUT_OF_PLACE[name])

@@ -80,9 +80,7 @@ class Recurrent(nn.Module):
                 x, lengths, batch_first=batch_first, enforce_sorted="unsorted" not in self.layout
             )
             out, final = self.rnn(packed, start)
-            out, _ = pad_packed_sequence(
-                out, batch_first=batch_first, total_length=ids.shape[1]
-            )
+            out, _ = pad_packed_sequence(out, batch_first=batch_first, total_length=ids.shape[1])
         else:
             out, final = self.rnn(x, start)
         if not batch_first:
@@ -141,7 +139,9 @@ def expected(model: Recurrent, ids: Tensor, target: int = TARGET) -> list[Result
     return found
 
 
-def check(model: Recurrent, relevance: Tensor, ledger: Ledger, ids: Tensor, oracle: list[Result]):
+def check(
+    model: Recurrent, relevance: Tensor, ledger: Ledger, ids: Tensor, oracle: list[Result]
+) -> None:
     """Relevance `[B, T]` and every entry of the ledger are the oracle's."""
     from_ids = model.initial == "from the ids"
     biases = {
@@ -205,7 +205,7 @@ def test_every_configuration_is_the_oracles(case: Case) -> None:
     # A pooling a case, turned so that each one meets every kind, depth and initial state.
     model = build(index, *case, POOLINGS[(index + index // 4) % 4])
     oracle = expected(model, IDS)
-    # Two layouts a case, the reference in one of them; every kind, depth and direction meets all of them.
+    # Two layouts a case, the reference in one of them; every kind, depth and direction meets all.
     for layout in (PADDED[index % 2], PACKED[(index + index // 4) % 3]):
         ids, expect = IDS, oracle
         if "packed" not in layout:  # padding would take part
@@ -214,7 +214,7 @@ def test_every_configuration_is_the_oracles(case: Case) -> None:
             ids, expect = IDS[UNSORTED], [oracle[k] for k in UNSORTED.tolist()]
         model.layout = layout
         for impl in ("torch", "reference") if "packed" in layout else ("torch",):
-            lrp = seqlrp.LRP(model, EPSILON, impl=impl)  # type: ignore[arg-type]
+            lrp = seqlrp.LRP(model, EPSILON, impl=impl)
             relevance, ledger = lrp.attribute(ids, target=TARGET, return_ledger=True)
             check(model, relevance, ledger, ids, expect)
             assert ledger.residual.abs().max() < 1e-12
@@ -231,7 +231,7 @@ def test_any_epsilon(kind: str, epsilon: float, monkeypatch: pytest.MonkeyPatch)
     model.layout = "packed"
     oracle = expected(model, IDS)
     for impl in ("torch", "reference"):
-        lrp = seqlrp.LRP(model, epsilon, impl=impl)  # type: ignore[arg-type]
+        lrp = seqlrp.LRP(model, epsilon, impl=impl)
         relevance, ledger = lrp.attribute(IDS, target=TARGET, return_ledger=True)
         check(model, relevance, ledger, IDS, oracle)
 
@@ -274,7 +274,7 @@ def test_saturated_gates_and_states_stay_finite(kind: str, dtype: torch.dtype) -
     model = model.to(dtype)
     model.layout = "packed"
     results = [
-        seqlrp.LRP(model, EPSILON, impl=impl).attribute(IDS, target=0)  # type: ignore[arg-type]
+        seqlrp.LRP(model, EPSILON, impl=impl).attribute(IDS, target=0)
         for impl in ("torch", "reference")
     ]
     assert torch.isfinite(results[0]).all()
@@ -288,7 +288,7 @@ def test_a_state_that_is_exactly_zero_has_a_relevance_per_unit() -> None:
     ids = IDS[:2]
     for impl in ("torch", "reference"):
         for epsilon in (0.0, 0.01):
-            lrp = seqlrp.LRP(model, epsilon, impl=impl)  # type: ignore[arg-type]
+            lrp = seqlrp.LRP(model, epsilon, impl=impl)
             relevance, ledger = lrp.attribute(ids, target=0, return_ledger=True)
             assert not relevance.any()
             assert not ledger.residual.any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -125,10 +126,12 @@ def test_epsilon_rule_conserves_what_it_does_not_withhold() -> None:
     ("f", "slope"),
     [(torch.tanh, 1.0), (torch.relu, 0.0), (torch.nn.functional.gelu, 0.5)],
 )
-def test_identity_rule_hands_the_relevance_on(f: torch._C._Type, slope: float) -> None:
+def test_identity_rule_hands_the_relevance_on(
+    f: Callable[[torch.Tensor], torch.Tensor], slope: float
+) -> None:
     x, gamma_y = tensor(-2.0, -1e-9, 3.0), tensor(0.5, 2.0, -1.0)
-    gamma_x = identity_rule(gamma_y, x, f(x), slope)  # type: ignore[operator]
-    torch.testing.assert_close(x * gamma_x, f(x) * gamma_y, rtol=1e-14, atol=0)  # type: ignore[operator]
+    gamma_x = identity_rule(gamma_y, x, f(x), slope)
+    torch.testing.assert_close(x * gamma_x, f(x) * gamma_y, rtol=1e-14, atol=0)
 
 
 def test_identity_rule_at_zero_is_the_slope() -> None:
@@ -174,8 +177,8 @@ def test_two_signals_share_equally() -> None:
         (lambda x: torch.nn.functional.leaky_relu(x, 0.2), 0.2),
     ],
 )
-def test_slope_at_zero(f: torch._C._Type, slope: float) -> None:
-    found = slope_at_zero(f, tensor(1.0))  # type: ignore[arg-type]
+def test_slope_at_zero(f: Callable[[torch.Tensor], torch.Tensor], slope: float) -> None:
+    found = slope_at_zero(f, tensor(1.0))
     assert found.dtype == F64
     assert found.ndim == 0
     assert math.isclose(found.item(), slope)

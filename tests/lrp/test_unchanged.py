@@ -1,5 +1,7 @@
 """The model, its flags and torch's own are after an explanation what they were before."""
 
+# mypy: disable-error-code="no-untyped-call"
+
 from __future__ import annotations
 
 import threading

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seqlrp.lrp.functions import spelled
 from seqlrp.lrp.laws.in_place import overwrite
-from seqlrp.lrp.marks import substituted
+from seqlrp.lrp.marks import substituted, tensors_in
 from seqlrp.lrp.rules import identity_rule, slope_at_zero, squashing_rule
 
 if TYPE_CHECKING:
@@ -94,3 +94,26 @@ def weights(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     result: Tensor = function(*nest[0], **nest[1])
     documents = run.documents_like((args, kwargs), result.ndim)
     return run.mark(result, gate=True, documents=documents)
+
+
+def of_gates(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+    """`log`, `clamp`, `sqrt` and the like, of gates: gates still; of signals they are refused."""
+    if any((m := run.known(t)) is not None and not m.gate for t in tensors_in((args, kwargs))):
+        run.refuse(function)
+    return weights(run, function, args, kwargs)
+
+
+def clamp(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+    """`clamp(min=0)` is relu; other bounds keep a gate a gate, and are refused for signals."""
+    mark = run.known(args[0])
+    bounds = {"min": None, "max": None} | dict(zip(("min", "max"), args[1:], strict=False)) | kwargs
+    low, high = bounds["min"], bounds["max"]
+    if (
+        mark is not None
+        and not mark.gate
+        and isinstance(low, (int, float))
+        and low == 0
+        and high is None
+    ):
+        return identity(run, torch.relu, args[:1], {})
+    return of_gates(run, function, args, kwargs)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from seqlrp.lrp.marks import put_mark
+from seqlrp.lrp.marks import put_mark, record_write, substituted
 
 if TYPE_CHECKING:
     from seqlrp.lrp.propagate import Propagation
@@ -20,29 +21,37 @@ def in_place(law: Law, function: Callable[..., Any]) -> Law:
 
     def applied(run: Propagation, spelling: Any, args: Any, kwargs: Any) -> Any:
         target = args[0]
-        result = law(run, function, args, kwargs)
-        return overwrite(run, target, result)
+        mark = run.known(target)
+        # The law may keep its operands for the backward pass, where they must be as they were.
+        before = target.clone() if mark is None else put_mark(target.clone(), replace(mark))
+        args, kwargs = (
+            substituted(n, lambda t: before if t is target else t) for n in (args, kwargs)
+        )
+        return overwrite(run, target, law(run, function, args, kwargs))
 
     return applied
 
 
 def overwrite(run: Propagation, target: Tensor, result: Tensor) -> Tensor:
     """Write a result over an existing tensor, which then is what the result is."""
-    base = target._base
-    if base is not None:
-        base_mark = run.known(base)
-        mark = run.known(result)
-        if mark is not None and (mark.gate or mark.due is not None):
-            result = run.signal(result, mark, "An in-place operation on a view")
-            run.mark(result, documents=mark.documents)
-        if base_mark is not None and (base_mark.gate or base_mark.due is not None):
-            run.refuse_views()
-        if base_mark is None:
-            if run.count != 1 and run.account:
-                run.refuse_views()
-            run.mark(base)
-    target.copy_(result)
     mark = run.known(result)
-    if mark is not None:
-        put_mark(target, mark)
-    return target
+    if mark is None:
+        return target.copy_(result)
+    was_constant = run.known(target) is None
+    if target._base is not None:
+        run.reach_base(target, mark)
+    elif was_constant and result.shape != target.shape:
+        run.refuse(Tensor.copy_, "a constant is overwritten by a value of another shape")
+    target.copy_(result)
+    mark = replace(mark)
+    record_write(target, run, mark)
+    return put_mark(target, mark)
+
+
+def copy(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+    """`x.copy_(y)`: `x` is then what `y` is, spread over it."""
+    target, source = args[0], args[1]
+    if run.known(source) is None:
+        run.refuse(function, "a constant is copied over a signal")
+    moved = run.call(Tensor.expand_as, (source, target), {})
+    return overwrite(run, target, moved)

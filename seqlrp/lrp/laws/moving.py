@@ -10,8 +10,8 @@ from torch import Tensor
 
 from seqlrp.errors import TrainingModeError
 from seqlrp.lrp import documents as docs
-from seqlrp.lrp.functions import MOVES, arranged, spelled, values_of
-from seqlrp.lrp.marks import put_mark, substituted, tensors_in
+from seqlrp.lrp.functions import MOVES, spelled, values_in, values_of
+from seqlrp.lrp.marks import Mark, put_mark, record_write, substituted, tensors_in
 
 if TYPE_CHECKING:
     from seqlrp.lrp.propagate import Propagation
@@ -24,48 +24,44 @@ def move(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
     """
     name = spelled(function)
     assert name is not None
-    args = arranged(function, args)
     if kwargs.get("accumulate") or kwargs.get("reduce") or (name == "index_put" and args[3:]):
         run.refuse(function, "adding up where it writes")
+    if name == "view" and any(isinstance(a, torch.dtype) for a in (*args, *kwargs.values())):
+        run.refuse(function, "the bits of a value read as another dtype")
     function = torch.where if name == "where" else function
-    values = list(tensors_in((args, kwargs)))
+    values = [t for t in values_in(name, args, kwargs) if t.dtype.is_floating_point]
     marks = [run.known(t) for t in values]
     marked = [m for m in marks if m is not None]
-    mixed = len(marked) > 1 or any(
-        m is None and t.dtype.is_floating_point for t, m in zip(values, marks, strict=True)
-    )
+    if not marked:  # a signal that only lends its shape
+        return function(*args, **kwargs)
+    mixed = len(values) > 1
     gate = all(m.gate for m in marked)
-    inert = not mixed and marked[0].inert
-    due = marked[0].due
-    if mixed and (
-        due is None
-        or any(m.due != due or m.denominator is not None for m in marked)
-        or len(marked) < len(values)
-    ):
-        due = None
-        if not gate:
-            args, kwargs = (substituted(n, _ready(run, function)) for n in (args, kwargs))
-    denominator = None
-    if due is not None and not mixed and marked[0].denominator is not None:
-        denominators = [
-            *tensors_in(
-                function(
-                    *substituted(args, lambda t: _denominator(run, t)),
-                    **substituted(kwargs, lambda t: _denominator(run, t)),
-                )
-            )
-        ]
-    else:
-        denominators = []
+    first = marked[0]
+    alike = all(m.due == first.due and m.denominator is None for m in marked)
+    due = first.due if not mixed or (alike and len(marked) == len(values)) else None
+    if mixed and due is None and not gate:
+        args, kwargs = (substituted(n, _ready(run, name)) for n in (args, kwargs))
+    denominators: list[Tensor] = []
+    if due is not None and first.denominator is not None:
+        z, value = first.denominator, values[0]
+        nest = substituted((args, kwargs), lambda t: z if t is value else t)
+        denominators = list(tensors_in(function(*nest[0], **nest[1])))
     documents = _moved_documents(run, name, args, kwargs)
     result = function(*run.constants_detached(args), **run.constants_detached(kwargs))
     results = [r for r in tensors_in(result) if r.dtype.is_floating_point]
     for k, tensor in enumerate(results):
-        denominator = denominators[k] if denominators else None
-        whose = documents[k] if documents else None
-        run.mark(tensor, gate=gate, inert=inert, due=due, denominator=denominator, documents=whose)
+        run.mark(
+            tensor,
+            gate=gate,
+            inert=not mixed and first.inert,
+            due=due,
+            denominator=denominators[k] if denominators else None,
+            documents=documents[k] if documents else None,
+            made=first.made,
+        )
     fills = any(isinstance(a, (int, float)) and a != 0 for a in (*args[2:], *kwargs.values()))
-    if (mixed or fills) and not gate and run.account and name in _MIXING:
+    constants = len(marked) < len(values)
+    if (constants or fills) and not gate and run.account and name in _MIXING:
         noted = _mixing_absorbed(run, name, args, kwargs, results[0])
         return (noted, *result[1:]) if isinstance(result, tuple) else noted
     return result
@@ -98,17 +94,12 @@ def _mixing_absorbed(run: Propagation, name: str, args: Any, kwargs: Any, result
     return put_mark(noted, mark)
 
 
-def _denominator(run: Propagation, value: Tensor) -> Tensor:
-    mark = run.known(value)
-    return value if mark is None or mark.denominator is None else mark.denominator
-
-
-def _ready(run: Propagation, function: Any) -> Callable[[Tensor], Tensor]:
+def _ready(run: Propagation, user: str) -> Callable[[Tensor], Tensor]:
     def ready(value: Tensor) -> Tensor:
         mark = run.known(value)
         if mark is None:
             return value
-        signal = run.signal(value, mark, spelled(function) or "A function")
+        signal = run.signal(value, mark, user)
         return run.mark(signal, documents=mark.documents) if signal is not value else value
 
     return ready
@@ -117,6 +108,11 @@ def _ready(run: Propagation, function: Any) -> Callable[[Tensor], Tensor]:
 def _moved_documents(run: Propagation, name: str, args: Any, kwargs: Any) -> list[Tensor]:
     if not run.documents_of((args, kwargs)):
         return []
+    if name in ("where", "masked_fill"):  # what is filled in belongs to the place it is put
+        values = values_in(name, args, kwargs)
+        ndim = max(t.ndim for t in tensors_in((args, kwargs)))
+        documents = run.documents_like(values, ndim)
+        return [] if documents is None else [documents]
     new_args, new_kwargs = values_of(name, args, kwargs, run.numbers)
     result = MOVES[name](*new_args, **new_kwargs)
     results = list(tensors_in(result))
@@ -129,31 +125,29 @@ def set_item(run: Propagation, function: Any, args: Any, kwargs: Any) -> None:
     """`x[index] = value`: moved into a tensor of constants or of signals."""
     base, index, value = args
     base_mark, mark = run.known(base), run.known(value)
-    if base._base is not None:
-        run.refuse_views()
-    if mark is not None:
-        value = run.signal(value, mark, "An assignment")
     if base_mark is not None and base_mark.gate:
         run.refuse(function, "an assignment into a gate")
+    source = value if mark is None else run.signal(value, mark, "An assignment")
     if base_mark is not None and base_mark.due is not None:
         base.copy_(run.signal(base, base_mark, "An assignment"))
-    documents = None
-    if run.account and run.count != 1:
-        documents = base_mark.documents if base_mark is not None else None
-        documents = (
-            torch.full(base.shape, docs.NOBODY, dtype=torch.int64, device=base.device)
-            if documents is None
-            else documents.expand(base.shape).clone()
-        )
-        number = run.numbers(value) if mark is None else None
-        if mark is not None and mark.documents is not None:
-            number = mark.documents.expand(value.shape)
-        if number is not None:
-            documents[index] = number
-    if run.account and base_mark is None and bool((base != 0).any()):
+    if base_mark is None and run.account and bool((base != 0).any()):
         run.refuse(function, "an assignment into constants that are not zero")
-    base[index] = run.raw(value)
-    run.mark(base, documents=documents)
+    if mark is None and run.account and bool((torch.as_tensor(value) != 0).any()):
+        run.refuse(function, "an assignment of constants that are not zero into a signal")
+    documents = None
+    if mark is None and base_mark is not None:
+        documents = base_mark.documents
+    elif mark is not None and mark.documents is not None:
+        documents = torch.full(base.shape, docs.NOBODY, device=base.device)
+        if base_mark is not None and base_mark.documents is not None:
+            documents.copy_(base_mark.documents)
+        documents[index] = mark.documents.expand(value.shape)
+    noted = Mark(run, documents=documents)
+    if base._base is not None:
+        run.reach_base(base, noted)
+    base[index] = run.raw(source) if mark is None else source
+    record_write(base, run, noted)
+    put_mark(base, noted)
 
 
 def cast(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
@@ -198,7 +192,7 @@ def dropout(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
     training = given.get("training", given.get("train", default))
     if training and given.get("p", 0.5) > 0:
         raise TrainingModeError(
-            f"Dropout is on in {run.place_in_words()}, so the answer changes from call to call; "
-            f"call model.eval() first."
+            f"Dropout is on in {run.place_in_words()} and draws random numbers, so the answer "
+            f"changes from call to call; call model.eval() first."
         )
     return args[0] if args else given["input"]

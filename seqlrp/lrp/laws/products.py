@@ -70,7 +70,9 @@ def belongs(run: Propagation, value: Tensor, documents: Tensor | None) -> Tensor
 
 def constant(value: Any) -> Any:
     """An operand that no relevance goes to."""
-    return value.detach() if isinstance(value, Tensor) else value
+    if not isinstance(value, Tensor):
+        return value
+    return value.clone() if value.is_inference() else value.detach()
 
 
 def multiply(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqlrp.lrp.functions import spelled
 from seqlrp.lrp.laws.products import belongs, constant, multiply, multiply_matrices, product
@@ -36,7 +36,7 @@ def add(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     if any(fixed) and run.account:
         shares = [t if c else _nothing(t) for t, c in zip(ready, fixed, strict=True)]
         share = function(*shares, *args[2:], **rest)
-        kind = "bias" if any(isinstance(t, nn.Parameter) for t in terms) else "constant"
+        kind = run.constant_kind(terms)
         y = run.absorb(y, share, kind, spelled(function) or "", documents)
     maps = all(c or (m is not None and m.due == "map") for m, c in zip(marks, fixed, strict=True))
     return run.mark(y, due="map" if maps else "sum", documents=documents)
