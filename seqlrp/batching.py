@@ -53,7 +53,7 @@ def pad_sentences(
     sentence without words takes no place.
     """
     lengths = [np.unique(places, return_counts=True)[1] for places in sentences]
-    counts = np.zeros((len(documents), max(1, *map(len, lengths))), dtype=np.int64)
+    counts = np.zeros((len(documents), max([1, *map(len, lengths)])), dtype=np.int64)
     for row, values in zip(counts, lengths, strict=True):
         row[: len(values)] = values
     words = np.arange(max(1, counts.max(initial=0))) < counts[:, :, None]

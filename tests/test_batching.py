@@ -55,9 +55,7 @@ def test_words_are_padded_on_the_right(documents: list[list[int]]) -> None:
 @given(st.lists(st.lists(st.lists(st.integers(0, 8), max_size=4), max_size=4), max_size=4))
 def test_sentences_are_padded_at_the_end(documents: list[list[list[int]]]) -> None:
     flat = [np.array([i for s in d for i in s], dtype=np.int64) for d in documents]
-    places = [
-        np.array([n for n, s in enumerate(d) for _ in s], dtype=np.int32) for d in documents
-    ]
+    places = [np.array([n for n, s in enumerate(d) for _ in s], dtype=np.int32) for d in documents]
     ids, words = pad_sentences(flat, places, PAD)
     kept = [[sentence for sentence in d if sentence] for d in documents]
     width = max([1, *(len(sentence) for d in kept for sentence in d)])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import WORDS
+from classifier_samples import WORDS
 
 import seqlrp
 from seqlrp.classifiers import RecurrentClassifier

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import small_classifier, some_texts
+from classifier_samples import small_classifier, some_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from conftest import small_classifier, some_texts
+from classifier_samples import small_classifier, some_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import small_classifier
+from classifier_samples import small_classifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn

@@ -1,0 +1,282 @@
+"""Texts in, scores out: in order, in batches, and refused where parts do not belong together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import WORDS, small_classifier, some_texts, split_words
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from seqlrp.errors import (
+    IdsError,
+    LabelError,
+    ModelError,
+    NonFiniteError,
+    OptionError,
+    OutputError,
+    TargetError,
+    TextError,
+    TrainingModeError,
+    VocabularyError,
+)
+from seqlrp.text.vocabulary import Vocabulary
+from seqlrp.text_classifier import EncodedText, TextClassifier
+
+VOCABULARY = Vocabulary.build([WORDS])
+
+
+class BagOfWords(nn.Module):
+    """Somebody else's model; `change` is done to its scores [B, outputs]."""
+
+    def __init__(self, outputs: int = 2, rows: int = len(VOCABULARY), change: Any = None) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.table = nn.Embedding(rows, outputs, padding_idx=0)
+        self.change = change
+
+    def forward(self, ids: Tensor) -> Any:
+        scores = self.table(ids).sum(dim=1)
+        return self.change(scores) if self.change else scores
+
+
+def foreign(labels: tuple[str, ...] = ("no", "yes"), **options: Any) -> TextClassifier:
+    return TextClassifier(BagOfWords(**options).eval(), VOCABULARY, labels, split_words)
+
+
+def encoded_one(text: str) -> EncodedText:
+    return next(foreign().encode([text]))
+
+
+# Encoded texts
+
+
+@given(st.lists(st.sampled_from(["good", "bad", "plot.", "dull"]), min_size=1), st.data())
+def test_without_deletes_positions(words: list[str], data: st.DataObject) -> None:
+    gone = data.draw(st.lists(st.integers(0, len(words) - 1)))
+    whole = encoded_one(" ".join(words))
+    left = whole.without(gone)
+    kept = [k for k in range(len(words)) if k not in gone]
+    assert left.source.tokens == tuple(words[k] for k in kept)
+    assert left.ids.tolist() == [whole.ids[k] for k in kept]
+    assert left.source.sentences.tolist() == [whole.source.sentences[k] for k in kept]
+    text = left.source.text
+    assert [text[a:b] for a, b in left.source.offsets] == list(left.source.tokens)
+    assert len(whole) == len(words)  # the first one is as it was
+
+
+@pytest.mark.parametrize("position", [-1, 3])
+def test_without_refuses_positions_outside(position: int) -> None:
+    with pytest.raises(IdsError, match=f"Got the position {position}, expected 0 to 2"):
+        encoded_one("a good film").without([0, position])
+
+
+def test_one_id_a_token() -> None:
+    with pytest.raises(IdsError, match="for 2 tokens, expected one id a token"):
+        EncodedText(np.array([1, 2, 3]), split_words("a film"))
+
+
+# Batches
+
+
+def test_collate_words() -> None:
+    classifier = foreign()
+    ids, words = classifier.collate(list(classifier.encode(["a good film", "", "bad"])))
+    assert ids.shape == words.shape == (3, 3)
+    assert words.sum(dim=1).tolist() == [3, 0, 1]
+    assert ids[words].tolist() == VOCABULARY.encode(["a", "good", "film", "bad"]).tolist()
+    assert (ids[~words] == 0).all()
+
+
+@given(st.lists(st.lists(st.sampled_from(["good", "bad.", "plot", "dull."])), min_size=1))
+def test_sentences_hold_the_words_in_their_order(texts: list[list[str]]) -> None:
+    classifier = small_classifier(hierarchical=True)
+    batch = list(classifier.encode(map(" ".join, texts)))
+    ids, words = classifier.collate(batch)
+    assert ids.dim() == 3
+    for document, row, held in zip(batch, ids, words, strict=True):
+        assert row[held].tolist() == document.ids.tolist()
+        assert held.any(dim=1).sum() == len(set(document.source.sentences.tolist()))
+        assert classifier.length(document) == (held.sum(dim=1) > 0).sum() * held.sum(dim=1).max()
+
+
+def test_a_sentence_that_is_deleted_takes_no_place() -> None:
+    classifier = small_classifier(hierarchical=True)
+    whole, short = classifier.encode(["a good film. dull plot. bad story.", "a good film. bad story."])
+    torch.testing.assert_close(
+        classifier.scores([whole.without([3, 4])]), classifier.scores([short])
+    )
+
+
+def test_sentences_out_of_order_are_refused() -> None:
+    classifier = small_classifier(hierarchical=True)
+    one = next(classifier.encode(["a film. bad"]))
+    one.source.sentences[:] = [0, 1, 0]
+    with pytest.raises(TextError, match="must number the sentences of a text in their order"):
+        classifier.collate([one])
+
+
+# Scores
+
+
+@pytest.mark.parametrize("hierarchical", [False, True])
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 100), batch_tokens=st.integers(1, 300))
+def test_predict_is_the_same_in_any_batches(
+    hierarchical: bool, seed: int, batch_tokens: int
+) -> None:
+    classifier = small_classifier(hierarchical=hierarchical)
+    texts = some_texts(23, seed)
+    found = classifier.predict(iter(texts), batch_tokens=batch_tokens)
+    one_by_one = torch.cat([classifier.scores([e]) for e in classifier.encode(texts)])
+    np.testing.assert_allclose(found.scores, one_by_one.numpy(), rtol=1e-4, atol=1e-6)
+    assert found.predicted.tolist() == found.scores.argmax(axis=1).tolist()
+    assert found.scores.dtype == np.float32
+    assert found.predicted.dtype == np.int64
+
+
+def test_predict_of_nothing() -> None:
+    predicted, scores = foreign().predict([])
+    assert predicted.shape == (0,)
+    assert scores.shape == (0, 2)
+
+
+def test_predict_a_stream_longer_than_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = some_texts(11)
+    whole = foreign().predict(texts).scores
+    monkeypatch.setattr("seqlrp.text_classifier._HELD", 4)
+    np.testing.assert_array_equal(foreign().predict(iter(texts)).scores, whole)
+
+
+def test_a_tokenizer_with_a_pipe_is_used_by_it() -> None:
+    class Piped:
+        def __call__(self, text: str) -> Any:
+            raise AssertionError("called for a single text")
+
+        def pipe(self, texts: Any) -> Any:
+            return map(split_words, texts)
+
+    classifier = TextClassifier(BagOfWords().eval(), VOCABULARY, ("no", "yes"), Piped())
+    assert [e.source.tokens for e in classifier.encode(["a film", "bad"])] == [("a", "film"), ("bad",)]
+
+
+def test_a_single_str_is_no_list_of_texts() -> None:
+    with pytest.raises(TextError, match="Got a single str"):
+        foreign().predict("a film")
+
+
+def test_one_output_speaks_for_the_second_label() -> None:
+    classifier = foreign(outputs=1)
+    batch = list(classifier.encode(["a good film", "bad"]))
+    ids, _ = classifier.collate(batch)
+    output = classifier.model(ids).detach()
+    torch.testing.assert_close(classifier.scores(batch), torch.cat([-output, output], dim=1))
+
+
+def test_training_mode_is_refused() -> None:
+    classifier = small_classifier()
+    classifier.model.get_submodule("dropout").train()
+    with pytest.raises(TrainingModeError, match=r"\(dropout\).*call model.eval\(\) first"):
+        classifier.predict(["a film"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.argmax(dim=1), "returns a torch.int64 tensor, expected a float tensor"),
+        (lambda s: (s, s), "returns a tuple"),
+        (lambda s: s[:, 0], r"shape \[1\], expected \[1, 2\]"),
+        (lambda s: torch.cat([s, s], dim=1), r"shape \[1, 4\], expected \[1, 2\]"),
+    ],
+)
+def test_outputs_that_are_no_scores(change: Any, message: str) -> None:
+    with pytest.raises(OutputError, match=message):
+        foreign(change=change).predict(["a film"])
+
+
+def test_scores_must_be_finite() -> None:
+    with pytest.raises(NonFiniteError, match="NaN or infinite"):
+        foreign(change=lambda s: s / 0).predict(["a film"])
+
+
+def test_scores_need_no_gradient_and_leave_the_weights_alone() -> None:
+    classifier = small_classifier()
+    before = {name: value.clone() for name, value in classifier.model.state_dict().items()}
+    assert not classifier.scores(list(classifier.encode(["a good film"]))).requires_grad
+    for name, value in classifier.model.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert all(parameter.grad is None for parameter in classifier.model.parameters())
+
+
+# Labels
+
+
+def test_label_index() -> None:
+    classifier = foreign()
+    assert classifier.label_index("yes") == classifier.label_index(1) == 1
+    assert classifier.label_index(np.int64(0)) == 0
+    assert type(classifier.label_index(np.int64(0))) is int
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("yse", "Unknown label 'yse'. Did you mean 'yes'"),
+        (2, "Got the class 2, expected 0 to 1: 'no', 'yes'"),
+        (-1, "Got the class -1, expected 0 to 1"),
+        (True, "Got a label of type bool"),
+        (1.0, "Got a label of type float"),
+        (None, "Got a label of type NoneType"),
+    ],
+)
+def test_label_index_refuses(label: Any, message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        foreign().label_index(label)
+
+
+# What belongs together
+
+
+@pytest.mark.parametrize("labels", [("a", "a"), ("a", ""), ("a", " "), ("a", 1), (), "ab"])
+def test_labels_are_distinct_names(labels: Any) -> None:
+    with pytest.raises(LabelError, match="expected"):
+        foreign(labels=labels)
+
+
+def test_labels_fit_the_model() -> None:
+    with pytest.raises(LabelError, match="Got 3 labels for a model of 2 classes"):
+        small_classifier(labels=("a", "b", "c"), classes=2)
+    assert small_classifier(labels=("a", "b"), classes=1).labels == ("a", "b")
+
+
+def test_vocabulary_fits_the_model() -> None:
+    model = small_classifier().model
+    other = Vocabulary.build([["one"]])
+    with pytest.raises(VocabularyError, match="vocabulary of 3 tokens for a model of 14"):
+        TextClassifier(model, other, ("a", "b"), split_words)
+    with pytest.raises(VocabularyError, match="vocabulary of 14 tokens for an embedding of 5 rows"):
+        foreign(rows=5)
+
+
+def test_layout_fits_the_model() -> None:
+    model = small_classifier().model
+    with pytest.raises(OptionError, match="RecurrentClassifier reads 'words'"):
+        TextClassifier(model, VOCABULARY, ("a", "b"), split_words, "sentences")
+    with pytest.raises(OptionError, match="Unknown layout 'sentence'. Did you mean 'sentences'"):
+        TextClassifier(model, VOCABULARY, ("a", "b"), split_words, "sentence")  # type: ignore[arg-type]
+
+
+def test_a_model_is_a_module() -> None:
+    with pytest.raises(ModelError, match="Got a model of type function, expected a torch.nn.Module"):
+        TextClassifier(lambda ids: ids, VOCABULARY, ("a", "b"), split_words)  # type: ignore[arg-type]
+
+
+def test_device_of_a_model_without_weights() -> None:
+    class Nothing(nn.Module):
+        pass
+
+    assert TextClassifier(Nothing(), VOCABULARY, ("a",), split_words).device.type == "cpu"
