@@ -9,6 +9,7 @@ from seqlrp.methods import METHODS
 from seqlrp.saving import load, save
 from seqlrp.text import Corpus, SpacyTokenizer, Vocabulary, load_corpus, load_vectors
 from seqlrp.text_classifier import TextClassifier
+from seqlrp.training import fit
 
 __all__ = [
     "LRP",
@@ -22,6 +23,7 @@ __all__ = [
     "Vocabulary",
     "evaluate",
     "explain",
+    "fit",
     "load",
     "load_corpus",
     "load_vectors",

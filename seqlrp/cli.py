@@ -95,13 +95,35 @@ def train(
     unidirectional: Annotated[bool, typer.Option(help="Read forwards only.")] = False,
     hierarchical: Annotated[bool, typer.Option(help="Words → sentences → document.")] = False,
     vectors: Annotated[str | None, typer.Option(help="Pretrained vectors: a name or file.")] = None,
-    epochs: Annotated[int, typer.Option(help="At most.")] = 20,
+    epochs: Annotated[int | None, typer.Option(help="At most.")] = None,
     language: Annotated[str, typer.Option(help="Language of the tokenizer.")] = "en",
     device: DeviceOption = Device.auto,
     seed: SeedOption = 0,
 ) -> None:
     """Train a classifier and save it as a folder."""
-    raise NotImplementedError
+    from seqlrp.saving import save
+    from seqlrp.text.corpora import load_corpus
+    from seqlrp.text.tokens import SpacyTokenizer
+    from seqlrp.training import fit
+
+    found = load_corpus(corpus, text=text_column, label=label_column, split=split)
+    trained = fit(
+        found,
+        layout="sentences" if hierarchical else "words",
+        vectors=vectors,
+        tokenizer=SpacyTokenizer(language),
+        device=device.value,
+        cell=cell,
+        pooling=pooling,
+        hidden=hidden,
+        layers=layers,
+        bidirectional=not unidirectional,
+        seed=seed,
+        **({} if epochs is None else {"epochs": epochs}),
+    )
+    save(trained.classifier, out, training=trained.report.to_json())
+    print(out)
+    print(trained.report.sentence(), file=sys.stderr)
 
 
 @app.command()

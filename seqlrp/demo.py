@@ -42,7 +42,8 @@ def run_demo(
     )
     trained = fit(rest, vectors=chosen, device=device, seed=seed)
     classifier = trained.classifier
-    save(classifier, out / "model")
+    _say(trained.report.sentence())
+    save(classifier, out / "model", training=trained.report.to_json())
 
     if len(held_out) > _EXPLAINED:
         _, held_out = held_out.split(_EXPLAINED / len(held_out), seed)

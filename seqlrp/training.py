@@ -67,6 +67,18 @@ class TrainingReport:
         """What JSON can hold of it, which is all."""
         return dataclasses.asdict(self)
 
+    def sentence(self) -> str:
+        """What happened, for people."""
+        counts = ", ".join(f"{name} {count:,}" for name, count in self.class_counts.items())
+        kept = self.epochs[self.best_epoch - 1]
+        accuracy = ""
+        if kept.validation_accuracy is not None:
+            accuracy = f", accuracy {kept.validation_accuracy:.3f} on the part held out to stop by"
+        return (
+            f"Trained on {sum(self.class_counts.values()):,} texts ({counts}) in "
+            f"{self.seconds:.0f} s; kept epoch {self.best_epoch} of {len(self.epochs)}{accuracy}."
+        )
+
 
 class Trained(NamedTuple):
     """A classifier, and the report of its training."""

@@ -19,7 +19,7 @@ STOREYS = (
     {"writing", "devices"},
     {"explanation", "explanation_files", "explanation_frames", "batching", "text", "lrp"},
     {"methods", "classifiers", "page"},
-    {"text_classifier"},
+    {"text_classifier", "optimising"},
     {"saving", "explain"},
     {"training", "deletion", "deletion_report", "plots"},
     {"demo"},

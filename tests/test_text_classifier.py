@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import WORDS, small_classifier, some_texts, split_words
+from classifier_samples import WORDS, small_classifier, some_texts, split_words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
