@@ -107,6 +107,7 @@ def train(
     from seqlrp.training import fit
 
     found = load_corpus(corpus, text=text_column, label=label_column, split=split)
+    options: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     trained = fit(
         found,
         layout="sentences" if hierarchical else "words",
@@ -119,7 +120,7 @@ def train(
         layers=layers,
         bidirectional=not unidirectional,
         seed=seed,
-        **({} if epochs is None else {"epochs": epochs}),
+        **options,
     )
     save(trained.classifier, out, training=trained.report.to_json())
     print(out)

@@ -131,16 +131,14 @@ class DeletionReport:
                     f"{first} relevant words deleted first: accuracy after k words",
                     f"{'':18}" + "".join(f"{f'k={k}':>8}" for k in self.ks),
                 ]
-            values = "".join(f"{wide.loc[(direction, method), k]:8.3f}" for k in self.ks)
-            lines.append(f"{method:18}{values}")
+            values = wide.xs((direction, method)).to_numpy(np.float64)
+            lines.append(f"{method:18}" + "".join(f"{value:8.3f}" for value in values))
         if "random" in self.methods and len(self.methods) > 1 and max(self.ks) > 0:
             lines += ["", "Better than a random order by (mean over k, 95 % interval over texts):"]
-            for row in self.advantage().to_dict("records"):
-                adverb = _ADVERBS[str(row["direction"])]
-                interval = f"[{row['low']:+.3f}, {row['high']:+.3f}]"
-                lines.append(
-                    f"{row['method']:18}{adverb:12}{row['advantage']:+.3f}  {interval}"
-                )
+            for gain in self.advantage().to_dict("records"):
+                adverb = _ADVERBS[str(gain["direction"])]
+                interval = f"[{gain['low']:+.3f}, {gain['high']:+.3f}]"
+                lines.append(f"{gain['method']:18}{adverb:12}{gain['advantage']:+.3f}  {interval}")
         if self.left_out:
             lines += ["", f"Left out: {self.left_out:,} texts shorter than {self.min_words} words."]
         return "\n".join(lines).lstrip("\n")
