@@ -59,7 +59,8 @@ class RecurrentEncoder(nn.Module):
         if self.pooling == "last":
             hidden = final[0] if isinstance(self.recurrence, nn.LSTM) else final
             directions = 2 if self.recurrence.bidirectional else 1
-            return hidden[-directions:].transpose(0, 1).flatten(1)
+            encoded: Tensor = hidden[-directions:].transpose(0, 1).flatten(1)
+            return encoded
         steps = vectors.size(1)
         states, _ = pad_packed_sequence(states, batch_first=True, total_length=steps)
         padding = torch.arange(steps, device=vectors.device) >= lengths.unsqueeze(1)

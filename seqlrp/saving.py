@@ -136,19 +136,22 @@ def load(folder: str | Path, *, device: str | torch.device = "cpu") -> TextClass
         _check_finite(tensors, f"The classifier in {folder}")
         model.load_state_dict(tensors, assign=True)
         classifier = TextClassifier(
-            model.to(chosen).eval(),
+            model.eval(),
             vocabulary,
             tuple(config["labels"]),
             SpacyTokenizer(config["tokenizer"]["language"]),
             config["layout"],
         )
-    except (InputError, TypeError, KeyError, safetensors.SafetensorError) as error:
+    except (InputError, TypeError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
         raise SavedFileError(f"The files in {folder} do not fit together: {error}") from error
+    classifier.model.to(chosen)
     return classifier
 
 
 def _blank(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """The model without values: neither memory nor random numbers are used."""
+    if name not in _MODELS:
+        raise OptionError(f"Unknown model class {name!r}. {near(str(name), _MODELS)}")
     with torch.device("meta"):
         return _MODELS[name](**arguments)
 
@@ -232,10 +235,5 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise SavedFileError(
             f"{path} was changed after it was written: its labels or its model are not those that "
             "were saved with the weights."
-        )
-    if config["model"]["class"] not in _MODELS:
-        raise SavedFileError(
-            f"{path} is of the model class {config['model']['class']!r}, which this version of "
-            f"seqlrp does not have. {near(str(config['model']['class']), _MODELS)}"
         )
     return config

@@ -143,7 +143,11 @@ def fit(
     chosen = resolve_device(device)
     tokenizer = SpacyTokenizer() if tokenizer is None else tokenizer
     for corpus in (train, validation):
-        if corpus is not None and (corpus.labels is None or not len(corpus)):
+        if corpus is not None and not len(corpus):
+            raise CorpusError(
+                f"The corpus {corpus.name} has no texts, expected some of each class."
+            )
+        if corpus is not None and corpus.labels is None:
             raise CorpusError(f"The corpus {corpus.name} has no labels, expected one a text.")
     if validation is None and validation_fraction:
         train, validation = train.split(validation_fraction, schedule.seed)

@@ -78,9 +78,9 @@ def test_validation_loss_and_accuracy_are_those_of_the_kept_weights() -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_the_training() -> None:
+    model = fresh()
+    model.head.weight.data[0, 0] = float("nan")
     with pytest.raises(NonFiniteError, match=r"The loss became nan in epoch 1; use a smaller"):
-        model = fresh()
-        model.head.weight.data[0, 0] = float("nan")
         optimise(model, documents(), None, FAST)
 
 

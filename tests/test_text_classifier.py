@@ -106,7 +106,9 @@ def test_sentences_hold_the_words_in_their_order(texts: list[list[str]]) -> None
 
 def test_a_sentence_that_is_deleted_takes_no_place() -> None:
     classifier = small_classifier(hierarchical=True)
-    whole, short = classifier.encode(["a good film. dull plot. bad story.", "a good film. bad story."])
+    whole, short = classifier.encode(
+        ["a good film. dull plot. bad story.", "a good film. bad story."]
+    )
     torch.testing.assert_close(
         classifier.scores([whole.without([3, 4])]), classifier.scores([short])
     )
@@ -161,7 +163,10 @@ def test_a_tokenizer_with_a_pipe_is_used_by_it() -> None:
             return map(split_words, texts)
 
     classifier = TextClassifier(BagOfWords().eval(), VOCABULARY, ("no", "yes"), Piped())
-    assert [e.source.tokens for e in classifier.encode(["a film", "bad"])] == [("a", "film"), ("bad",)]
+    assert [e.source.tokens for e in classifier.encode(["a film", "bad"])] == [
+        ("a", "film"),
+        ("bad",),
+    ]
 
 
 def test_a_single_str_is_no_list_of_texts() -> None:
@@ -266,12 +271,14 @@ def test_layout_fits_the_model() -> None:
     model = small_classifier().model
     with pytest.raises(OptionError, match="RecurrentClassifier reads 'words'"):
         TextClassifier(model, VOCABULARY, ("a", "b"), split_words, "sentences")
-    with pytest.raises(OptionError, match="Unknown layout 'sentence'. Did you mean 'sentences'"):
+    with pytest.raises(OptionError, match=r"Unknown layout 'sentence'\. Did you mean 'sentences'"):
         TextClassifier(model, VOCABULARY, ("a", "b"), split_words, "sentence")  # type: ignore[arg-type]
 
 
 def test_a_model_is_a_module() -> None:
-    with pytest.raises(ModelError, match="Got a model of type function, expected a torch.nn.Module"):
+    with pytest.raises(
+        ModelError, match=r"Got a model of type function, expected a torch.nn.Module"
+    ):
         TextClassifier(lambda ids: ids, VOCABULARY, ("a", "b"), split_words)  # type: ignore[arg-type]
 
 
