@@ -7,7 +7,7 @@ from seqlrp.explanation import Explanation, Explanations
 from seqlrp.lrp import LRP
 from seqlrp.methods import METHODS
 from seqlrp.saving import load, save
-from seqlrp.text import Corpus, SpacyTokenizer, Vocabulary, load_corpus, load_vectors
+from seqlrp.text import Corpus, SpacyTokenizer, TokenizedText, Vocabulary, load_corpus, load_vectors
 from seqlrp.text_classifier import TextClassifier
 from seqlrp.training import fit
 
@@ -20,6 +20,7 @@ __all__ = [
     "Explanations",
     "SpacyTokenizer",
     "TextClassifier",
+    "TokenizedText",
     "Vocabulary",
     "evaluate",
     "explain",

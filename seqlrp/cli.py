@@ -105,7 +105,9 @@ def train(
     from seqlrp.text.corpora import load_corpus
     from seqlrp.text.tokens import SpacyTokenizer
     from seqlrp.training import fit
+    from seqlrp.writing import check_writable
 
+    check_writable(out.parent)
     found = load_corpus(corpus, text=text_column, label=label_column, split=split)
     options: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
     trained = fit(
@@ -240,6 +242,8 @@ def render(
 
 def _print_words(explanation: Explanation) -> None:
     """The answer, the words with most relevance of either sign, and where the score went."""
+    if explanation.target == "all":
+        explanation = explanation.for_target(explanation.predicted)
     answer = f"{explanation.predicted_label}  (score {explanation.score:+.3f}"
     print(f"{answer} for {explanation.target_label!r})  {ascii_safe(explanation.text)}")
     strongest = sorted(

@@ -6,16 +6,20 @@ import importlib.util
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from seqlrp.deletion import evaluate
 from seqlrp.explain import explain
+from seqlrp.explanation import Explanations
 from seqlrp.saving import save
-from seqlrp.text.corpora import load_corpus
+from seqlrp.text.corpora import Corpus, load_corpus
 from seqlrp.training import fit
+from seqlrp.writing import check_writable
 
 _HOLD_OUT = 0.2
 _SHOWN = 60  # texts on the page
 _EXPLAINED = 2000  # texts of the hold-out at most; a corpus may be large
+_DELETED = 400  # long ones of them from which words are deleted
 
 
 def run_demo(
@@ -33,6 +37,7 @@ def run_demo(
         seed: of the hold-out, the training and the random orders.
     """
     started = time.perf_counter()
+    check_writable(out)
     found = load_corpus(corpus)
     rest, held_out = found.split(_HOLD_OUT, seed)
     chosen = _vectors(vectors, corpus)
@@ -40,7 +45,7 @@ def run_demo(
         f"Corpus {corpus}: {len(rest):,} texts to train on, {len(held_out):,} held out; "
         f"word vectors: {chosen or 'none, learnt from the texts'}."
     )
-    trained = fit(rest, vectors=chosen, device=device, seed=seed)
+    trained = fit(rest, vectors=chosen, device=device, seed=seed, **_schedule(rest))
     classifier = trained.classifier
     _say(trained.report.sentence())
     save(classifier, out / "model", training=trained.report.to_json())
@@ -51,9 +56,13 @@ def run_demo(
     accuracy = sum(e.predicted == e.label for e in explanations) / len(explanations)
     explanations.save(out / "explanations.parquet")
     every = max(1, len(explanations) // _SHOWN)
-    explanations[::every][:_SHOWN].save_html(
-        out / "page.html", title=f"What the classifier of {corpus!r} looked at"
+    some = explanations[::every][:_SHOWN]
+    title = (
+        f"What the classifier of {corpus!r} looked at: {len(some)} of {len(explanations):,} texts"
     )
+    some.save_html(out / "page.html", title=title)
+    if _schedule(held_out) and len(held_out) > _DELETED:
+        _, held_out = held_out.split(_DELETED / len(held_out), seed)
     report = evaluate(classifier, held_out, seed=seed)
     report.save(out)
 
@@ -61,15 +70,31 @@ def run_demo(
     print()
     print(report.summary())
     print()
-    words = sum(float(e.relevance.sum()) for e in explanations)
-    share = words / sum(e.score for e in explanations)
-    print(f"Of the scores of the predicted classes, {share:.0%} went to the words.")
+    print(_ledger_sentence(explanations))
     print()
     print(f"Model          {out / 'model'}")
     print(f"Explanations   {out / 'explanations.parquet'}")
     print(f"Deletion       {out / 'deletion.csv'}, {out / 'deletion.png'}")
     print(f"Page           {out / 'page.html'}   <- open this in a browser")
     _say(f"Done in {time.perf_counter() - started:.0f} s.")
+
+
+def _ledger_sentence(explanations: Explanations) -> str:
+    """Where the scores of the explained classes went, on average."""
+    totals: dict[str, float] = {}
+    for e in explanations:
+        for kind, amount in e.ledger.items():
+            assert isinstance(amount, float)
+            totals[kind] = totals.get(kind, 0.0) + amount / len(explanations)
+    score = sum(e.score for e in explanations) / len(explanations)
+    shares = ", ".join(f"{kind} {amount:+.3f}" for kind, amount in totals.items() if amount)
+    return f"Where the score of the predicted class went (mean over texts): {score:+.3f} = {shares}"
+
+
+def _schedule(corpus: Corpus) -> dict[str, Any]:
+    """Long documents are read in windows, and a few passes over so many words are enough."""
+    words = sum(len(text.split()) for text in corpus.texts) / len(corpus)
+    return {"max_length": 150, "epochs": 4} if words > 100 else {}
 
 
 def _vectors(asked: str, corpus: str) -> str | None:

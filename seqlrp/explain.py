@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -41,11 +42,12 @@ def explain(
 
     Args:
         classifier: a loaded or trained classifier, or your own model in a `TextClassifier`.
-        texts: a list or any iterator of strings, a `Corpus`, or a `datasets.Dataset`.
+        texts: a list or any iterator of strings, a `Corpus`, a pandas data frame, or a
+            `datasets.Dataset`.
         method: a name in `seqlrp.METHODS`, or an object with `attribution`.
         target: `"predicted"`, `"label"` (the true class), a class by index or name, or `"all"`.
         labels: the true classes, by index or name, where they are known.
-        column: which column of a `datasets.Dataset` holds the text.
+        column: which column of a data frame or `datasets.Dataset` holds the text.
         batch_tokens: the most tokens in a batch, padding included.
         progress: show a bar; None shows one where stderr is a terminal.
         options: passed to the method, e.g. `epsilon=0.01`.
@@ -143,7 +145,13 @@ def chosen_method(
     try:
         return METHODS[method](classifier.model, **options)
     except TypeError as error:
-        raise OptionError(f"Method {method!r} does not take these options: {error}.") from error
+        wrong = next((name for name in options if f"'{name}'" in str(error)), None)
+        known = [p for p in inspect.signature(METHODS[method]).parameters if p != "model"]
+        if wrong is None:
+            raise
+        raise OptionError(
+            f"Method {method!r} takes no option {wrong!r}. {near(wrong, known)}"
+        ) from error
 
 
 def _stream(texts: Any, column: str) -> tuple[Iterator[str], int | None]:
@@ -152,6 +160,13 @@ def _stream(texts: Any, column: str) -> tuple[Iterator[str], int | None]:
         texts = [texts]
     elif isinstance(texts, Corpus):
         texts = texts.texts
+    elif hasattr(texts, "columns") and hasattr(texts, "iloc"):  # a pandas data frame
+        if column not in texts.columns:
+            raise CorpusError(
+                f"The data frame has no column {column!r}. "
+                f"{near(column, map(str, texts.columns))} Say column=."
+            )
+        texts = texts[column]
     elif hasattr(texts, "column_names"):  # a datasets.Dataset, in memory or streamed
         names = texts.column_names
         if names is not None and column not in names:

@@ -55,7 +55,7 @@ class Schedule:
     max_length: int | None = None
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
-    word_dropout: float = 0.1
+    word_dropout: float = 0.2
     label_smoothing: float = 0.1
     averaging: float = 0.99
     clip: float = 1.0

@@ -215,8 +215,9 @@ def _read(path: Path) -> bytes:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
+    written = _read(path)
     try:
-        config = json.loads(_read(path))
+        config = json.loads(written)
     except (ValueError, RecursionError) as error:
         raise SavedFileError(
             f"{path} is truncated or damaged: it is not valid JSON ({error})."

@@ -28,7 +28,7 @@ from seqlrp.errors import (
     VocabularyError,
     near,
 )
-from seqlrp.text.tokens import SpacyTokenizer, TokenizedText
+from seqlrp.text.tokens import SpacyTokenizer, TokenizedText, located
 from seqlrp.text.vocabulary import Vocabulary
 
 # Texts that are held encoded at a time while a stream of them is scored.
@@ -98,7 +98,8 @@ class TextClassifier:
         model: any module that maps ids to scores `[B, C]`.
         vocabulary: gives each token its id.
         labels: the name of each class, in the order of the scores.
-        tokenizer: splits a text; by default spaCy's rules for English.
+        tokenizer: splits a text into a `TokenizedText`, or into a list of tokens as they are
+            written in it (`str.split`, say); by default spaCy's rules for English.
         layout: "words" for ids `[B, T]`, "sentences" for ids `[B, S, W]`.
 
     A model with one output and two labels is taken as a yes-or-no classifier: its output speaks for
@@ -114,7 +115,9 @@ class TextClassifier:
     model: nn.Module
     vocabulary: Vocabulary
     labels: tuple[str, ...]
-    tokenizer: Callable[[str], TokenizedText] = field(default_factory=SpacyTokenizer)
+    tokenizer: Callable[[str], TokenizedText | Sequence[str]] = field(
+        default_factory=SpacyTokenizer
+    )
     layout: Layout = "words"
 
     def __post_init__(self) -> None:
@@ -125,6 +128,12 @@ class TextClassifier:
         if self.layout not in get_args(Layout):
             raise OptionError(
                 f"Unknown layout {self.layout!r}. {near(str(self.layout), get_args(Layout))}"
+            )
+        if not isinstance(self.vocabulary, Vocabulary):
+            raise VocabularyError(
+                f"Got a vocabulary of type {type(self.vocabulary).__name__}, expected a "
+                "seqlrp.Vocabulary: Vocabulary(('<pad>', '<unk>', 'the', ...)) holds the token of "
+                "each id, with 0 for padding and 1 for unknown words."
             )
         if not isinstance(self.model, nn.Module):
             raise ModelError(
@@ -198,8 +207,19 @@ class TextClassifier:
         if isinstance(texts, str):
             raise TextError("Got a single str, expected an iterable of texts; put it in a list.")
         pipe = getattr(self.tokenizer, "pipe", None)
-        for source in map(self.tokenizer, texts) if pipe is None else pipe(texts):
+        for source in map(self._tokenised, texts) if pipe is None else pipe(texts):
             yield EncodedText(self.vocabulary.encode(source.tokens), source)
+
+    def _tokenised(self, text: str) -> TokenizedText:
+        found = self.tokenizer(text)
+        if isinstance(found, TokenizedText):
+            return found
+        if isinstance(found, (list, tuple)):
+            return located(text, found)
+        raise TextError(
+            f"The tokenizer returned {type(found).__name__}, expected a list of tokens or a "
+            "TokenizedText."
+        )
 
     def collate(self, batch: Sequence[EncodedText]) -> tuple[Tensor, Tensor]:
         """Pad a batch to what the model reads.

@@ -40,6 +40,17 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(holder, ignore_errors=True)
 
 
+def check_writable(folder: str | os.PathLike[str]) -> None:
+    """Find out whether files can be written to a folder, before long work whose result goes there.
+
+    Raises:
+        WriteError: they cannot.
+    """
+    with written_whole(Path(folder) / ".writable") as temporary:
+        temporary.touch()
+    (Path(folder) / ".writable").unlink(missing_ok=True)
+
+
 def _replace(temporary: Path, path: Path, holder: Path) -> None:
     for file in [temporary] if temporary.is_file() else temporary.rglob("*"):
         if file.is_file():

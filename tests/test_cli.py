@@ -82,6 +82,13 @@ def test_explain_text_prints_words(model, capsys) -> None:  # type: ignore[no-un
     assert "\u202e" not in out
 
 
+def test_explain_text_for_all_classes(model, capsys) -> None:  # type: ignore[no-untyped-def]
+    status, out, _ = run(capsys, "explain", model, "--text", "a good film", "--target", "all")
+    assert status == 0
+    assert "'all'" not in out
+    assert "good" in out
+
+
 def test_evaluate(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
     status, out, _ = run(
         capsys, "evaluate", model, corpus, "--out", tmp_path / "e", "--k", "1,2",
@@ -101,7 +108,12 @@ def test_what_the_user_got_wrong(model, corpus, tmp_path, capsys) -> None:  # ty
     assert "epsilon" in refused(capsys, *explain, "--epsilon", -1)
     assert "no word" in refused(capsys, "explain", model, "--text", " ", "--out", out)
     assert "nowhere.csv" in refused(capsys, "explain", model, "nowhere.csv", "--out", out)
-    assert "nowhere" in refused(capsys, "explain", tmp_path / "nowhere", corpus)
+    missing = refused(capsys, "explain", tmp_path / "nowhere", corpus)
+    assert "No such file" in missing
+    assert "damaged" not in missing
+    (tmp_path / "file").touch()
+    blocked = tmp_path / "file" / "model"
+    assert "Could not write" in refused(capsys, "train", corpus, "--out", blocked)
     assert "--k 'one'" in refused(
         capsys, "evaluate", model, corpus, "--out", tmp_path, "--k", "one"
     )

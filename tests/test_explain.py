@@ -64,6 +64,12 @@ def test_texts_may_come_as_anything(classifier: TextClassifier) -> None:
     ):
         found = seqlrp.explain(classifier, given_texts, **options)
         assert [e.relevance.tolist() for e in found] == expected
+    import pandas as pd
+
+    frame = pd.DataFrame({"text": texts, "label": 1})
+    assert [e.relevance.tolist() for e in seqlrp.explain(classifier, frame)] == expected
+    with pytest.raises(CorpusError, match="no column 'body'"):
+        seqlrp.explain(classifier, frame, column="body")
     assert len(seqlrp.explain(classifier, texts[0])) == 1
     with pytest.raises(CorpusError, match=r"no column 'reviews'.*'review'"):
         seqlrp.explain(classifier, dataset, column="reviews")

@@ -287,3 +287,23 @@ def test_device_of_a_model_without_weights() -> None:
         pass
 
     assert TextClassifier(Nothing(), VOCABULARY, ("a",), split_words).device.type == "cpu"
+
+
+def test_a_tokenizer_may_give_plain_tokens() -> None:
+    text = "good  bad good\ud800 plot"
+    classifier = TextClassifier(BagOfWords().eval(), VOCABULARY, ("no", "yes"), str.split)
+    (encoded,) = classifier.encode([text])
+    source = encoded.source
+    assert source.tokens == ("good", "bad", "good\ufffd", "plot")
+    assert [source.text[start:end] for start, end in source.offsets] == list(source.tokens)
+    assert encoded.ids.tolist() == VOCABULARY.encode(source.tokens).tolist()
+
+    def encode(tokenizer: Any) -> None:
+        list(TextClassifier(BagOfWords().eval(), VOCABULARY, ("a", "b"), tokenizer).encode(["one"]))
+
+    with pytest.raises(TextError, match="'two', which does not stand in the text"):
+        encode(lambda text: ["two"])
+    with pytest.raises(TextError, match="returned int, expected a list of tokens"):
+        encode(lambda text: 3)
+    with pytest.raises(VocabularyError, match="of type dict, expected a"):
+        TextClassifier(BagOfWords().eval(), {"a": 1}, ("a", "b"))  # type: ignore[arg-type]

@@ -37,8 +37,8 @@ class LRP:
 
     Args:
         model: an `nn.Module` in evaluation mode that maps ids `[B, T]` to scores `[B, C]`. It is
-            neither wrapped nor changed. `[B]` counts as one output, whose positive relevance
-            speaks for class 1 and whose negative relevance speaks for class 0.
+            neither wrapped nor changed. `[B]` counts as `[B, 1]`: one output, target 0, whose
+            positive relevance speaks for a higher score.
         epsilon: the stabiliser ε ≥ 0 of the ε-rule, absolute. 0 absorbs nothing and is well
             defined; larger values let less relevance through where pre-activations are small.
         output: which part of the model's output holds the scores, if it returns several: an
@@ -288,10 +288,11 @@ def _warn_of_padding(padding: Tensor, words: Tensor) -> None:
     if not share:
         taken = "takes no relevance itself, its vectors being zero"
     warnings.warn(
-        f"Padding takes part in the model's answer and {taken}: the model neither packs its "
-        f"sequences nor masks its states, so what it says may depend on how a batch is padded. The "
-        f"padding's share is an entry of its own in the ledger. Pack the sequences "
-        f"(pack_padded_sequence) or explain documents of one length together.",
+        f"Padding takes part in the model's answer and {taken}: its sequences are not packed, or a "
+        f"mask comes too late (a recurrence that reads backwards starts in the padding), so what "
+        f"it says may depend on how a batch is padded. The padding's share is an entry of its own "
+        f"in the ledger. Pack the sequences (pack_padded_sequence), or explain documents one at a "
+        f"time (batch_tokens=1).",
         PaddingWarning,
         stacklevel=4,
     )

@@ -57,8 +57,8 @@ def checked_model(model: nn.Module) -> nn.Module:
             )
         if module.training:
             raise TrainingModeError(
-                f"{where} ({type(module).__name__}) is in training mode, where dropout changes the "
-                f"answer from call to call; call model.eval() first."
+                f"{where} ({type(module).__name__}) is in training mode, where dropout and batch "
+                f"normalisation change the answer from call to call; call model.eval() first."
             )
     return model
 
@@ -222,6 +222,8 @@ def resolved_target(target: Target, scores: Tensor) -> Tensor | None:
             f"Got target {target!r}; a model knows classes by number only: 0 to {classes - 1}, "
             f"'predicted' or 'all'. Names of classes are known to a seqlrp.TextClassifier."
         )
+    if isinstance(target, (list, tuple)) and all(type(t) is int for t in target):
+        target = torch.tensor(target, device=scores.device)
     if isinstance(target, bool) or not isinstance(target, (int, Tensor)):
         raise TargetError(
             f"Got target {target!r} of type {type(target).__name__}; expected an int from 0 to "

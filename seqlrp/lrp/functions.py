@@ -86,6 +86,9 @@ def arranged(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Any, ...], di
     return tuple(args), kwargs
 
 
+family("embedding")
+family("embedding_bag")
+
 # Functions whose laws read their arguments by name.
 _BY_NAME = ("linear", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell", "embedding")
 

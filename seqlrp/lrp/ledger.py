@@ -14,6 +14,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from seqlrp.errors import OptionError, near
+
 KINDS = ("tokens", "padding", "bias", "stabiliser", "initial state", "constant")
 
 
@@ -34,15 +36,22 @@ class Entry:
     amount: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ledger:
     """The account of a whole score: float64 `[B]`, or `[B, C]` for `target="all"`."""
 
     score: Tensor
     entries: tuple[Entry, ...]
 
+    def __repr__(self) -> str:
+        """The totals over all documents; `entries` has everything."""
+        sums = ", ".join(f"{k} {float(v.sum()):+.4g}" for k, v in self.totals.items())
+        return f"Ledger(score {float(self.score.sum()):+.4g} = {sums}; {len(self.entries)} entries)"
+
     def total(self, kind: str) -> Tensor:
         """The relevance of one kind, shaped as `score`."""
+        if kind not in KINDS:
+            raise OptionError(f"A ledger has no entries of kind {kind!r}. {near(kind, KINDS)}")
         amounts = [entry.amount for entry in self.entries if entry.kind == kind]
         return torch.stack(amounts).sum(0) if amounts else torch.zeros_like(self.score)
 

@@ -359,6 +359,8 @@ class Propagation(InputMode):
             )
         if signals:
             law = lookup(function)
+            if spelled(function) in ("embedding", "embedding_bag"):
+                self.refuse(function, "this model looks ids up, and vectors were handed in")
             if law is None:
                 self.refuse(function)
             if kwargs.get("out") is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seqlrp.text.corpora import Corpus, load_corpus
-from seqlrp.text.tokens import SpacyTokenizer, TokenizedText
+from seqlrp.text.tokens import SpacyTokenizer, TokenizedText, located
 from seqlrp.text.vectors import load_vectors
 from seqlrp.text.vocabulary import Vocabulary
 
@@ -14,4 +14,5 @@ __all__ = [
     "Vocabulary",
     "load_corpus",
     "load_vectors",
+    "located",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pkgutil
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,29 @@ class TokenizedText:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+
+def located(text: str, tokens: Sequence[str]) -> TokenizedText:
+    """Find plain tokens in their text, one after the other; all of them are one sentence.
+
+    Raises:
+        TextError: a token does not stand in the text after those before it, or is empty.
+    """
+    text = _LONE_SURROGATE.sub("\ufffd", text)
+    tokens = [_LONE_SURROGATE.sub("\ufffd", t) if isinstance(t, str) else t for t in tokens]
+    offsets, end = [], 0
+    for token in tokens:
+        start = text.find(token, end) if isinstance(token, str) and token else -1
+        if start < 0:
+            raise TextError(
+                f"The tokenizer returned {token!r}, which does not stand in the text after "
+                f"character {end}; expected tokens as they are written in the text, in order, or "
+                "a TokenizedText."
+            )
+        end = start + len(token)
+        offsets.append((start, end))
+    places = np.array(offsets, dtype=np.int32).reshape(-1, 2)
+    return TokenizedText(text, tuple(tokens), places, np.zeros(len(offsets), dtype=np.int32))
 
 
 class SpacyTokenizer:
