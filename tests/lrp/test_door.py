@@ -134,7 +134,7 @@ def test_padding_of_a_wrong_shape_or_dtype() -> None:
         (None, "NoneType"),
         ("positive", "'positive'.*'predicted' or 'all'"),
         ("", "''"),
-        ([0, 1, 2, 0], "of type list"),
+        ([0.0, 1.0], "of type list"),
         (torch.tensor([0, 1]), r"shape \[2\].*int64 of shape \[4\]"),
         (torch.tensor([[0], [1], [2], [0]]), r"shape \[4, 1\]"),
         (torch.tensor(1), r"shape \[\]"),
