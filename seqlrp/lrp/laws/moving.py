@@ -83,7 +83,7 @@ def _mixing_absorbed(run: Propagation, name: str, args: Any, kwargs: Any, result
         name,
         args,
         kwargs,
-        lambda t: None if run.known(t) is None else torch.zeros(t.shape, dtype=torch.int64),
+        lambda t: None if run.known(t) is None else torch.zeros_like(t, dtype=torch.int64),
     )
     moved = MOVES[name](*new_args, **new_kwargs)
     constant = next(tensors_in(moved)) == docs.NOBODY
