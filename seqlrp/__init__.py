@@ -1,5 +1,6 @@
 """Explains LSTM and GRU text classifiers by layer-wise relevance propagation."""
 
+from seqlrp import rules
 from seqlrp.deletion import evaluate
 from seqlrp.deletion_report import DeletionReport
 from seqlrp.explain import explain
@@ -28,5 +29,6 @@ __all__ = [
     "load",
     "load_corpus",
     "load_vectors",
+    "rules",
     "save",
 ]

@@ -18,7 +18,7 @@ STOREYS = (
     {"errors"},
     {"writing", "devices"},
     {"explanation", "explanation_files", "explanation_frames", "batching", "text", "lrp"},
-    {"methods", "classifiers", "page"},
+    {"methods", "classifiers", "page", "rules"},
     {"text_classifier", "optimising"},
     {"saving", "explain"},
     {"training", "deletion", "deletion_report", "plots"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, overload
 
 import torch
@@ -10,8 +11,13 @@ from torch import Tensor, nn
 
 from seqlrp.errors import ModelError, NonFiniteError, OptionError, PaddingWarning
 from seqlrp.lrp import door
+from seqlrp.lrp.composite import Key
+from seqlrp.lrp.layers import Watch, stacked
 from seqlrp.lrp.ledger import Books, Entry, Ledger
+from seqlrp.lrp.map_rules import MapRule
+from seqlrp.lrp.options import Options
 from seqlrp.lrp.propagate import Propagation
+from seqlrp.lrp.rules import GateRule
 
 DEFAULT_EPSILON = 1e-3  # as the published code has it
 
@@ -24,12 +30,16 @@ class Attribution(NamedTuple):
         scores: `[B, C]`, as the model returned them.
         target: class explained, int64 `[B]`, or None for all.
         ledger: where all of the score went, or None if it was not asked for.
+        against: for a contrast, the class that the target was compared with, int64 `[B]`.
+        layers: relevance at the outputs of the modules that were asked for, by name.
     """
 
     relevance: Tensor
     scores: Tensor
     target: Tensor | None
     ledger: Ledger | None
+    against: Tensor | None = None
+    layers: dict[str, Any] | None = None
 
 
 class LRP:
@@ -41,6 +51,19 @@ class LRP:
             positive relevance speaks for a higher score.
         epsilon: the stabiliser ε ≥ 0 of the ε-rule, absolute. 0 absorbs nothing and is well
             defined; larger values let less relevance through where pre-activations are small.
+        gate_rule: how a gate and a signal share the relevance of their product: `"all"` (the
+            signal takes all), `"prop"`, `"abs"`, `"half"` (Arras et al. 2019), or a function
+            (gate, signal) -> (share of the gate, share of the signal).
+        rules: another rule than ε for some linear maps, by name of a module, class, or place in
+            the order of maps, e.g. `{"head": Zero(), 0: WSquare(), nn.Linear: Gamma()}` with rules
+            from `seqlrp.rules`; or `"deep_taylor"`.
+        bias_factor: the part, 0 to 1, of what bias and stabiliser take that is spread over the
+            inputs of a map instead (Arras et al. 2017).
+        attention: `"constant"`: what a softmax returns are weights, through which no relevance
+            goes; `"attnlrp"`: it goes through them by the rules of Achtibat et al. 2024.
+        on_unknown: `"raise"`, or `"absorb"`: a function without a law keeps what reaches it,
+            booked as `"refused"`.
+        start: what relevance starts from: the `"score"` (or difference of scores), or `"one"`.
         output: which part of the model's output holds the scores, if it returns several: an
             index, a key or an attribute's name.
         impl: the kernel for fused recurrences: `"auto"`, `"torch"` or `"reference"` (step by
@@ -58,26 +81,28 @@ class LRP:
         model: nn.Module,
         epsilon: float = DEFAULT_EPSILON,
         *,
+        gate_rule: Literal["all", "prop", "abs", "half"] | GateRule = "all",
+        rules: Mapping[Key, MapRule] | str | None = None,
+        bias_factor: float = 0.0,
+        attention: Literal["constant", "attnlrp"] = "constant",
+        on_unknown: Literal["raise", "absorb"] = "raise",
+        start: Literal["score", "one"] = "score",
         output: int | str | None = None,
         impl: Literal["auto", "torch", "reference"] = "auto",
     ) -> None:
-        if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)):
-            raise OptionError(f"Got epsilon {epsilon!r}; expected a number ≥ 0.")
-        if not 0 <= epsilon < float("inf"):
-            raise OptionError(f"Got epsilon {epsilon}; expected a finite number ≥ 0.")
-        if impl not in ("auto", "torch", "reference"):
-            raise OptionError(f"Got impl {impl!r}; expected 'auto', 'torch' or 'reference'.")
+        self.options = Options(
+            epsilon, gate_rule, rules, bias_factor, attention, on_unknown, start, impl
+        )
         self.model = door.checked_model(model)
         self.epsilon = float(epsilon)
         self.output = output
-        self.impl = "torch" if impl == "auto" else impl
         self._finite_at: tuple[int, ...] | None = None
         self._check_finite()
 
     @property
     def parameters(self) -> dict[str, Any]:
         """What the relevance depends on besides model and input, for the record."""
-        return {"epsilon": self.epsilon, "gate_rule": "all"}
+        return self.options.as_json()
 
     @overload
     def attribute(
@@ -89,6 +114,7 @@ class LRP:
         return_ledger: Literal[False] = ...,
         reduce: bool = ...,
         padding: Tensor | None = ...,
+        layers: None = ...,
     ) -> Tensor: ...
     @overload
     def attribute(
@@ -100,7 +126,20 @@ class LRP:
         return_ledger: Literal[True],
         reduce: bool = ...,
         padding: Tensor | None = ...,
+        layers: None = ...,
     ) -> tuple[Tensor, Ledger]: ...
+    @overload
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: door.Target = ...,
+        additional_forward_args: Any = ...,
+        *,
+        return_ledger: bool = ...,
+        reduce: bool = ...,
+        padding: Tensor | None = ...,
+        layers: Sequence[str],
+    ) -> Any: ...
     def attribute(
         self,
         inputs: Tensor,
@@ -110,20 +149,25 @@ class LRP:
         return_ledger: bool = False,
         reduce: bool = True,
         padding: Tensor | None = None,
-    ) -> Tensor | tuple[Tensor, Ledger]:
+        layers: Sequence[str] | None = None,
+    ) -> Any:
         """Relevance `[B, T]` of every word for the target's score, signed and raw.
 
         Args:
             inputs: ids `[B, T]` (or `[B, S, W]` by sentences, or `[N]` for bags) of int64, or
-                vectors `[B, T, D]` for a model that is fed with vectors.
+                vectors `[B, T, D]` for a model that is fed with vectors, or features `[B, D]`.
             target: `"predicted"`, a class index, a tensor `[B]` of indices, or `"all"`, which
-                gives `[B, C, T]` from one forward pass.
+                gives `[B, C, T]` from one forward pass. A pair such as `("predicted", 0)` asks why
+                this class rather than that: relevance of the difference of their scores.
             additional_forward_args: what the model takes after its input; one value or a tuple.
             return_ledger: also return where the rest of the score went.
             reduce: sum over the dimensions of each vector; False gives `[B, T, D]`.
             padding: bool, shaped as the ids, True on padding. By default what an embedding with a
                 `padding_idx` calls padding. Relevance there is exactly 0 where the model packs or
                 masks; where it does not, its share is shown as it is, with a `PaddingWarning`.
+            layers: names of modules; also return a dict with the relevance at the output of each,
+                shaped as the module returned it (with C in front for `"all"`), or a list of these
+                if it ran several times.
 
         Raises:
             ModelError: the model calls a function without a law, returns no scores, or the like.
@@ -136,8 +180,10 @@ class LRP:
             account=return_ledger,
             reduce=reduce,
             padding=padding,
+            layers=layers,
         )
-        return found.relevance if found.ledger is None else (found.relevance, found.ledger)
+        asked = [part for part in (found.ledger, found.layers) if part is not None]
+        return (found.relevance, *asked) if asked else found.relevance
 
     def attribution(
         self,
@@ -148,6 +194,7 @@ class LRP:
         account: bool = True,
         reduce: bool = True,
         padding: Tensor | None = None,
+        layers: Sequence[str] | None = None,
     ) -> Attribution:
         """As `attribute`, with everything that the same forward pass found."""
         door.checked_model(self.model)
@@ -155,15 +202,17 @@ class LRP:
         door.check_input(inputs)
         vectors = inputs.dtype.is_floating_point
         shape = tuple(inputs.shape[:2]) if vectors else tuple(inputs.shape)
+        watch = Watch(self.model, list(layers or ()))
         padding = door.padding_given(padding, shape)
         door.check_padding(padding)
         count = inputs.shape[0] if inputs.ndim > 1 else None
-        run = Propagation(self.model, self.epsilon, self.impl, count, account)
+        run = self._run(inputs, additional_forward_args, count, account)
 
         with torch.inference_mode(False), torch.enable_grad():
-            output = door.selected(
-                run.run(self.model, inputs, additional_forward_args), self.output
-            )
+            with watch.outputs(run):
+                output = run.run(self.model, inputs, additional_forward_args)
+            output = door.selected(output, self.output)
+            run.check_rules_used()
             mark = run.known(output) if isinstance(output, Tensor) else None
             if mark is None and isinstance(output, Tensor):
                 run.check_constant(output)
@@ -171,16 +220,17 @@ class LRP:
             if padding is None:
                 padding = run.padding
                 door.check_padding(padding)
-            wanted = door.resolved_target(target, scores)
+            wanted, against = door.resolved_contrast(target, scores)
             values = scores.detach()
             if mark is not None:  # the output is a value that the model uses no further
                 scores = run.signal(output, mark, "The output").reshape(values.shape)
             run.check_documents(values, mark)
-            columns: list[Tensor | int] = [*range(values.shape[1])] if wanted is None else [wanted]
-            passes = [
-                self._backward(run, scores, column, again=k + 1 < len(columns))
-                for k, column in enumerate(columns)
-            ]
+            starts = door.starts(scores, wanted, against)
+            passes, reached = [], []
+            for k, start in enumerate(starts):
+                passes.append(self._backward(run, start, again=k + 1 < len(starts)))
+                if layers:
+                    reached.append(watch.relevance())
 
         relevance = torch.stack(
             [
@@ -197,31 +247,59 @@ class LRP:
         if not bool(torch.isfinite(words).all()):
             raise NonFiniteError("A relevance is NaN or infinite; look for overflowing weights.")
         if padding is not None:
-            reached = [
+            on_padding = [
                 run.gathered([None if g is None else g.abs() for g in gammas])[padding]
                 for gammas, _ in passes
             ]
-            if any(bool((r != 0).any()) for r in reached):
+            if any(bool((r != 0).any()) for r in on_padding):
                 _warn_of_padding(padding, words)
         ledger = None
         if account:
             accounts = [entries for _, entries in passes]
-            ledger = _ledger(run, words, values, wanted, padding, accounts)
-        shown = words if reduce else relevance
+            begun = torch.stack([self._scaled(start).detach() for start in starts], 1)
+            ledger = _ledger(run, words, begun, wanted is None, padding, accounts)
+        shown = words if reduce or (vectors and inputs.ndim == 2) else relevance
         shown = shown[0] if wanted is not None else shown.transpose(0, 1)
-        return Attribution(shown, values, wanted, ledger)
+        inner = None
+        if layers:
+            inner = reached[0] if wanted is not None else stacked(reached)
+        return Attribution(shown, values, wanted, ledger, against, inner)
+
+    def _run(
+        self, inputs: Tensor, additional: Any, count: int | None, account: bool
+    ) -> Propagation:
+        """A run for this input; where a rule counts maps from the last, they are counted first."""
+        maps = None
+        if self.options.composite.counts_from_the_end:
+            census = Propagation(self.model, self.options, count, account=False)
+            with torch.inference_mode(False), torch.enable_grad():
+                census.run(self.model, inputs, additional)
+            maps = len(census.map_names)
+        return Propagation(self.model, self.options, count, account, maps)
+
+    def _scaled(self, start: Tensor) -> Tensor:
+        """What relevance starts from, `[B]`: a score or a difference of scores, or 1."""
+        if self.options.start == "score":
+            return start
+        if bool((start == 0).any()):
+            row = int((start == 0).nonzero()[0])
+            raise OptionError(
+                f"The score of document {row} is exactly 0, so that relevance cannot start from "
+                f"one; use start='score'."
+            )
+        return start / start.detach()
 
     def _backward(
-        self, run: Propagation, scores: Tensor, target: Tensor | int, *, again: bool
+        self, run: Propagation, start: Tensor, *, again: bool
     ) -> tuple[list[Tensor | None], dict[tuple[str, str, str], Tensor]]:
         """γ at each reading, and the entries of this pass."""
-        columns = (
-            scores[:, target] if isinstance(target, int) else scores.gather(1, target.unsqueeze(1))
-        )
-        run.books = Books(len(scores)) if run.account else None
+        run.books = Books(len(start)) if run.account else None
         leaves = [reading.vectors for reading in run.readings]
-        gammas = torch.autograd.grad(columns.sum(), leaves, retain_graph=again, allow_unused=True)
-        return list(gammas), {} if run.books is None else run.books.close()
+        total = self._scaled(start).sum()
+        gammas = torch.autograd.grad(
+            total, [*leaves, *run.ends], retain_graph=again, allow_unused=True
+        )
+        return list(gammas[: len(leaves)]), {} if run.books is None else run.books.close()
 
     def _check_finite(self) -> None:
         versions = tuple(
@@ -237,15 +315,15 @@ class LRP:
 def _ledger(
     run: Propagation,
     words: Tensor,
-    scores: Tensor,
-    target: Tensor | None,
+    starts: Tensor,
+    for_all: bool,
     padding: Tensor | None,
     accounts: list[dict[tuple[str, str, str], Tensor]],
 ) -> Ledger:
-    batch = len(scores)
+    batch = len(starts)
 
     def shaped(amounts: list[Tensor]) -> Tensor:
-        return torch.stack(amounts, 1) if target is None else amounts[0]
+        return torch.stack(amounts, 1) if for_all else amounts[0]
 
     if words.ndim == 2:  # bags: ids [N], whose documents the readings know
         owner = _bag_owner(run)
@@ -263,14 +341,13 @@ def _ledger(
         on_padding = [w.double().masked_fill(~outside, 0).flatten(1).sum(1) for w in words]
     entries = [Entry("tokens", "embedding", "", shaped(per_word))]
     entries.append(Entry("padding", "embedding", "", shaped(on_padding)))
-    nothing = torch.zeros(batch, dtype=torch.float64, device=scores.device)
+    nothing = torch.zeros(batch, dtype=torch.float64, device=starts.device)
     keys = dict.fromkeys(key for account in accounts for key in account)
     for key in keys:
         amounts = [account.get(key, nothing) for account in accounts]
         entries.append(Entry(*key, shaped(amounts)))
-    values = scores.double()
-    score = values if target is None else values.gather(1, target.unsqueeze(1)).squeeze(1)
-    return Ledger(score, tuple(entries))
+    score = starts.double()
+    return Ledger(score if for_all else score.squeeze(1), tuple(entries))
 
 
 def _bag_owner(run: Propagation) -> Tensor:

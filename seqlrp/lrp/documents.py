@@ -111,13 +111,13 @@ def contracted(equation: str, operands: Sequence[Tensor | None], shapes: Sequenc
         numbers.append(ones[-1] if documents is None else documents.cpu().double().expand(small))
     owners = [k for k, documents in enumerate(operands) if documents is not None]
     weight = torch.einsum(equation, *ones)
-    total = torch.zeros_like(weight)
+    total = torch.full_like(weight, NOBODY)
     for k in owners:
-        total = torch.maximum(
-            total,
-            torch.einsum(equation, *[numbers[j] if j == k else ones[j] for j in range(len(ones))])
-            / weight,
-        )
+        of_one = [numbers[j] if j == k else ones[j] for j in range(len(ones))]
+        other = torch.einsum(equation, *of_one) / weight
+        if bool(((other != total) & (other != NOBODY) & (total != NOBODY)).any()):
+            refuse_mixing()
+        total = torch.maximum(total, other)
     if not torch.equal(total, total.round()):
         refuse_mixing()
     device = next(d.device for d in operands if d is not None)

@@ -19,7 +19,8 @@ from seqlrp.errors import (
     TrainingModeError,
 )
 
-Target = int | str | Tensor
+One = int | str | Tensor
+Target = One | tuple[One, One]
 
 
 def checked_model(model: nn.Module) -> nn.Module:
@@ -76,7 +77,7 @@ def check_finite(model: nn.Module) -> None:
 
 
 def check_input(inputs: Tensor) -> None:
-    """Ids `[B, T, ...]` or `[N]`, int64 or int32, or vectors `[B, T, D]` of a float dtype.
+    """Ids `[B, T, ...]` or `[N]`, int64 or int32; vectors `[B, T, D]` or `[B, D]` of floats.
 
     Raises:
         IdsError: wrong type, dtype or shape, negative ids, or nothing in it.
@@ -88,10 +89,10 @@ def check_input(inputs: Tensor) -> None:
         )
     shape = list(inputs.shape)
     if inputs.dtype.is_floating_point:
-        if inputs.ndim != 3:
+        if inputs.ndim not in (2, 3):
             raise IdsError(
-                f"Got vectors of shape {shape}; expected [B, T, D]. Ids must be of dtype int64, "
-                f"these are {inputs.dtype}."
+                f"Got vectors of shape {shape}; expected [B, T, D], or features [B, D]. Ids must "
+                f"be of dtype int64, these are {inputs.dtype}."
             )
         if not bool(torch.isfinite(inputs).all()):
             raise NonFiniteError("The vectors handed in hold NaN or infinite values.")
@@ -206,7 +207,33 @@ def refuse_no_embedding() -> NoReturn:
     )
 
 
-def resolved_target(target: Target, scores: Tensor) -> Tensor | None:
+def resolved_contrast(target: Target, scores: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Class indices `[B]` and, for a pair, those of the class that it is compared with.
+
+    Raises:
+        TargetError: as `resolved_target`; or a pair is no pair of two different classes.
+    """
+    if not isinstance(target, tuple):
+        return resolved_target(target, scores), None
+    if len(target) != 2:
+        raise TargetError(
+            f"Got a tuple of {len(target)} as the target; a pair asks why one class rather than "
+            f"another. For a class for each document hand in a list or a tensor [B]."
+        )
+    sides = [resolved_target(one, scores) for one in target]
+    if sides[0] is None or sides[1] is None:
+        raise TargetError("Got 'all' in a pair of targets; expected two classes.")
+    same = sides[0] == sides[1]
+    if bool(same.any()):
+        raise TargetError(
+            f"Both targets are class {int(sides[0][same][0])} for document "
+            f"{int(same.nonzero()[0])}, and a class differs from itself by nothing; leave that "
+            f"document out, or compare with another class."
+        )
+    return sides[0], sides[1]
+
+
+def resolved_target(target: One, scores: Tensor) -> Tensor | None:
     """Class indices `[B]`, int64; None for `"all"`.
 
     Raises:
@@ -222,7 +249,7 @@ def resolved_target(target: Target, scores: Tensor) -> Tensor | None:
             f"Got target {target!r}; a model knows classes by number only: 0 to {classes - 1}, "
             f"'predicted' or 'all'. Names of classes are known to a seqlrp.TextClassifier."
         )
-    if isinstance(target, (list, tuple)) and all(type(t) is int for t in target):
+    if isinstance(target, list) and all(type(t) is int for t in target):
         target = torch.tensor(target, device=scores.device)
     if isinstance(target, bool) or not isinstance(target, (int, Tensor)):
         raise TargetError(
@@ -243,6 +270,16 @@ def resolved_target(target: Target, scores: Tensor) -> Tensor | None:
     if bool(wrong.any()):
         raise TargetError(_range_sentence(int(target[wrong][0]), classes))
     return target
+
+
+def starts(scores: Tensor, wanted: Tensor | None, against: Tensor | None) -> list[Tensor]:
+    """What is explained, `[B]` each: scores of all classes, of one, or a difference of two."""
+    if wanted is None:
+        return list(scores.unbind(1))
+    start = scores.gather(1, wanted.unsqueeze(1)).squeeze(1)
+    if against is not None:
+        start = start - scores.gather(1, against.unsqueeze(1)).squeeze(1)
+    return [start]
 
 
 def _range_sentence(target: int, classes: int) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 from seqlrp.lrp.documents import NOBODY
 from seqlrp.lrp.marks import tensors_in
 
-_NAMESPACES = (torch, Tensor, F, torch._C._nn, torch._VF, torch.special)
+_NAMESPACES = (torch, Tensor, F, torch._C._nn, torch._VF, torch.special, torch.linalg)
 _SPELLINGS: dict[Any, str] = {}
 _IN_PLACE: set[Any] = set()
 
@@ -90,7 +90,12 @@ family("embedding")
 family("embedding_bag")
 
 # Functions whose laws read their arguments by name.
-_BY_NAME = ("linear", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell", "embedding")
+_BY_NAME = (
+    "linear", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell", "embedding", "bilinear",
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+    "layer_norm", "rms_norm", "batch_norm", "group_norm", "instance_norm", "normalize",
+    "cosine_similarity", "scaled_dot_product_attention", "multi_head_attention_forward",
+)  # fmt: skip
 
 
 def full_name(function: Any) -> str:
@@ -158,6 +163,7 @@ MOVES: dict[str, Callable[..., Any]] = {
     family("flip"): Tensor.flip,
     family("fliplr"): torch.fliplr,
     family("roll"): Tensor.roll,
+    family("unfold"): Tensor.unfold,
     family("cat", "concat", "concatenate"): torch.cat,
     family("stack"): torch.stack,
     family("hstack"): torch.hstack,

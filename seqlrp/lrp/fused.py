@@ -15,9 +15,10 @@ from torch import Tensor
 
 from seqlrp.errors import TrainingModeError
 from seqlrp.lrp import documents as docs
-from seqlrp.lrp import recurrent
+from seqlrp.lrp import recurrent, unrolled
 from seqlrp.lrp.functions import spelled
 from seqlrp.lrp.kernels import vectorised
+from seqlrp.lrp.map_rules import absolute_epsilon
 from seqlrp.lrp.recurrent import Gammas, Steps, Weights
 
 if TYPE_CHECKING:
@@ -141,18 +142,29 @@ def sequence(run: Propagation, function: Any, args: Any, kwargs: Any) -> tuple[T
             f"call to call; call model.eval() first."
         )
     states = list(state) if isinstance(state, (tuple, list)) else [state]
+    rule = run.rule_of_map()
+    epsilon = absolute_epsilon(rule, run.epsilon)
     if batch_sizes is None:
         time_major = data.transpose(0, 1) if batch_first else data
         steps = Steps((time_major.shape[1],) * time_major.shape[0])
         shape = time_major.shape[:2]
     else:
         steps = Steps(tuple(batch_sizes.tolist()))
-    x, x_known = _operand(run, data, kind)
-    if batch_sizes is None:
-        x = (x.transpose(0, 1) if batch_first else x).reshape(-1, x.shape[-1])
     owner, rows = _owners(run, data, states, steps, packed, batch_first)
     directions = 2 if both else 1
     each = len(flat) // (layers * directions)
+    if epsilon is None or not run.options.signal_takes_all:
+        weights = [
+            _weights(run, flat[start : start + each], biased) for start in range(0, len(flat), each)
+        ]
+        with run.pinned(rule):
+            return _unrolled(
+                run, kind, data, states, weights, steps, directions, owner,
+                packed=packed, batch_first=batch_first,
+            )  # fmt: skip
+    x, x_known = _operand(run, data, kind)
+    if batch_sizes is None:
+        x = (x.transpose(0, 1) if batch_first else x).reshape(-1, x.shape[-1])
     operands = [_operand(run, s, kind) for s in states]
     finals: list[list[Tensor]] = [[] for _ in states]
     for index in range(layers):
@@ -167,7 +179,7 @@ def sequence(run: Propagation, function: Any, args: Any, kwargs: Any) -> tuple[T
         if index == 0 and not x_known:
             constant.add("x")
         layer = _Layer(
-            kind, weights, steps, batch_sizes, False, run.epsilon, run.impl,
+            kind, weights, steps, batch_sizes, False, epsilon, run.options.impl,
             _bookers(run, kind, f"_l{index}", constant, rows, owner),
         )  # fmt: skip
         x, *final = _recur(layer, x, *(s[part] for s, _ in operands))
@@ -187,6 +199,52 @@ def sequence(run: Propagation, function: Any, args: Any, kwargs: Any) -> tuple[T
     return (x, *final_states)
 
 
+def _unrolled(
+    run: Propagation,
+    kind: Kind,
+    data: Tensor,
+    states: list[Tensor],
+    weights: list[Weights],
+    steps: Steps,
+    directions: int,
+    owner: Tensor | None,
+    *,
+    packed: bool,
+    batch_first: bool,
+) -> tuple[Tensor, ...]:
+    """As `sequence`, step by step; `weights` by layer and direction."""
+
+    def do(function: Any, *args: Any) -> Tensor:
+        return run.call(function, args, {})  # type: ignore[no-any-return]
+
+    shape = None
+    x = data
+    if not packed:
+        x = do(torch.transpose, x, 0, 1) if batch_first else x
+        shape = x.shape[:2]
+        x = do(torch.flatten, x, 0, 1)
+    finals: list[list[Tensor]] = [[] for _ in states]
+    for layer in range(len(weights) // directions):
+        outputs = []
+        for way in range(directions):
+            place = layer * directions + way
+            held = [
+                unrolled.initial(run, do(torch.select, s, 0, place), owner, kind) for s in states
+            ]
+            cell = unrolled.Cell(run, kind, weights[place])
+            out, h, c = unrolled.direction(
+                cell, x, held[0], held[1] if len(held) > 1 else None, steps, way == 1
+            )
+            outputs.append(out)
+            for final, state in zip(finals, (h, c), strict=False):
+                final.append(state)  # type: ignore[arg-type]
+        x = outputs[0] if directions == 1 else do(torch.cat, outputs, -1)
+    if shape is not None:
+        x = do(torch.unflatten, x, 0, tuple(shape))
+        x = do(torch.transpose, x, 0, 1) if batch_first else x
+    return (x, *(do(torch.stack, final) for final in finals))
+
+
 def cell(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
     """`torch.lstm_cell`, `gru_cell`, `rnn_tanh_cell`, `rnn_relu_cell`: a layer of one step."""
     kind: Kind = (spelled(function) or "").removesuffix("_cell")  # type: ignore[assignment]
@@ -197,19 +255,28 @@ def cell(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
     flat = [given["w_ih"], given["w_hh"], given.get("b_ih"), given.get("b_hh")]
     weights = Weights(*(None if w is None else run.raw(w) for w in flat))  # type: ignore[arg-type]
     steps = Steps((len(data),))
+    rule = run.rule_of_map()
+    epsilon = absolute_epsilon(rule, run.epsilon)
     owner = None
     for tensor in (data, *states):
         mark = run.known(tensor)
         if mark is not None and mark.documents is not None:
             owner = mark.documents[:, 0].expand(len(data))
             break
+    if epsilon is None or not run.options.signal_takes_all:
+        with run.pinned(rule):
+            held = [unrolled.initial(run, s, owner, kind) for s in states]
+            new = unrolled.Cell(run, kind, weights)(
+                data, held[0], held[1] if len(held) > 1 else None
+            )
+        return new[0] if len(states) == 1 else new
     x, x_known = _operand(run, data, kind)
     operands = [_operand(run, s, kind) for s in states]
     constant = {name for name, (_, known) in zip(("h0", "c0"), operands, strict=False) if not known}
     if not x_known:
         constant.add("x")
     layer = _Layer(
-        kind, [weights], steps, None, True, run.epsilon, run.impl,
+        kind, [weights], steps, None, True, epsilon, run.options.impl,
         _bookers(run, f"{kind}_cell", "", constant, owner, owner),
     )  # fmt: skip
     out, _, *rest = _recur(layer, x, *(s.unsqueeze(0) for s, _ in operands))

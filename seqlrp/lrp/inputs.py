@@ -73,7 +73,12 @@ class InputMode(TorchFunctionMode):
         if inputs.dtype.is_floating_point:
             self.ids_shape = tuple(inputs.shape[:2])
             places = torch.arange(inputs.shape[0] * inputs.shape[1], device=inputs.device)
-            given = self.read(inputs.clone(), places.reshape(self.ids_shape))
+            places = places.reshape(self.ids_shape)
+            if inputs.ndim == 3:
+                given = self.read(inputs.clone(), places)
+            else:  # features [B, D], each of which is a word of one dimension
+                column = self.read(inputs.clone().unsqueeze(-1), places)
+                given = self.call(torch.squeeze, (column, -1), {})
         else:
             given = self.follow(inputs)
         # What is recomputed in the backward pass (checkpointing) would be so outside of this mode.

@@ -1,6 +1,7 @@
 """Where the relevance went: kept operation by operation, document by document, in the same pass.
 
     score = Σ tokens + Σ padding + Σ biases + Σ stabilisers + Σ initial states + Σ constants
+            + Σ gates that pass nothing on + Σ inputs of exactly 0 + Σ what was refused by choice
 
 Each entry is measured where it happens, as Σ γ·a of what stays there; none is a difference of
 others, so `Ledger.residual` is a true check.
@@ -16,7 +17,10 @@ from torch import Tensor
 
 from seqlrp.errors import OptionError, near
 
-KINDS = ("tokens", "padding", "bias", "stabiliser", "initial state", "constant")
+KINDS = (
+    "tokens", "padding", "bias", "stabiliser", "initial state", "constant", "gate", "zero input",
+    "refused",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from seqlrp.lrp.due import Due
 
 _ATTRIBUTE = "_seqlrp_mark"
 _WRITES = "_seqlrp_writes"
@@ -25,12 +28,8 @@ class Mark:
         run: the run that made it; a mark of another run means nothing.
         gate: the value came out of a sigmoid or softmax, and is a constant in a product.
         inert: a gate times a constant: in a sum it is a bias, as the signal of that product is.
-        due: None, or the ε-rule has yet to be applied to this value before anybody uses it; it
-            is the output of a linear `"map"` or of a `"sum"`. Put off, because the denominator is
-            the whole pre-activation: `W x + U h + b` has one, not one for each branch.
-        denominator: the `z` of the ε-rule that is due; None stands for the value itself.
+        due: the rule that has yet to be applied to this value before anybody uses it, if any.
         documents: int64, broadcastable to the value: which document each element belongs to.
-        made: the operation, and the module it ran in, whose ε-rule is due.
         writes: how many in-place writes to the memory of this value it has seen, see `Writes`.
         origin: for ids: int64, same shape: which element of the given ids this one is.
     """
@@ -38,10 +37,8 @@ class Mark:
     run: Any
     gate: bool = False
     inert: bool = False
-    due: Literal["map", "sum"] | None = None
-    denominator: Tensor | None = None
+    due: Due | None = None
     documents: Tensor | None = None
-    made: tuple[str, str] | None = None
     writes: int = 0
     origin: Tensor | None = None
 

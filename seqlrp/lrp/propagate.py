@@ -1,210 +1,166 @@
 """The mode under which a model runs unchanged while each function it calls obeys its law.
 
 Forward, every torch function goes through `table.py`; backward, automatic differentiation carries
-γ = R / a instead of a gradient. This module holds what the laws need from a run: which values are
-signals and gates, the ε-rule that is due at a value, and the entries of the ledger.
+γ = R / a instead of a gradient. This module holds what the laws ask of a run: which rule a map
+has, a value with its rule settled, and the entries of the ledger.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable
-from types import FrameType
-from typing import Any, Literal, NoReturn
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
 
-from seqlrp.errors import ModelError, RefusedFunctionError
-from seqlrp.lrp import documents as docs
+from seqlrp.errors import IdsError, ModelError, RefusedFunctionError
+from seqlrp.lrp.composite import Key
+from seqlrp.lrp.due import Due, settle
+from seqlrp.lrp.following import FollowingMode
 from seqlrp.lrp.functions import arranged, full_name, spelled
-from seqlrp.lrp.inputs import InputMode
+from seqlrp.lrp.laws.absorbed import absorbed
 from seqlrp.lrp.laws.moving import dropout
 from seqlrp.lrp.ledger import Books
-from seqlrp.lrp.marks import Mark, mark_of, put_mark, substituted, tensors_in, writes_to
-from seqlrp.lrp.rules import epsilon_rule
+from seqlrp.lrp.map_rules import Bilinear, MapRule, absolute_epsilon
+from seqlrp.lrp.marks import Mark, mark_of, tensors_in
+from seqlrp.lrp.options import Options
+from seqlrp.lrp.rules import divided
 from seqlrp.lrp.table import RANDOM, RANDOM_NAMES, lookup
 
-Due = Literal["map", "sum"] | None
 
-
-class Propagation(InputMode):
+class Propagation(FollowingMode):
     """One forward pass of one model, and the γ that flows back through it.
 
     Args:
         model: whose modules are named in errors and ledger.
-        epsilon: the stabiliser ε ≥ 0, absolute.
-        impl: which kernel computes fused recurrences: `"torch"` or `"reference"`.
+        options: what the user chose about the laws.
         count: the number of documents, or None where the ids alone do not tell.
         account: whether a ledger is kept.
+        maps: how many maps the model runs, where a rule counts from the last.
     """
 
     def __init__(
-        self, model: nn.Module, epsilon: float, impl: str, count: int | None, account: bool
+        self,
+        model: nn.Module,
+        options: Options,
+        count: int | None,
+        account: bool,
+        maps: int | None = None,
     ) -> None:
-        super().__init__()
-        self.epsilon = epsilon
-        self.impl = impl
-        self.names = {id(module): name for name, module in model.named_modules()}
-        own = (*model.parameters(), *model.buffers())
-        self.own = {id(t) for t in own}
-        self._own_memory = {t.untyped_storage().data_ptr() for t in own}
-        self.count = count
-        self.account = account
+        super().__init__(model, count, account)
+        self.options = options
+        self.epsilon = float(options.epsilon)
+        self.map_names: list[str] = []  # the module of each map that ran, in order
+        self._maps = maps
+        self._used: set[Key] = set()
+        self._pinned: list[MapRule | None] = []
+        self.ends: list[Tensor] = []  # leaves, besides words, at which relevance arrives
         self._grad_enabled = True
-        self._memory: dict[int, StorageWeakRef] = {}  # of signals and gates, by address
         self.books: Books | None = None  # opened for each backward pass
-        self.bag_owner: Tensor | None = None  # for ids [N] in bags: the bag of each
-
-    # What goes in
 
     def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
         """As `InputMode.read`; the result is a signal, and belongs to the documents of its ids."""
         signal = super().read(vectors, origin)
         if self.account and bool((origin < 0).any()):  # ids that the model added, such as [CLS]
             share = vectors.detach().masked_fill((origin >= 0).unsqueeze(-1), 0)
-            signal = self.absorb(signal, share, "constant", "embedding", self._owner(origin))
-        return self.mark(signal, documents=self._owner(origin))
+            signal = self.absorb(signal, share, "constant", "embedding", self.owner(origin))
+        return self.mark(signal, documents=self.owner(origin))
 
-    def _owner(self, origin: Tensor) -> Tensor | None:
-        """The document of each vector `[..., 1]` of a reading."""
-        if not self._follows_documents:
+    # Which rule holds where
+
+    def rule_of_map(self) -> MapRule | None:
+        """The rule of the map that runs now; None: the ε-rule with the run's ε."""
+        if self._pinned:
+            return self._pinned[-1]
+        composite = self.options.composite
+        if not composite:
             return None
-        assert self.count is not None
-        each = max(torch.Size(self.ids_shape).numel() // self.count, 1)
-        owner = torch.where(origin >= 0, origin // each, docs.NOBODY)
-        return docs.squeezed(docs.claimed(owner)).unsqueeze(-1)
+        name = self.place()
+        chosen = composite.chosen(name, self.modules.get(name), len(self.map_names), self._maps)
+        self.map_names.append(name)
+        if chosen is None:
+            return None
+        self._used.add(chosen[0])
+        return chosen[1]
 
-    def own_documents(self, vectors: Tensor, index: Tensor, count: int) -> None:
-        """As `InputMode.own_documents`."""
-        numbers = torch.arange(len(vectors), device=vectors.device).unsqueeze(1)
-        self.bag_owner = numbers.new_zeros(count)
-        self.bag_owner[index[index >= 0]] = numbers.expand(index.shape)[index >= 0]
-        if len(numbers) > 1:
-            self.mark(vectors, documents=numbers.to(torch.int64).unsqueeze(-1))
+    def epsilon_of_sums(self) -> float:
+        """ε for sums in the module that runs now: that of its ε-rule, if it has one."""
+        rule = self._pinned[-1] if self._pinned else None
+        if not self._pinned and self.options.composite:
+            name = self.place()
+            chosen = self.options.composite.chosen(name, self.modules.get(name), None, None)
+            rule = None if chosen is None else chosen[1]
+        epsilon = absolute_epsilon(rule, self.epsilon)
+        return self.epsilon if epsilon is None else epsilon
 
-    @property
-    def _follows_documents(self) -> bool:
-        return self.count is not None and self.count > 1
+    @contextmanager
+    def pinned(self, rule: MapRule | None) -> Iterator[None]:
+        """Every map that runs inside has this rule: they are steps of one layer."""
+        self._pinned.append(rule)
+        try:
+            yield
+        finally:
+            self._pinned.pop()
 
-    # What the laws ask and say
+    def check_rules_used(self) -> None:
+        """Refuse a rule that no map asked for."""
+        self.options.composite.check_used(self._used, self.map_names)
 
-    def mark(
+    def due_of_map(
         self,
-        tensor: Tensor,
+        f: Bilinear,
+        x: Tensor,
+        w: Tensor,
+        operation: str,
         *,
-        gate: bool = False,
-        inert: bool = False,
-        due: Due = None,
-        denominator: Tensor | None = None,
-        documents: Tensor | None = None,
-        operation: str = "",
-        made: tuple[str, str] | None = None,
-    ) -> Tensor:
-        """Note what a law has made of a value."""
-        if self.epsilon == 0:  # then no ε-rule is ever due
-            due = denominator = None
-        if due is not None and made is None and self.account:
-            made = (operation or due, self.place())
-        self._check_not_batched(tensor)
-        storage = tensor.untyped_storage()
-        self._memory[storage.data_ptr()] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
-        return put_mark(tensor, Mark(self, gate, inert, due, denominator, documents, made))
+        documents: Tensor | None,
+        whose: Tensor | None,
+        bias: Tensor | None = None,
+        features: int = -1,
+    ) -> Due | None:
+        """What is due at the map f(x, w) + bias; its rule decides.
 
-    def known(self, value: object) -> Mark | None:
-        """The mark of a signal or gate; None for whatever does not depend on the input.
-
-        Raises:
-            ModelError: the value was written to through another view of it, behind its mark.
+        `documents` and `whose` are the documents of the result and of x.
         """
-        if not isinstance(value, Tensor):
-            return None
-        mark = mark_of(value, self)
-        if mark is None or mark.origin is not None:
-            return None
-        made_by = getattr(type(value.grad_fn), "_forward_cls", None)
-        if made_by is not None and not made_by.__module__.startswith("seqlrp.lrp."):
-            raise RefusedFunctionError(
-                f"{made_by.__name__}, an autograd function of its own, in "
-                f"{self.place_in_words()}: its backward pass is a gradient's and not one of "
-                f"relevance. Write its forward pass with torch functions instead."
-            )
-        writes = writes_to(value, self)
-        if writes is not None and writes.spoil(value, mark):
-            self.refuse_views()
-        return mark
 
-    def check_constant(self, value: Tensor) -> None:
-        """Refuse a tensor that was made of a signal where this mode could not see it.
+        def stand_in(value: Tensor, u: Tensor) -> Tensor:
+            return self.stand_in(value, u, whose)
 
-        Another thread, a disabled torch function, an autograd function of the user's own or a
-        second tensor on the same memory hide what was computed; a plain gradient or none would be
-        the result.
+        rule = self.rule_of_map()
+        made = (operation, self.place() if self.account else "")
+        epsilon = absolute_epsilon(rule, self.epsilon)
+        if epsilon is not None:
+            if not (epsilon or self.epsilon or self.options.bias_factor):
+                return None
+            due = Due("map", epsilon, made, features=features)
+            if not self.options.bias_factor:
+                return due
+            one = torch.ones_like(w[:1])
+            units = f(stand_in(x, torch.ones_like(x)), one)
+            return Due(
+                "map", epsilon, made, features=features,
+                units=units, count=one.numel(), constant=bias,
+            )  # fmt: skip
+        assert rule is not None
+        parts = list(rule.weighted(f, x, w, stand_in))
+        if bias is not None:
+            for k, b in enumerate(rule.biased(bias)):
+                if b is not None:
+                    parts[k] = self.absorb(parts[k] + b, b, "bias", operation, documents)
+        return Due("map", 0.0, made, features=features, rule=rule, parts=tuple(parts))
+
+    def stand_in(self, x: Tensor, u: Tensor, documents: Tensor | None) -> Tensor:
+        """The value `u`, which is not made of `x`, whose relevance `x` receives all the same.
+
+        R_x = R_u asks for γ_x = γ_u · u / x; what an exact 0 would receive is booked.
         """
-        if id(value) in self.own or not value.dtype.is_floating_point:
-            return
-        self._check_not_batched(value)
-        address = value.untyped_storage().data_ptr()
-        other = self._memory.get(address) if address else None
-        shared = other is not None and not other.expired()  # type: ignore[no-untyped-call]
-        if value.grad_fn is not None or shared:
-            raise RefusedFunctionError(
-                f"{self.place_in_words().capitalize()} uses a tensor of shape {list(value.shape)} "
-                f"that was computed where it cannot be followed: in another thread, in an autograd "
-                f"function of its own, before this call, or through a second tensor on the same "
-                f"memory. Compute it in the forward pass with torch functions."
-            )
-
-    def _check_not_batched(self, value: Tensor) -> None:
-        if torch._C._functorch.is_batchedtensor(value):
-            self.refuse(torch.vmap, "what runs inside cannot be followed")
-
-    def reach_base(self, view: Tensor, mark: Mark) -> None:
-        """A view is about to be overwritten by what `mark` is of: its base then holds that too."""
-        base = view._base
-        assert base is not None
-        known = mark_of(base, self)
-        if known is not None and not self._follows_documents:
-            return
-        if known is None and bool((base != 0).any()) and self.account:
-            self.refuse(Tensor.copy_, "a write into constants that are not zero")
-        documents = None
-        if self._follows_documents:
-            documents = torch.full_like(base, docs.NOBODY, dtype=torch.int64)
-            if known is not None and known.documents is not None:
-                documents.copy_(known.documents)
-            if mark.documents is not None:
-                place = view.storage_offset() - base.storage_offset()
-                documents.as_strided(view.shape, view.stride(), place).copy_(mark.documents)
-        if known is not None:
-            known.documents = documents
-        else:
-            self.mark(base, documents=documents)
-
-    def refuse_views(self) -> NoReturn:
-        """Refuse a value that was changed in place where its mark does not follow."""
-        raise RefusedFunctionError(
-            f"A tensor is changed in place through one view and read through another in "
-            f"{self.place_in_words()}; what it carries cannot be followed. Write the step without "
-            f"the in-place operation."
-        )
-
-    def raw(self, value: Any) -> Any:
-        """An operand as autograd is to see it: anything but a signal or gate is a constant."""
-        if not isinstance(value, Tensor) or self.known(value) is not None:
-            return value
-        # What was made in inference mode cannot take part in a graph; a copy can.
-        return value.clone() if value.is_inference() else value.detach()
-
-    def constants_detached(self, nest: Any) -> Any:
-        """A nest of arguments with every tensor `raw`."""
-        if any(t.requires_grad or t.is_inference() for t in tensors_in(nest)):
-            return substituted(nest, self.raw)
-        return nest
+        book = self.booker("zero input", "map", self.place() if self.account else "", documents)
+        result: Tensor = _StandIn.apply(x, u.detach(), book)  # type: ignore[no-untyped-call]
+        return result
 
     def signal(self, value: Tensor, mark: Mark, user: str) -> Tensor:
-        """The value ready to be used as a signal: with the ε-rule that was due at it applied.
+        """The value ready to be used as a signal: with the rule that was due at it applied.
 
         Raises:
             RefusedFunctionError: a gate that carries no graph (a softmax, say) used as a signal.
@@ -218,24 +174,13 @@ class Propagation(InputMode):
                 f"constant); relevance through it has no law here, and would vanish. Use it as a "
                 f"weight in a product, or explain the part of the model after it."
             )
-        if mark.due is None:
-            return value
-        return self._stabilised(value, mark)
+        return value if mark.due is None else settle(self, value, mark)
 
-    def _stabilised(self, value: Tensor, mark: Mark) -> Tensor:
-        """The ε-rule: γ_z · z / (z + ε·sign z), and the rest of R_z to the stabiliser."""
-        z = (value if mark.denominator is None else mark.denominator).detach()
-        passed = epsilon_rule(torch.ones_like(z), z, self.epsilon)
-        if not self.account:
-            return self.on_gamma(value.view_as(value), lambda gamma: gamma * passed)
-        withheld = value.detach() * (1 - passed)
-        book = self.booker("stabiliser", *(mark.made or ("sum", "")), documents=mark.documents)
-
-        def apply(gamma: Tensor) -> Tensor:
-            book(gamma * withheld)
-            return gamma * passed
-
-        return self.on_gamma(value.view_as(value), apply)
+    def end(self, value: Tensor) -> Tensor:
+        """The same value as one that is made of nothing: relevance that arrives stays there."""
+        leaf = value.detach().requires_grad_()
+        self.ends.append(leaf)
+        return leaf.clone()  # a clone, because a leaf cannot be changed in place
 
     @staticmethod
     def on_gamma(value: Tensor, change: Callable[[Tensor], Tensor | None]) -> Tensor:
@@ -249,8 +194,7 @@ class Propagation(InputMode):
     def constant_kind(self, terms: Iterable[Any]) -> str:
         """`"bias"` where a term is a parameter of the model or a view of one, else `"constant"`."""
         tensors = (t for t in terms if isinstance(t, Tensor) and self.known(t) is None)
-        own = any(t.untyped_storage().data_ptr() in self._own_memory for t in tensors)
-        return "bias" if own else "constant"
+        return "bias" if any(self.is_own(t) for t in tensors) else "constant"
 
     def booker(
         self, kind: str, operation: str, module: str, documents: Tensor | None
@@ -278,62 +222,6 @@ class Propagation(InputMode):
 
         return self.on_gamma(y, note)
 
-    def documents_of(self, nest: Any) -> list[tuple[Tensor, Tensor]]:
-        """Each marked value among the arguments, with the documents it belongs to."""
-        found = []
-        for tensor in tensors_in(nest):
-            mark = self.known(tensor)
-            if mark is not None and mark.documents is not None:
-                found.append((tensor, mark.documents))
-        return found
-
-    def documents_like(self, nest: Any, ndim: int) -> Tensor | None:
-        """Documents of an elementwise result with `ndim` dimensions."""
-        found = [documents for _, documents in self.documents_of(nest)]
-        return docs.broadcast(found, ndim) if found else None
-
-    def numbers(self, tensor: Tensor) -> Tensor | None:
-        """Documents of a value, expanded to its shape."""
-        mark = self.known(tensor)
-        if mark is None or mark.documents is None:
-            return None
-        return mark.documents.expand(tensor.shape)
-
-    def check_documents(self, scores: Tensor, mark: Mark | None) -> None:
-        """Refuse scores whose row b is not about document b, as far as that is known."""
-        if len(scores) == 1:
-            return
-        if mark is None or mark.documents is None:
-            if self.account:
-                raise ModelError(
-                    "The model moves documents about in a way that cannot be followed, so no "
-                    "ledger can be kept for each; explain one document at a time."
-                )
-            return
-        rows = torch.arange(len(scores), device=scores.device)
-        found = mark.documents.reshape(mark.documents.shape[0], -1)
-        if not bool((found == rows.unsqueeze(1)).all()):
-            docs.refuse_mixing()
-
-    # Where the model is
-
-    def place(self) -> str:
-        """The dotted name of the module that is running now; "" for the model itself."""
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None:
-            code = frame.f_code
-            if code.co_argcount and code.co_varnames[0] == "self":
-                module = frame.f_locals.get("self")
-                if isinstance(module, nn.Module) and id(module) in self.names:
-                    return str(self.names[id(module)])
-            frame = frame.f_back
-        return ""
-
-    def place_in_words(self) -> str:
-        """The running module for a sentence."""
-        place = self.place()
-        return f"module '{place}'" if place else "the model's own forward"
-
     # Every function that the model calls
 
     def grad_enabled(self, enabled: bool) -> None:
@@ -360,7 +248,9 @@ class Propagation(InputMode):
         if signals:
             law = lookup(function)
             if spelled(function) in ("embedding", "embedding_bag"):
-                self.refuse(function, "this model looks ids up, and vectors were handed in")
+                _refuse_vectors(self.readings[0].vectors, full_name(function))
+            if law is None and self.options.on_unknown == "absorb":
+                law = absorbed
             if law is None:
                 self.refuse(function)
             if kwargs.get("out") is not None:
@@ -375,11 +265,27 @@ class Propagation(InputMode):
         with torch.set_grad_enabled(self._grad_enabled):
             return function(*args, **kwargs)
 
-    def refuse(self, function: Callable[..., Any], why: str = "") -> NoReturn:
-        """Refuse a function by its name, with the module that called it and what to do."""
-        raise RefusedFunctionError(
-            f"{full_name(function)} in {self.place_in_words()}: "
-            + (why or "no law of relevance is known for it, and a plain gradient would be wrong")
-            + ". Write the step with functions that have a law (seqlrp.lrp.table lists them), or "
-            "explain the part of the model after it by handing its vectors [B, T, D] in."
-        )
+
+def _refuse_vectors(vectors: Tensor, name: str) -> NoReturn:
+    shape = list(vectors.squeeze(-1).shape)
+    raise IdsError(
+        f"Got vectors of shape {shape}, but the model looks ids up with {name}; ids must be of "
+        f"dtype int64, these are {vectors.dtype}."
+    )
+
+
+class _StandIn(torch.autograd.Function):
+    """See `Propagation.stand_in`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, u: Tensor, book: Any) -> Tensor:
+        ctx.book = book
+        ctx.save_for_backward(x, u)
+        return u.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gamma: Tensor) -> Any:
+        x, u = ctx.saved_tensors
+        relevance = gamma * u
+        ctx.book(relevance.masked_fill(x != 0, 0))
+        return divided(relevance, x), None, None

@@ -2,8 +2,9 @@
 
 `γ_a`, the relevance that one unit of `a` carries, turns LRP into an ordinary backward pass with a
 few laws of its own. Sources: Bach et al. 2015 (ε-rule, eq. 58; identity rule), Arras et al. 2017
-(signal-take-all for products, sum rule), Arras et al. 2019 (equal shares). Every argument and
-result has the shape of the value that it belongs to; nothing here knows of modules or of text.
+(signal-take-all for products, sum rule), Arras et al. 2019 (other shares in products). Every
+argument and result has the shape of the value that it belongs to; nothing here knows of modules or
+of text.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import torch
 from torch import Tensor
 
 from seqlrp.lrp.stabilise import kept, ratio, stabilised_ratio
+
+Shares = tuple[Tensor | float, Tensor | float]
+GateRule = Callable[[Tensor, Tensor], Shares]
 
 
 def epsilon_rule(gamma_z: Tensor, z: Tensor, epsilon: float) -> Tensor:
@@ -46,9 +50,39 @@ def equal_shares(gamma_y: Tensor, factors: int) -> Tensor:
     return gamma_y / factors
 
 
+def divided(relevance: Tensor, z: Tensor) -> Tensor:
+    """γ = R / z, and 0 where z is exactly 0, where nothing can be passed on."""
+    return ratio(relevance, z, 0.0)
+
+
+def gate_rule_half(gate: Tensor, signal: Tensor) -> Shares:
+    """LRP-half: R_gate = R_signal = R / 2 (Arras 2019, sec. 3.2)."""
+    return 0.5, 0.5
+
+
+def gate_rule_abs(gate: Tensor, signal: Tensor) -> Shares:
+    """LRP-abs: R_gate = |gate| / (|gate| + |signal|) · R, and the signal takes the rest.
+
+    Arras 2019, sec. 3.2; both are the values after their nonlinearity. Two zeros get nothing,
+    which is what their product has.
+    """
+    total = gate.abs() + signal.abs()
+    share = divided(gate.abs(), total)
+    return share, 1 - share
+
+
+def gate_rule_prop(gate: Tensor, signal: Tensor, epsilon: float) -> Shares:
+    """LRP-prop: R_gate = gate / (gate + signal) · R, R_signal = signal / (gate + signal) · R.
+
+    Arras 2019, sec. 3.2, the denominator under the ε-rule.
+    """
+    total = gate + signal
+    return stabilised_ratio(gate, total, epsilon), stabilised_ratio(signal, total, epsilon)
+
+
 def slope_at_zero(f: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
     """f'(0) as a scalar of the dtype and device of `like`, taken by automatic differentiation."""
     zero = torch.zeros((), dtype=like.dtype, device=like.device, requires_grad=True)
     with torch.enable_grad():
         (slope,) = torch.autograd.grad(f(zero), zero)
-    return slope
+    return slope.nan_to_num(0.0, posinf=0.0, neginf=0.0)  # of a square root, say, whose f(0) is 0

@@ -11,7 +11,7 @@ which needs no sign at all, is 1 for ε = 0 and never exceeds 1.
 
 from __future__ import annotations
 
-from torch import Tensor, ones_like, where
+from torch import Tensor, full_like, ones_like, where
 
 
 def kept(z: Tensor, epsilon: float) -> Tensor:
@@ -20,6 +20,12 @@ def kept(z: Tensor, epsilon: float) -> Tensor:
         return ones_like(z)
     size = z.abs()
     return size / (size + epsilon)
+
+
+def signed(z: Tensor, epsilon: float) -> Tensor:
+    """ε · sign(z) with sign(0) = +1, of the shape of `z`."""
+    size = full_like(z, epsilon)
+    return where(z >= 0, size, -size)
 
 
 def kept_ratio(y: Tensor, x: Tensor, epsilon: float, slope: float) -> Tensor:
@@ -35,6 +41,6 @@ def ratio(y: Tensor, x: Tensor, slope: Tensor | float) -> Tensor:
 
 def stabilised_ratio(y: Tensor, x: Tensor, epsilon: float) -> Tensor:
     """The quotient y / (x + ε·sign x) of one shape; 0 where that denominator is exactly 0."""
-    denominator = where(x >= 0, x + epsilon, x - epsilon)
+    denominator = x + signed(x, epsilon)
     zero = denominator == 0
     return (y / denominator.masked_fill(zero, 1)).masked_fill(zero, 0)

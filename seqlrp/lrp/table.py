@@ -12,13 +12,32 @@ import torch
 
 from seqlrp.lrp import fused
 from seqlrp.lrp.functions import MOVES, families, family, spelled, works_in_place
-from seqlrp.lrp.laws import elementwise, moving, products, reductions, sums
+from seqlrp.lrp.laws import (
+    attention,
+    elementwise,
+    maps,
+    moving,
+    normalisation,
+    products,
+    reductions,
+    sums,
+)
 from seqlrp.lrp.laws.in_place import Law, copy, in_place
 
 # Ruled: a law of LRP decides what γ does.
 _RULED: dict[str, Law] = {
-    family("linear"): sums.linear,
-    family("matmul", "mm", "bmm", "mv", "rmatmul"): products.multiply_matrices,
+    family("linear"): maps.linear,
+    **dict.fromkeys(
+        families(
+            (
+                "conv1d", "conv2d", "conv3d",
+                "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+            )
+        ),
+        maps.convolution,
+    ),
+    family("bilinear"): maps.bilinear,
+    family("matmul", "mm", "bmm", "mv", "dot", "rmatmul"): products.multiply_matrices,
     family("einsum"): products.einsum,
     family("addmm", "addmv", "baddbmm"): sums.add_product,
     family("addcmul"): sums.add_product,
@@ -31,18 +50,37 @@ _RULED: dict[str, Law] = {
         families(
             (
                 "tanh", "relu", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish",
-                "hardtanh", "relu6", "hardswish", "softsign", "tanhshrink",
+                "hardtanh", "relu6", "hardswish", "softsign", "tanhshrink", "hardshrink",
+                "softshrink", "prelu", "abs", "absolute", "atan", "arctan", "sin", "sinh", "asinh",
+                "arcsinh", "erf", "expm1", "log1p",
             )
         ),
         elementwise.identity,
     ),
     **dict.fromkeys(families(("sigmoid", "hardsigmoid")), elementwise.gate),
     family("expit"): elementwise.gate,
-    **dict.fromkeys(families(("softmax", "exp", "log_softmax", "logsigmoid")), elementwise.weights),
+    family("softplus"): elementwise.squashing,
+    family("softmax"): attention.softmax,
+    **dict.fromkeys(families(("exp", "log_softmax", "logsigmoid")), elementwise.weights),
+    family("log"): elementwise.of_gates,
+    **dict.fromkeys(families(("sqrt", "square", "pow")), elementwise.root_or_power),
+    **dict.fromkeys(families(("clamp", "clip", "clamp_min", "clamp_max")), elementwise.clamp),
+    family("glu"): elementwise.gated_linear_unit,
+    family("lerp"): elementwise.interpolation,
+    family("layer_norm"): normalisation.layer,
+    family("rms_norm"): normalisation.rms,
+    family("batch_norm"): normalisation.batch,
+    family("group_norm"): normalisation.group,
+    family("instance_norm"): normalisation.instance,
+    family("normalize"): normalisation.unit_length,
+    family("cosine_similarity"): normalisation.cosine,
     **dict.fromkeys(
-        families(("log", "sqrt", "rsqrt", "square", "pow", "reciprocal")), elementwise.of_gates
+        families(("norm", "vector_norm", "std", "var", "rsqrt", "reciprocal")), normalisation.scale
     ),
-    **dict.fromkeys(families(("clamp", "clip", "clamp_min")), elementwise.clamp),
+    family("scaled_dot_product_attention"): attention.scaled_dot_product,
+    family("multi_head_attention_forward"): attention.multi_head,
+    **dict.fromkeys(families(("maximum", "minimum", "fmax", "fmin")), reductions.larger),
+    family("logsumexp"): reductions.log_sum_exp,
     **dict.fromkeys(families(("lstm", "gru", "rnn_tanh", "rnn_relu")), fused.sequence),
     **dict.fromkeys(
         families(("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")), fused.cell
@@ -72,10 +110,15 @@ _TRANSPARENT: dict[str, Law] = {
     ),
     **dict.fromkeys(families(("sum", "mean", "max", "min", "amax", "amin")), reductions.reduce),
     **dict.fromkeys(
-        families(("max_pool1d", "adaptive_max_pool1d", "avg_pool1d", "adaptive_avg_pool1d")),
+        families(
+            (
+                "max_pool1d", "adaptive_max_pool1d", "avg_pool1d", "adaptive_avg_pool1d",
+                "max_pool2d", "adaptive_max_pool2d", "avg_pool2d", "adaptive_avg_pool2d",
+                "topk", "sort", "cumsum",
+            )
+        ),
         reductions.along_last,
     ),
-    **dict.fromkeys(families(("topk", "sort")), reductions.along_last),
     **dict.fromkeys(
         families(
             (

@@ -65,8 +65,8 @@ class _Gradient:
             scores = door.checked_scores(output, documents, gate=False)
             if not mode.readings:
                 door.refuse_no_embedding()
-            wanted = door.resolved_target(target, scores)
-            sums = scores.sum(0) if wanted is None else [scores.gather(1, wanted[:, None]).sum()]
+            wanted, against = door.resolved_contrast(target, scores)
+            sums = [start.sum() for start in door.starts(scores, wanted, against)]
             leaves = [reading.vectors for reading in mode.readings]
             words = []
             for k, total in enumerate(sums):
@@ -76,7 +76,7 @@ class _Gradient:
                 )
                 words.append(self._words(mode, list(gradients)))
         shown = words[0] if wanted is not None else torch.stack(words, 1)
-        return Attribution(shown, scores.detach(), wanted, None)
+        return Attribution(shown, scores.detach(), wanted, None, against)
 
     def _words(self, mode: InputMode, gradients: list[Tensor | None]) -> Tensor:
         raise NotImplementedError

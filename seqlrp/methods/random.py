@@ -50,7 +50,7 @@ class Random:
             padding = door.padding_given(padding, mode.ids_shape)
             documents = inputs.shape[0] if inputs.ndim > 1 else None
             scores = door.checked_scores(output, documents, gate=False).detach()
-        wanted = door.resolved_target(target, scores)
+        wanted, against = door.resolved_contrast(target, scores)
         classes = scores.shape[1] if wanted is None else 1
         padding = mode.padding if padding is None else padding
         words = ~padding if padding is not None else torch.ones(mode.ids_shape, dtype=torch.bool)
@@ -64,4 +64,4 @@ class Random:
             )
         numbers = numbers.to(scores.device)
         shown = numbers[0] if wanted is not None else numbers.transpose(0, 1)
-        return Attribution(shown, scores, wanted, None)
+        return Attribution(shown, scores, wanted, None, against)

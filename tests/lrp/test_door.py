@@ -37,6 +37,11 @@ IDS = torch.randint(1, V, (4, 6), generator=torch.Generator().manual_seed(0))
 EPSILON = 0.01
 
 
+class RunningProduct(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.cumprod(1)
+
+
 class Classifier(nn.Module):
     """States of an LSTM, and a last step written by somebody."""
 
@@ -45,7 +50,7 @@ class Classifier(nn.Module):
         self.emb = nn.Embedding(V, D, padding_idx=0)
         self.lstm = nn.LSTM(D, H, batch_first=True)
         self.drop = nn.Dropout(0.5)
-        self.norm = nn.LayerNorm(H)
+        self.part = RunningProduct()
         self.lin = nn.Linear(D, H)
         self.head = nn.Linear(H, C)
         self.w = nn.Parameter(torch.ones(H))
@@ -386,8 +391,8 @@ def test_an_id_that_the_model_adds_is_a_constant(begin: Callable[[Tensor], Tenso
     [
         (lambda m, ids: m.head(torch.cumprod(m.last(ids), 1)), r"torch\.cumprod in the model"),
         (lambda m, ids: m.head(m.last(ids).cumprod(1)), r"torch\.Tensor\.cumprod"),
-        (lambda m, ids: m.head(m.norm(m.last(ids))), r"layer_norm in module 'norm'"),
-        (lambda m, ids: m.head(F.normalize(m.last(ids))), "normalize"),
+        (lambda m, ids: m.head(m.part(m.last(ids))), r"cumprod in module 'part'"),
+        (lambda m, ids: m.head(torch.fft.fft(m.last(ids)).real), "fft"),
         (lambda m, ids: m.head(m.last(ids)[:1] * m.last(ids)[:1].sum().item()), "item"),
         (lambda m, ids: m.head(m.last(ids)[:1] * float(m.last(ids)[0, 0])), "float|item"),
         (lambda m, ids: m.head(m.last(ids)[:1] * int(9 * m.last(ids)[0, 0])), "int"),
@@ -397,7 +402,7 @@ def test_an_id_that_the_model_adds_is_a_constant(begin: Callable[[Tensor], Tenso
         (lambda m, ids: m.head(m.last(ids).tan()), "tan"),
         (lambda m, ids: m.head(torch.fft.fft(m.last(ids)).real), "fft"),
         (lambda m, ids: m.head(torch.cdist(m.last(ids), m.w.unsqueeze(0)) * m.w), "cdist"),
-        (lambda m, ids: m.head(torch.linalg.norm(m.last(ids), dim=1, keepdim=True) * m.w), "norm"),
+        (lambda m, ids: m.head(torch.linalg.norm(m.last(ids), dim=1, keepdim=True) * m.w), "gate"),
     ],
 )
 def test_unknown_functions_are_refused_by_name(write: Any, sentence: str) -> None:
@@ -410,11 +415,9 @@ def test_unknown_functions_are_refused_by_name(write: Any, sentence: str) -> Non
 @pytest.mark.parametrize(
     ("write", "sentence"),
     [
-        (lambda m, ids: m.head(m.w / (3 + m.last(ids))), "division by a signal"),
-        (lambda m, ids: m.head(m.last(ids) / (1 + m.last(ids))), "division by a signal"),
-        (lambda m, ids: m.head(1 / (3 + m.last(ids))), "division by a signal"),
-        (lambda m, ids: m.head(torch.div(m.w, 3 + m.last(ids))), "division by a signal"),
-        (lambda m, ids: m.head(m.last(ids).div_(3 + m.last(ids))), "division by a signal"),
+        (lambda m, ids: m.head(m.w / (3 + m.last(ids))), "gate"),
+        (lambda m, ids: m.head(1 / (3 + m.last(ids))), "gate"),
+        (lambda m, ids: m.head(torch.div(m.w, 3 + m.last(ids))), "gate"),
         (lambda m, ids: m.head(torch.softmax(m.last(ids), 1)), "linear in module 'head'.*gate"),
         (lambda m, ids: m.head(torch.exp(m.last(ids))), "gate"),
         (lambda m, ids: m.head(m.last(ids) + torch.softmax(m.last(ids), 1)), "gate"),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from seqlrp.lrp.functions import spelled
 from seqlrp.lrp.laws.in_place import overwrite
+from seqlrp.lrp.laws.normalisation import scale
 from seqlrp.lrp.marks import substituted, tensors_in
 from seqlrp.lrp.rules import identity_rule, slope_at_zero, squashing_rule
 
@@ -63,6 +64,15 @@ def identity(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
 
 def gate(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`sigmoid`: a gate in a product; as a signal, f(x) / (x + ε·sign x)."""
+    return _squashed(run, function, args, kwargs, is_gate=True)
+
+
+def squashing(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+    """`softplus`, a signal with f(0) ≠ 0: f(x) / (x + ε·sign x)."""
+    return _squashed(run, function, args, kwargs, is_gate=False)
+
+
+def _squashed(run: Propagation, function: Any, args: Any, kwargs: Any, *, is_gate: bool) -> Tensor:
     kwargs = dict(kwargs)
     given = args[0] if args else kwargs.pop("input")
     overwritten = kwargs.pop("inplace", False)
@@ -71,8 +81,11 @@ def gate(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     if mark.gate and not given.requires_grad:
         return run.mark(function(given, *args[1:], **kwargs), gate=True, documents=mark.documents)
     # The ε-rule that is due at x is part of the ratio, unless its denominator is another value.
-    given_signal = given if mark.denominator is None else run.signal(given, mark, "sigmoid")
-    epsilon = run.epsilon
+    due, epsilon, x = mark.due, run.epsilon, given
+    if due is not None and due.plain and due.denominator is None:
+        epsilon = due.epsilon
+    elif due is not None:
+        x = run.signal(given, mark, spelled(function) or "")
     book = None
     if run.account:
         book = run.booker("stabiliser", spelled(function) or "", run.place(), mark.documents)
@@ -83,8 +96,8 @@ def gate(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
             book(gamma * y - gamma_x * x)
         return gamma_x
 
-    y = _elementwise(given_signal, lambda x: function(x, *args[1:], **kwargs), back, eager=False)
-    run.mark(y, gate=True, documents=mark.documents)
+    y = _elementwise(x, lambda x: function(x, *args[1:], **kwargs), back, eager=False)
+    run.mark(y, gate=is_gate, documents=mark.documents)
     return overwrite(run, given, y) if overwritten else y
 
 
@@ -97,23 +110,48 @@ def weights(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
 
 
 def of_gates(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`log`, `clamp`, `sqrt` and the like, of gates: gates still; of signals they are refused."""
+    """`log` and the like, of gates: gates still; of signals they are refused."""
     if any((m := run.known(t)) is not None and not m.gate for t in tensors_in((args, kwargs))):
         run.refuse(function)
     return weights(run, function, args, kwargs)
 
 
-def clamp(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`clamp(min=0)` is relu; other bounds keep a gate a gate, and are refused for signals."""
+def root_or_power(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+    """`sqrt`, `square`, `x ** n` with n > 0: f(0) = 0, the identity rule; of gates, gates."""
     mark = run.known(args[0])
-    bounds = {"min": None, "max": None} | dict(zip(("min", "max"), args[1:], strict=False)) | kwargs
+    exponent = kwargs.get("exponent", args[1] if len(args) > 1 else 1)
+    if mark is None or mark.gate or isinstance(exponent, Tensor):
+        return of_gates(run, function, args, kwargs)
+    if exponent > 0:
+        return identity(run, function, args, kwargs)
+    return scale(run, torch.reciprocal, (run.call(torch.pow, (args[0], -exponent), {}),), {})  # type: ignore[no-any-return]
+
+
+def clamp(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+    """`clamp` to bounds about 0 is an activation with f(0) = 0; it keeps a gate a gate."""
+    mark = run.known(args[0])
+    names = ("max",) if spelled(function) == "clamp_max" else ("min", "max")
+    bounds = dict.fromkeys(("min", "max")) | dict(zip(names, args[1:], strict=False)) | kwargs
     low, high = bounds["min"], bounds["max"]
-    if (
-        mark is not None
-        and not mark.gate
-        and isinstance(low, (int, float))
-        and low == 0
-        and high is None
-    ):
-        return identity(run, torch.relu, args[:1], {})
+    numbers = all(bound is None or isinstance(bound, (int, float)) for bound in (low, high))
+    about_zero = numbers and (low is None or low <= 0) and (high is None or high >= 0)
+    if mark is not None and not mark.gate and about_zero:
+        return identity(run, torch.clamp, args[:1], {"min": low, "max": high})
     return of_gates(run, function, args, kwargs)
+
+
+def gated_linear_unit(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+    """`glu`: the first half times the sigmoid of the second (Dauphin et al. 2017)."""
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else -1)
+    signal, gating = run.call(torch.chunk, (args[0], 2, dim), {})
+    return run.call(torch.mul, (signal, run.call(torch.sigmoid, (gating,), {})), {})  # type: ignore[no-any-return]
+
+
+def interpolation(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+    """`lerp`: (1 − w) · a + w · b, the update of a gated unit."""
+    a, b = args[0], args[1] if len(args) > 1 else kwargs["end"]
+    w = args[2] if len(args) > 2 else kwargs["weight"]
+    rest = run.call(torch.rsub, (w, 1), {}) if isinstance(w, Tensor) else 1 - w
+    return run.call(  # type: ignore[no-any-return]
+        torch.add, (run.call(torch.mul, (a, rest), {}), run.call(torch.mul, (b, w), {})), {}
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from seqlrp.errors import TrainingModeError
 from seqlrp.lrp import documents as docs
+from seqlrp.lrp.due import Due
 from seqlrp.lrp.functions import MOVES, spelled, values_in, values_of
 from seqlrp.lrp.marks import Mark, put_mark, record_write, substituted, tensors_in
 
@@ -37,13 +39,12 @@ def move(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
     mixed = len(values) > 1
     gate = all(m.gate for m in marked)
     first = marked[0]
-    alike = all(m.due == first.due and m.denominator is None for m in marked)
-    due = first.due if not mixed or (alike and len(marked) == len(values)) else None
-    if mixed and due is None and not gate:
+    due = _carried(marked, mixed, whole=len(marked) == len(values))
+    if due is None and (not gate if mixed else first.due is not None):
         args, kwargs = (substituted(n, _ready(run, name)) for n in (args, kwargs))
     denominators: list[Tensor] = []
-    if due is not None and first.denominator is not None:
-        z, value = first.denominator, values[0]
+    if due is not None and due.denominator is not None:
+        z, value = due.denominator, values[0]
         nest = substituted((args, kwargs), lambda t: z if t is value else t)
         denominators = list(tensors_in(function(*nest[0], **nest[1])))
     documents = _moved_documents(run, name, args, kwargs)
@@ -54,10 +55,8 @@ def move(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
             tensor,
             gate=gate,
             inert=not mixed and first.inert,
-            due=due,
-            denominator=denominators[k] if denominators else None,
+            due=replace(due, denominator=denominators[k]) if denominators and due else due,
             documents=documents[k] if documents else None,
-            made=first.made,
         )
     fills = any(isinstance(a, (int, float)) and a != 0 for a in (*args[2:], *kwargs.values()))
     constants = len(marked) < len(values)
@@ -65,6 +64,23 @@ def move(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
         noted = _mixing_absorbed(run, name, args, kwargs, results[0])
         return (noted, *result[1:]) if isinstance(result, tuple) else noted
     return result
+
+
+def _carried(marked: list[Mark], mixed: bool, whole: bool) -> Due | None:
+    """The rule that stays due at what is moved: one and the same plain ε-rule for all of it."""
+    first = marked[0].due
+    if first is None or not first.plain:
+        return None
+    if not mixed:
+        return first
+    alike = all(
+        m.due is not None
+        and m.due.plain
+        and m.due.denominator is None
+        and (m.due.kind, m.due.epsilon) == (first.kind, first.epsilon)
+        for m in marked
+    )
+    return first if alike and whole else None
 
 
 _MIXING = frozenset(
@@ -156,19 +172,14 @@ def cast(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
     mark = run.known(args[0])
     if mark is None or not result.dtype.is_floating_point or result is args[0]:
         return result
-    denominator = mark.denominator
-    if denominator is not None:
-        denominator = function(denominator, *args[1:], **kwargs)
-    documents = None if mark.documents is None else mark.documents.to(result.device)
-    return run.mark(
-        result,
-        gate=mark.gate,
-        inert=mark.inert,
-        due=mark.due,
-        denominator=denominator,
-        documents=documents,
-        made=mark.made,
-    )
+    due, documents = mark.due, mark.documents
+    if due is not None and not due.plain:
+        result = function(run.signal(args[0], mark, "to"), *args[1:], **kwargs)
+        due = None
+    if due is not None and due.denominator is not None:
+        due = replace(due, denominator=function(due.denominator, *args[1:], **kwargs))
+    documents = None if documents is None else documents.to(result.device)
+    return run.mark(result, gate=mark.gate, inert=mark.inert, due=due, documents=documents)
 
 
 def same(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:

@@ -3,101 +3,131 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from seqlrp.lrp import documents as docs
+from seqlrp.lrp.due import Due
+from seqlrp.lrp.laws.gated import constant, gated
 from seqlrp.lrp.rules import equal_shares
 
 if TYPE_CHECKING:
-    from seqlrp.lrp.propagate import Due, Propagation
+    from seqlrp.lrp.propagate import Propagation
 
 
 def product(
-    run: Propagation, f: Callable[..., Tensor], operands: list[Any], name: str, maps: bool
+    run: Propagation,
+    f: Callable[..., Tensor],
+    operands: list[Any],
+    name: str,
+    equation: str,
+    documents: Tensor | None,
 ) -> Tensor:
     """A product of operands: gates and constants are constants, signals share equally.
 
-    `maps` says that the product contracts a dimension, and with constants is a linear map.
-    The result is marked, but for the documents that it belongs to.
+    `equation` is that of `torch.einsum` where the product contracts a dimension, and with
+    constants is a linear map; "" where it is elementwise.
     """
+    maps = bool(equation)
     marks = [run.known(o) for o in operands]
     constants = any(
         m is None and isinstance(o, Tensor) and o.ndim > 0
         for o, m in zip(operands, marks, strict=True)
     )
     signals = [k for k, m in enumerate(marks) if m is not None and not m.gate]
+    gates = [k for k, m in enumerate(marks) if m is not None and m.gate]
     is_gate = not signals and not (maps and constants)
     if not signals:
-        signals = [k for k, m in enumerate(marks) if m is not None]
+        signals, gates = gates, []
     if is_gate and (constants or any(not operands[k].requires_grad for k in signals)):
         y = f(*[constant(o) for o in operands])
-        return run.mark(y, gate=True, inert=constants or all(m is None or m.inert for m in marks))
+        inert = constants or all(m is None or m.inert for m in marks)
+        return run.mark(y, gate=True, inert=inert, documents=documents)
+    if gates and len(signals) == 1 and run.options.gate_rule != "all":
+        return gated(run, operands, name, equation, documents)
     ready: list[Any] = []
-    due: Due = None
-    denominator, made = None, None
+    due: Due | None = None
     for k, (operand, mark) in enumerate(zip(operands, marks, strict=True)):
         if k not in signals or mark is None:
             ready.append(constant(operand))
-        elif len(signals) == 1 and not maps and mark.due == "map" and not is_gate:
+        elif len(signals) == 1 and not maps and not is_gate and _scalable(mark.due):
             # A scaled map is a map: put off its ε-rule until it is known what it is added to.
-            z = operand if mark.denominator is None else mark.denominator
-            due, denominator, made = "map", z.detach().clone(), mark.made
+            assert mark.due is not None
+            z = operand if mark.due.denominator is None else mark.due.denominator
+            due = replace(mark.due, denominator=z.detach().clone())
             ready.append(operand)
         else:
             ready.append(run.signal(operand, mark, name))
     y = f(*ready)
-    if denominator is not None:
-        denominator = denominator.expand(y.shape)
+    if due is not None and due.denominator is not None:
+        due = replace(due, denominator=due.denominator.expand(y.shape))
     if len(signals) > 1:
         count = len(signals)
         y = run.on_gamma(y, lambda gamma: equal_shares(gamma, count))
-    gated = any(m is not None and m.gate and k not in signals for k, m in enumerate(marks))
-    if maps and len(signals) == 1 and not gated:
-        due = "map"
-    return run.mark(y, gate=is_gate, due=due, denominator=denominator, operation=name, made=made)
+    if maps and len(signals) == 1 and not gates:
+        (k,) = signals
+        whose = marks[k].documents  # type: ignore[union-attr]
+        due = _due_of_product(run, f, ready, k, name, documents, whose)
+        if due is not None and due.rule is not None:  # the parts lead on
+            y = run.end(y)
+    return run.mark(y, gate=is_gate, due=due, documents=documents)
 
 
-def belongs(run: Propagation, value: Tensor, documents: Tensor | None) -> Tensor:
-    """A product, with the documents that it belongs to noted."""
-    mark = run.known(value)
-    assert mark is not None
-    mark.documents = documents
-    return value
+def _scalable(due: Due | None) -> bool:
+    return due is not None and due.kind == "map" and due.plain
 
 
-def constant(value: Any) -> Any:
-    """An operand that no relevance goes to."""
-    if not isinstance(value, Tensor):
-        return value
-    return value.clone() if value.is_inference() else value.detach()
+def _due_of_product(
+    run: Propagation,
+    f: Callable[..., Tensor],
+    ready: list[Any],
+    place: int,
+    name: str,
+    documents: Tensor | None,
+    whose: Tensor | None,
+) -> Due | None:
+    """What is due at a product of one signal with constants: a map, with one weight or several."""
+    others = [o for k, o in enumerate(ready) if k != place]
+    weight = others[0]
+    if len(others) > 1:
+        if run.options.composite or run.options.bias_factor:
+            run.refuse(torch.einsum, "several constants in one map, where maps have rules")
+        return Due("map", run.epsilon, (name, run.place() if run.account else ""))
+
+    def of(x: Tensor, w: Tensor) -> Tensor:
+        return f(x, w) if place == 0 else f(w, x)
+
+    if run.options.bias_factor:
+        run.refuse(torch.matmul, "bias_factor is known for torch.nn.functional.linear only")
+    return run.due_of_map(
+        of, ready[place], weight, name,
+        documents=documents, whose=whose, features=-1 if place == 0 else -2,
+    )  # fmt: skip
 
 
 def multiply(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`a * b`: signal takes all (Arras 2017); two signals take half each (Arras 2019)."""
     operands = [*args, *kwargs.values()]
-    y = product(run, torch.mul, operands, "mul", maps=False)
-    return belongs(run, y, run.documents_like(operands, y.ndim))
+    ndim = max(o.ndim for o in operands if isinstance(o, Tensor))
+    return product(run, torch.mul, operands, "mul", "", run.documents_like(operands, ndim))
 
 
 def divide(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`a / b`: a product with the constant or gate 1/b."""
+    """`a / b`: a product with 1/b, a constant, a gate or the scale of a normalisation."""
     top, bottom = [*args, *(kwargs[k] for k in ("other",) if k in kwargs)][:2]
     if function is Tensor.__rtruediv__ or function is Tensor.__rdiv__:
         top, bottom = bottom, top
     if kwargs.get("rounding_mode") is not None:
         run.refuse(function, "a division that rounds")
-    bottom_mark = run.known(bottom)
-    if bottom_mark is not None and not bottom_mark.gate:
-        run.refuse(function, "a division by a signal has no law")
-    if run.known(top) is None:  # a constant by a gate
-        y = torch.div(top, bottom.detach())
-        return run.mark(y, gate=True, documents=run.documents_like([bottom], y.ndim))
+    ndim = max(o.ndim for o in (top, bottom) if isinstance(o, Tensor))
+    documents = run.documents_like([top, bottom], ndim)
     divisor = constant(bottom)
-    y = product(run, lambda a: torch.div(a, divisor), [top], "div", maps=False)
-    return belongs(run, y, run.documents_like([top, bottom], y.ndim))
+    if run.known(top) is None:  # the scale of a normalisation, or a gate
+        return run.mark(torch.div(top, divisor), gate=True, documents=documents)
+    return product(run, lambda a: torch.div(a, divisor), [top], "div", "", documents)
 
 
 def multiply_matrices(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
@@ -105,22 +135,24 @@ def multiply_matrices(run: Propagation, function: Any, args: Any, kwargs: Any) -
     operands = [*args, *kwargs.values()]
     if function is Tensor.__rmatmul__:
         operands.reverse()
-    y = product(run, torch.matmul, operands, "matmul", maps=True)
-    return belongs(run, y, _matmul_documents(run, operands))
+    equation = _matmul_equation(*operands)
+    documents = _contracted(run, equation, operands)
+    return product(run, torch.matmul, operands, "matmul", equation, documents)
 
 
-def _matmul_documents(run: Propagation, operands: list[Tensor]) -> Tensor | None:
-    if not run.documents_of(operands):
-        return None
-    a, b = operands
-    batch = max(a.ndim, b.ndim) - 2
-    letters = "ABCDEFGH"[: max(batch, 0)]
+def _matmul_equation(a: Tensor, b: Tensor) -> str:
+    letters = "ABCDEFGH"[: max(a.ndim, b.ndim, 2) - 2]
     left = letters[len(letters) - (a.ndim - 2) :] + "ij" if a.ndim > 1 else "j"
     right = letters[len(letters) - (b.ndim - 2) :] + "jk" if b.ndim > 1 else "j"
     out = letters + ("i" if a.ndim > 1 else "") + ("k" if b.ndim > 1 else "")
-    shapes = [list(a.shape), list(b.shape)]
+    return f"{left},{right}->{out}"
+
+
+def _contracted(run: Propagation, equation: str, operands: list[Tensor]) -> Tensor | None:
+    if not run.documents_of(operands):
+        return None
     numbers = [None if (m := run.known(o)) is None else m.documents for o in operands]
-    return docs.contracted(f"{left},{right}->{out}", numbers, shapes)
+    return docs.contracted(equation, numbers, [list(o.shape) for o in operands])
 
 
 def einsum(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
@@ -137,13 +169,28 @@ def einsum(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
         output = ("..." if "..." in inputs else "") + output
     terms = inputs.split(",")
     maps = any(set(term) - set(output) for term in terms) and len(operands) > 1
-    y = product(run, lambda *o: torch.einsum(equation, *o), operands, "einsum", maps=maps)
-    documents = None
-    if run.documents_of(operands):
-        if "..." in equation:
-            run.refuse(function, "einsum with an ellipsis, where the ledger is kept by document")
-        numbers = [None if (m := run.known(o)) is None else m.documents for o in operands]
-        documents = docs.contracted(
-            f"{inputs}->{output}", numbers, [list(o.shape) for o in operands]
-        )
-    return belongs(run, y, documents)
+    spelled_out = f"{inputs}->{output}"
+    if "..." in equation and (run.documents_of(operands) or run.options.gate_rule != "all"):
+        spelled_out = _without_ellipsis(spelled_out, operands)
+    documents = _contracted(run, spelled_out, operands)
+    return product(
+        run, lambda *o: torch.einsum(equation, *o), operands, "einsum",
+        spelled_out if maps else "", documents,
+    )  # fmt: skip
+
+
+def _without_ellipsis(equation: str, operands: list[Tensor]) -> str:
+    """The same equation with a letter for every dimension that the ellipsis stands for."""
+    inputs, _, output = equation.partition("->")
+    terms = inputs.split(",")
+    free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in equation]
+    hidden = [
+        operand.ndim - len(term.replace("...", "")) if "..." in term else 0
+        for term, operand in zip(terms, operands, strict=True)
+    ]
+    letters = "".join(free[: max(hidden)])
+    named = [
+        term.replace("...", letters[len(letters) - count :])
+        for term, count in zip(terms, hidden, strict=True)
+    ]
+    return f"{','.join(named)}->{output.replace('...', letters)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from seqlrp.lrp import documents as docs
@@ -30,7 +31,7 @@ def reduce(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
     args = (given, *args[1:])
     kwargs = {key: value for key, value in kwargs.items() if key != "input"}
     if len(args) > 1 and isinstance(args[1], Tensor):
-        run.refuse(function, "the larger of two tensors")
+        return larger(run, function, args, kwargs)
     mark = run.known(given)
     assert mark is not None
     keeps_gate = mark.gate
@@ -47,7 +48,7 @@ def reduce(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
 
 
 def along_last(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
-    """Pooling windows, sorting and the k largest: values selected along one dimension."""
+    """Pooling windows, sorting, the k largest, running sums: along one dimension or two."""
     given = args[0] if args else kwargs["input"]
     rest = {key: value for key, value in kwargs.items() if key != "input"}
     mark = run.known(given)
@@ -56,13 +57,42 @@ def along_last(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
     result = function(value, *args[1:], **rest)
     documents = mark.documents
     if documents is not None:
-        if spelled(function) in ("topk", "sort"):
-            place = 2 if spelled(function) == "topk" else 1
-            dim = rest.get("dim", args[place] if len(args) > place else -1)
+        name = spelled(function) or ""
+        if name in ("topk", "sort", "cumsum"):
+            place = 2 if name == "topk" else 1
+            dims = [rest.get("dim", args[place] if len(args) > place else -1)]
         else:
-            dim = -1
-        documents = docs.reduced(documents, [dim % given.ndim], keepdim=True)
+            dims = [-2, -1] if name.endswith("2d") else [-1]
+        documents = docs.reduced(documents, [dim % given.ndim for dim in dims], keepdim=True)
     for tensor in tensors_in(result):
         if tensor.dtype.is_floating_point:
             run.mark(tensor, gate=mark.gate, documents=documents)
     return result
+
+
+def larger(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+    """`maximum`, `minimum` of two tensors: the winner takes all, the first where they are equal."""
+    a, b = args[0], args[1] if len(args) > 1 else kwargs["other"]
+    first = a.detach() >= b.detach()
+    if spelled(function) in ("minimum", "min", "fmin"):
+        first = a.detach() <= b.detach()
+    return run.call(torch.where, (first, a, b), {})  # type: ignore[no-any-return]
+
+
+def log_sum_exp(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+    """`logsumexp`: Σ pᵢ xᵢ + H(p) with p = softmax(x) held constant; its entropy is a constant."""
+    given = args[0]
+    mark = run.known(given)
+    assert mark is not None
+    dims, keep = _dims(function, args, kwargs, given.ndim)
+    x = run.signal(given, mark, "logsumexp")
+    fixed = x.detach()
+    y = torch.logsumexp(fixed, dims, keepdim=True)
+    p = (fixed - y).exp()
+    linear = (torch.where(p == 0, 0, x) * p).sum(dims, keepdim=keep)  # masks add -inf
+    if not keep:
+        y = torch.logsumexp(fixed, dims)
+    entropy = y - linear.detach()
+    documents = None if mark.documents is None else docs.reduced(mark.documents, dims, keep)
+    result = run.absorb(linear + entropy, entropy, "constant", "logsumexp", documents)
+    return run.mark(result, documents=documents)

@@ -1,15 +1,17 @@
-"""Sums and affine maps: the ε-rule on what is added, constants and biases among it."""
+"""Sums: the ε-rule on what is added, constants and biases among it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from seqlrp.lrp.due import Due, summed
 from seqlrp.lrp.functions import spelled
-from seqlrp.lrp.laws.products import belongs, constant, multiply, multiply_matrices, product
+from seqlrp.lrp.laws.gated import constant
+from seqlrp.lrp.laws.products import multiply, multiply_matrices
 
 if TYPE_CHECKING:
     from seqlrp.lrp.marks import Mark
@@ -31,15 +33,40 @@ def add(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
         if mark is not None and mark.gate and not is_fixed:
             run.signal(term, mark, spelled(function) or "")  # refuses a gate without a graph
     ready = [constant(t) if c else t for t, c in zip(terms, fixed, strict=True)]
+    plain = spelled(function) == "add" and not args[2:] and not rest
+    dues = [m.due for m, c in zip(marks, fixed, strict=True) if m is not None and not c]
+    if not plain or not _one_denominator(dues):
+        ready = [_settled(run, t) if not c else t for t, c in zip(ready, fixed, strict=True)]
+        dues = []
+    ruled = _ruled(dues)
     y: Tensor = function(*ready, *args[2:], **rest)
     documents = run.documents_like(terms, y.ndim)
-    if any(fixed) and run.account:
+    held, kind = None, run.constant_kind(terms)
+    if any(fixed) and (run.account or run.options.bias_factor or ruled):
         shares = [t if c else _nothing(t) for t, c in zip(ready, fixed, strict=True)]
-        share = function(*shares, *args[2:], **rest)
-        kind = run.constant_kind(terms)
-        y = run.absorb(y, share, kind, spelled(function) or "", documents)
-    maps = all(c or (m is not None and m.due == "map") for m, c in zip(marks, fixed, strict=True))
-    return run.mark(y, due="map" if maps else "sum", documents=documents)
+        held = function(*shares, *args[2:], **rest)
+        if not ruled:  # whose parts book their own
+            y = run.absorb(y, held, kind, spelled(function) or "", documents)
+    signals = [t for t, c in zip(ready, fixed, strict=True) if not c]
+    return run.mark(y, due=summed(run, signals, y, held, kind, documents), documents=documents)
+
+
+def _ruled(dues: list[Due | None]) -> bool:
+    return any(due is not None and due.rule is not None for due in dues)
+
+
+def _one_denominator(dues: list[Due | None]) -> bool:
+    """Whether the terms of a sum may wait for its own denominator."""
+    return not _ruled(dues) or all(due is not None and due.joins(dues[0]) for due in dues)
+
+
+def _settled(run: Propagation, term: Tensor) -> Tensor:
+    """A term whose own rule is applied before it is added, if that is not the plain ε-rule."""
+    mark = run.known(term)
+    assert mark is not None
+    if mark.due is None or mark.due.plain:
+        return term
+    return run.mark(run.signal(term, mark, "add"), documents=mark.documents)
 
 
 def _add_gates(
@@ -60,7 +87,8 @@ def _add_gates(
         shares = [t if m is None else _nothing(t) for t, m in zip(ready, marks, strict=True)]
         share = function(*shares, *args, **rest)
         y = run.absorb(y, share, "constant", spelled(function) or "", documents)
-    return run.mark(y, gate=True, inert=inert, due="sum" if graph else None, documents=documents)
+    due = Due("sum", run.epsilon_of_sums(), ("add", run.place())) if graph else None
+    return run.mark(y, gate=True, inert=inert, due=due, documents=documents)
 
 
 def _nothing(value: Any) -> Any:
@@ -71,34 +99,12 @@ def negative(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`-x`: as `x`, with the sign changed."""
     mark = run.known(args[0])
     assert mark is not None
-    denominator = None if mark.denominator is None else -mark.denominator
-    return run.mark(
-        function(args[0]),
-        gate=mark.gate,
-        due=mark.due,
-        denominator=denominator,
-        documents=mark.documents,
-        made=mark.made,
-    )
-
-
-def linear(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`W x + b`: the ε-rule (Bach 2015, eq. 58); the bias keeps b / (z + ε·sign z) of R_z."""
-    given = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
-    x, weight, bias = given["input"], given["weight"], given.get("bias")
-    found = run.documents_of([x])
-    whose = found[0][1].narrow(-1, 0, 1) if found else None
-    if run.known(weight) is not None and run.account and run.count != 1:
-        run.refuse(function, "weights that depend on the input")
-    y = belongs(run, product(run, F.linear, [x, weight], "linear", maps=True), whose)
-    if bias is None:
-        return y
-    if run.known(bias) is not None:
-        return add(run, torch.add, (y, bias), {})
-    mark = run.known(y)
-    assert mark is not None
-    y = run.absorb(y + bias.detach(), bias, "bias", "linear", whose)
-    return run.mark(y, due=mark.due, documents=whose, made=mark.made)
+    x, due = args[0], mark.due
+    if due is not None and not due.plain:
+        x, due = run.signal(x, mark, "neg"), None
+    if due is not None and due.denominator is not None:
+        due = replace(due, denominator=-due.denominator)
+    return run.mark(function(x), gate=mark.gate, due=due, documents=mark.documents)
 
 
 def add_product(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:

@@ -1,0 +1,95 @@
+"""Which rule holds for which map: by the name of its module, its class, or its place in the order.
+
+`rules={"head": Zero(), 0: WSquare(), nn.Linear: Gamma(0.25)}`: LRP-0 on top, w² at the input, γ
+in all linear layers between. A name beats a place, a place beats a class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from seqlrp.errors import OptionError, near
+from seqlrp.lrp.map_rules import MapRule, WSquare, ZPlus
+
+Key = str | int | type[nn.Module]
+
+# Deep Taylor decomposition (Montavon et al. 2017): the w²-rule where inputs have any sign, and the
+# z⁺-rule above it, where rectifiers made them positive.
+COMPOSITES: dict[str, Mapping[Key, MapRule]] = {
+    "deep_taylor": {0: WSquare(), nn.Module: ZPlus()},
+}
+
+
+class Composite:
+    """Rules by key.
+
+    Args:
+        rules: a mapping, the name of one of `COMPOSITES`, or None for no rule but the default.
+
+    Raises:
+        OptionError: a key or a rule is none.
+    """
+
+    def __init__(self, rules: Mapping[Key, MapRule] | str | None) -> None:
+        if isinstance(rules, str):
+            if rules not in COMPOSITES:
+                raise OptionError(f"Got rules {rules!r}. {near(rules, COMPOSITES)}")
+            rules = COMPOSITES[rules]
+        self.rules: dict[Key, MapRule] = dict(rules or {})
+        for key, rule in self.rules.items():
+            if not isinstance(rule, MapRule):
+                raise OptionError(
+                    f"Got {rule!r} as the rule for {key!r}; expected one of seqlrp.rules, e.g. "
+                    f"seqlrp.rules.Gamma(0.25)."
+                )
+            a_class = isinstance(key, type) and issubclass(key, nn.Module)
+            if isinstance(key, bool) or not (isinstance(key, (str, int)) or a_class):
+                raise OptionError(
+                    f"Got the key {key!r} in rules; expected the name of a module, a module class "
+                    f"such as nn.Linear, or a number in the order of maps (0 first, -1 last)."
+                )
+
+    def __bool__(self) -> bool:
+        return bool(self.rules)
+
+    @property
+    def counts_from_the_end(self) -> bool:
+        """Whether a key needs to know how many maps there are."""
+        return any(isinstance(key, int) and key < 0 for key in self.rules)
+
+    def chosen(
+        self, name: str, module: nn.Module | None, place: int | None, total: int | None
+    ) -> tuple[Key, MapRule] | None:
+        """The key and the rule for a map, or None: the default.
+
+        Args:
+            name: the dotted name of the module it runs in, and
+            module: that module.
+            place: how many maps ran before it; None for what has no place, such as a sum.
+            total: how many maps run in all, where known.
+        """
+        for key, rule in self.rules.items():
+            if isinstance(key, str) and fnmatchcase(name, key):
+                return key, rule
+        for key, rule in self.rules.items():
+            if isinstance(key, int) and place is not None:
+                wanted = key if key >= 0 else None if total is None else total + key
+                if wanted == place:
+                    return key, rule
+        for key, rule in self.rules.items():
+            if isinstance(key, type) and isinstance(module, key):
+                return key, rule
+        return None
+
+    def check_used(self, used: set[Key], names: list[str]) -> None:
+        """Refuse a rule that no map asked for."""
+        for key in self.rules:
+            if isinstance(key, (str, int)) and key not in used:
+                shown = ", ".join(repr(name) for name in dict.fromkeys(names))
+                raise OptionError(
+                    f"No map of the model has the key {key!r} of rules; the {len(names)} maps run "
+                    f"in order in: {shown}."
+                )

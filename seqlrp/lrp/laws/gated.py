@@ -1,0 +1,101 @@
+"""A gate times a signal where both get a share: every gate rule but signal-take-all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from seqlrp.errors import OptionError
+
+if TYPE_CHECKING:
+    from seqlrp.lrp.propagate import Propagation
+
+
+class _Shared(torch.autograd.Function):
+    """y = gate · signal of one shape; R_gate = share_gate · R_y, R_signal = share_signal · R_y.
+
+    As γ = R / a: γ_gate = share_gate · signal · γ_y, and the other way round (Arras 2019, 3.2).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, signal: Tensor, shares: Any, book: Any) -> Tensor:
+        ctx.shares, ctx.book = shares, book
+        ctx.save_for_backward(gate, signal)
+        return gate * signal
+
+    @staticmethod
+    def backward(ctx: Any, gamma: Tensor) -> Any:
+        gate, signal = ctx.saved_tensors
+        of_gate, of_signal = ctx.shares
+        relevance = gamma * gate * signal
+        ctx.book("stabiliser", relevance * (1 - of_gate - of_signal))
+        if not ctx.needs_input_grad[0]:
+            ctx.book("gate", relevance * of_gate)
+        return of_gate * signal * gamma, of_signal * gate * gamma, None, None
+
+
+def gated(
+    run: Propagation, operands: list[Any], name: str, equation: str, documents: Tensor | None
+) -> Tensor:
+    """The product of a gate and a signal under the gate rule of the run.
+
+    `equation`, of `torch.einsum`, says what is summed over; "" says nothing is.
+    """
+    tensors = [o for o in operands if isinstance(o, Tensor)]
+    marks = [run.known(o) for o in tensors]
+    if len(tensors) != len(operands) or len(tensors) != 2 or None in marks:
+        run.refuse(torch.einsum, "more than a gate and a signal in one product, under a gate rule")
+    terms, _, out = equation.partition("->")
+    shape = torch.broadcast_shapes(*(t.shape for t in tensors))  # type: ignore[no-untyped-call]
+    full = out + "".join(c for c in dict.fromkeys(terms) if c not in out + ",")
+    ready: list[Tensor] = []
+    for k, (tensor, mark) in enumerate(zip(tensors, marks, strict=True)):
+        assert mark is not None
+        bare = mark.gate and not tensor.requires_grad
+        settled = tensor.detach() if bare else run.signal(tensor, mark, name)
+        if equation:  # spread over what is summed: γ is summed on its way back
+            pair = [settled if j == k else torch.ones_like(t) for j, t in enumerate(tensors)]
+            ready.append(torch.einsum(f"{terms}->{full}", *pair))
+        else:
+            ready.append(settled.expand(shape))
+    of_gate = 0 if marks[0] is not None and marks[0].gate else 1
+    gate, signal = ready[of_gate], ready[1 - of_gate]
+    whose = _spread(documents, full, out)
+    module = run.place() if run.account else ""
+    books = {kind: run.booker(kind, name, module, whose) for kind in ("stabiliser", "gate")}
+    shares = run.options.shares(gate.detach(), signal.detach())
+    _check_shares(shares, gate)
+    y: Tensor = _Shared.apply(  # type: ignore[no-untyped-call]
+        gate, signal, shares, lambda kind, relevance: books[kind](relevance)
+    )
+    if full:
+        y = y.sum(list(range(len(out), len(full)))) if len(full) > len(out) else y
+    return run.mark(y, documents=documents)
+
+
+def _spread(documents: Tensor | None, full: str, out: str) -> Tensor | None:
+    if documents is None or not full:
+        return documents
+    return documents.reshape(*documents.shape, *(1,) * (len(full) - len(out)))
+
+
+def _check_shares(shares: Any, gate: Tensor) -> None:
+    def fits(share: Any) -> bool:
+        if isinstance(share, Tensor):
+            return bool(gate.new_zeros(()).expand_as(gate).add(share).shape == gate.shape)
+        return isinstance(share, (int, float))
+
+    if not (isinstance(shares, tuple) and len(shares) == 2 and all(map(fits, shares))):
+        raise OptionError(
+            "A gate_rule of your own must return two shares, that of the gate and that of the "
+            f"signal, numbers or tensors that broadcast to {list(gate.shape)}."
+        )
+
+
+def constant(value: Any) -> Any:
+    """An operand that no relevance goes to."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.clone() if value.is_inference() else value.detach()

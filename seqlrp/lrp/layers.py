@@ -1,0 +1,109 @@
+"""Relevance of inner values: what reaches the output of any named module, layer by layer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqlrp.errors import ModelError, OptionError, near
+from seqlrp.lrp.following import FollowingMode
+from seqlrp.lrp.marks import substituted, tensors_in
+
+
+class Watch:
+    """Notes γ at the outputs of modules during one run of a model.
+
+    Args:
+        model: whose modules are watched; it is not touched.
+        layers: dotted names of modules, as `model.named_modules()` has them.
+
+    Raises:
+        OptionError: a name is no module of the model.
+    """
+
+    def __init__(self, model: nn.Module, layers: list[str]) -> None:
+        modules = dict(model.named_modules())
+        for name in layers:
+            if name not in modules:
+                raise OptionError(f"Got layer {name!r}. {near(str(name), modules)}")
+        self.layers = layers
+        self._wanted = {id(modules[name]): name for name in layers}
+        self._outputs: dict[str, list[Any]] = {name: [] for name in layers}
+        self._gammas: dict[int, Tensor] = {}
+
+    @contextmanager
+    def outputs(self, run: FollowingMode) -> Iterator[None]:
+        """While this holds, what the named modules return in this thread is noted."""
+        thread = threading.get_ident()
+
+        def note(module: nn.Module, args: Any, output: Any) -> None:
+            name = self._wanted.get(id(module))
+            if name is None or threading.get_ident() != thread:
+                return
+            with torch._C.DisableTorchFunction():
+                self._outputs[name].append(substituted(output, lambda t: self._seen(run, t)))
+
+        if not self.layers:
+            yield
+            return
+        # A hook for all modules of the process, and not on the user's own, which stay as they are.
+        handle = nn.modules.module.register_module_forward_hook(note)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _seen(self, run: FollowingMode, tensor: Tensor) -> Tensor:
+        """A copy of an output that stands for it; γ of the original is noted under the copy."""
+        copy = tensor.detach().clone()
+        if run.known(tensor) is not None and tensor.requires_grad:
+            key = id(copy)
+
+            def note(gamma: Tensor) -> None:
+                self._gammas[key] = gamma.detach()
+
+            tensor.register_hook(note)  # type: ignore[no-untyped-call]
+        return copy
+
+    def relevance(self) -> dict[str, Any]:
+        """Relevance at each named output after one backward pass, which is then forgotten.
+
+        A nest as the module returned it, with relevance in place of values; a list of such nests
+        where the module ran several times.
+        """
+        found: dict[str, Any] = {}
+        for name, calls in self._outputs.items():
+            if not calls:
+                raise ModelError(
+                    f"Module {name!r} was never called, so it has no output; its weights may be "
+                    f"used by another module (a head of nn.MultiheadAttention, say)."
+                )
+            nests = [substituted(call, self._relevance_of) for call in calls]
+            found[name] = nests[0] if len(nests) == 1 else nests
+        self._gammas.clear()
+        return found
+
+    def _relevance_of(self, value: Tensor) -> Tensor:
+        gamma = self._gammas.get(id(value))
+        if not value.dtype.is_floating_point:
+            return value
+        return torch.zeros_like(value) if gamma is None else gamma * value
+
+
+def stacked(passes: list[dict[str, Any]]) -> dict[str, Any]:
+    """The relevance of several targets as one, `[C, ...]` in place of each tensor."""
+    together: dict[str, Any] = {}
+    for name in passes[0]:
+        columns = [list(tensors_in(found[name])) for found in passes]
+        rows = iter([torch.stack(same) for same in zip(*columns, strict=True)])
+
+        def row(value: Tensor, rows: Iterator[Tensor] = rows) -> Tensor:
+            return next(rows)
+
+        together[name] = substituted(passes[0][name], row)
+    return together
