@@ -126,7 +126,7 @@ def divide(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     documents = run.documents_like([top, bottom], ndim)
     divisor = constant(bottom)
     if run.known(top) is None:  # the scale of a normalisation, or a gate
-        return run.mark(torch.div(top, divisor), gate=True, documents=documents)
+        return run.mark(torch.div(constant(top), divisor), gate=True, documents=documents)
     return product(run, lambda a: torch.div(a, divisor), [top], "div", "", documents)
 
 
