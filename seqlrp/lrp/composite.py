@@ -62,8 +62,8 @@ class Composite:
 
     def chosen(
         self, name: str, module: nn.Module | None, place: int | None, total: int | None
-    ) -> tuple[Key, MapRule] | None:
-        """The key and the rule for a map, or None: the default.
+    ) -> MapRule | None:
+        """The rule for a map, or None: the default.
 
         Args:
             name: the dotted name of the module it runs in, and
@@ -73,21 +73,25 @@ class Composite:
         """
         for key, rule in self.rules.items():
             if isinstance(key, str) and fnmatchcase(name, key):
-                return key, rule
+                return rule
         for key, rule in self.rules.items():
             if isinstance(key, int) and place is not None:
                 wanted = key if key >= 0 else None if total is None else total + key
                 if wanted == place:
-                    return key, rule
+                    return rule
         for key, rule in self.rules.items():
             if isinstance(key, type) and isinstance(module, key):
-                return key, rule
+                return rule
         return None
 
-    def check_used(self, used: set[Key], names: list[str]) -> None:
-        """Refuse a rule that no map asked for."""
+    def check_used(self, names: list[str]) -> None:
+        """Refuse a name or place that no map has; `names` are the modules of all maps, in order."""
         for key in self.rules:
-            if isinstance(key, (str, int)) and key not in used:
+            if isinstance(key, str):
+                met = any(fnmatchcase(name, key) for name in names)
+            else:
+                met = isinstance(key, type) or -len(names) <= key < len(names)
+            if not met:
                 shown = ", ".join(repr(name) for name in dict.fromkeys(names))
                 raise OptionError(
                     f"No map of the model has the key {key!r} of rules; the {len(names)} maps run "

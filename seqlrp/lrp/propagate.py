@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from seqlrp.errors import IdsError, ModelError, RefusedFunctionError
-from seqlrp.lrp.composite import Key
 from seqlrp.lrp.due import Due, settle
 from seqlrp.lrp.following import FollowingMode
 from seqlrp.lrp.functions import arranged, full_name, spelled
@@ -53,7 +52,6 @@ class Propagation(FollowingMode):
         self.epsilon = float(options.epsilon)
         self.map_names: list[str] = []  # the module of each map that ran, in order
         self._maps = maps
-        self._used: set[Key] = set()
         self._pinned: list[MapRule | None] = []
         self.ends: list[Tensor] = []  # leaves, besides words, at which relevance arrives
         self._grad_enabled = True
@@ -79,18 +77,14 @@ class Propagation(FollowingMode):
         name = self.place()
         chosen = composite.chosen(name, self.modules.get(name), len(self.map_names), self._maps)
         self.map_names.append(name)
-        if chosen is None:
-            return None
-        self._used.add(chosen[0])
-        return chosen[1]
+        return chosen
 
     def epsilon_of_sums(self) -> float:
         """ε for sums in the module that runs now: that of its ε-rule, if it has one."""
         rule = self._pinned[-1] if self._pinned else None
         if not self._pinned and self.options.composite:
             name = self.place()
-            chosen = self.options.composite.chosen(name, self.modules.get(name), None, None)
-            rule = None if chosen is None else chosen[1]
+            rule = self.options.composite.chosen(name, self.modules.get(name), None, None)
         epsilon = absolute_epsilon(rule, self.epsilon)
         return self.epsilon if epsilon is None else epsilon
 
@@ -105,7 +99,7 @@ class Propagation(FollowingMode):
 
     def check_rules_used(self) -> None:
         """Refuse a rule that no map asked for."""
-        self.options.composite.check_used(self._used, self.map_names)
+        self.options.composite.check_used(self.map_names)
 
     def due_of_map(
         self,

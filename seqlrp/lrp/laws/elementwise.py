@@ -80,12 +80,13 @@ def _squashed(run: Propagation, function: Any, args: Any, kwargs: Any, *, is_gat
     assert mark is not None
     if mark.gate and not given.requires_grad:
         return run.mark(function(given, *args[1:], **kwargs), gate=True, documents=mark.documents)
-    # The ε-rule that is due at x is part of the ratio, unless its denominator is another value.
+    # f(x)/x has a pole at 0: the ε-rule that is due at x is taken into the ratio, and where it is
+    # no plain one, it tames the ratio when it is settled.
     due, epsilon, x = mark.due, run.epsilon, given
     if due is not None and due.plain and due.denominator is None:
         epsilon = due.epsilon
     elif due is not None:
-        x = run.signal(given, mark, spelled(function) or "")
+        x, epsilon = run.signal(given, mark, spelled(function) or ""), 0.0
     book = None
     if run.account:
         book = run.booker("stabiliser", spelled(function) or "", run.place(), mark.documents)
