@@ -71,6 +71,8 @@ class Composite:
             place: how many maps ran before it; None for what has no place, such as a sum.
             total: how many maps run in all, where known.
         """
+        if name in self.rules:
+            return self.rules[name]
         for key, rule in self.rules.items():
             if isinstance(key, str) and fnmatchcase(name, key):
                 return rule
