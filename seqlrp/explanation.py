@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
-import operator
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from seqlrp.errors import (
-    InputError,
-    LabelError,
-    NonFiniteError,
-    OptionError,
-    TargetError,
-    TextError,
-    near,
-)
+from seqlrp import explanation_fields as checked
+from seqlrp.errors import InputError, LabelError, OptionError, TargetError, near
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ALL = "all"
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -46,6 +34,8 @@ class Explanation:
         offsets: int32 [T, 2], where each token starts and ends in `text` (end exclusive).
         relevance: float32 [T], in units of the score; [C, T] where `target` is "all".
         target: the class that is explained, an index, or "all".
+        against: for a contrast, the class that `target` is compared with: the question is why
+            this one rather than that. None where a class is explained by itself.
         predicted: the class with which the model answers.
         label: the true class, None where it is not known.
         scores: float32 [C], one a class, before any softmax.
@@ -58,7 +48,8 @@ class Explanation:
 
     Raises:
         TextError: tokens, offsets and text do not fit, or a string holds a lone surrogate.
-        TargetError: `target` or `predicted` is no class.
+        TargetError: `target`, `against` or `predicted` is no class, or a class is compared with
+            itself.
         LabelError: `label` is no class.
         NonFiniteError: a relevance, a score or a ledger entry is NaN or infinite.
         InputError: an array has the wrong shape or dtype.
@@ -69,6 +60,7 @@ class Explanation:
     offsets: npt.NDArray[np.int32]
     relevance: npt.NDArray[np.float32]
     target: int | str
+    against: int | None = None
     predicted: int
     label: int | None = None
     scores: npt.NDArray[np.float32]
@@ -80,31 +72,44 @@ class Explanation:
 
     def __post_init__(self) -> None:
         put = partial(object.__setattr__, self)
-        put("text", _string(self.text, "text"))
-        put("tokens", _strings(self.tokens, "tokens"))
-        put("labels", _strings(self.labels, "labels"))
-        put("method", _string(self.method, "method"))
-        put("id", None if self.id is None else _string(self.id, "id"))
-        put("offsets", _offsets(self.offsets, len(self.tokens), len(self.text)))
+        put("text", checked.string(self.text, "text"))
+        put("tokens", checked.strings(self.tokens, "tokens"))
+        put("labels", checked.strings(self.labels, "labels"))
+        put("method", checked.string(self.method, "method"))
+        put("id", None if self.id is None else checked.string(self.id, "id"))
+        put("offsets", checked.offsets(self.offsets, len(self.tokens), len(self.text)))
         classes = len(self.labels)
         if not (isinstance(self.target, str) and self.target == ALL):
-            put("target", _class(self.target, classes, "target", TargetError))
-        put("predicted", _class(self.predicted, classes, "predicted", TargetError))
+            put("target", checked.class_index(self.target, classes, "target", TargetError))
+        if self.against is not None:
+            put("against", checked.class_index(self.against, classes, "against", TargetError))
+            if self.target in (ALL, self.against):
+                raise TargetError(
+                    f"against must be another class than target, got {self.against} for both."
+                    if self.target == self.against
+                    else "against goes with a single class as target, got target='all'."
+                )
+        put("predicted", checked.class_index(self.predicted, classes, "predicted", TargetError))
         if self.label is not None:
-            put("label", _class(self.label, classes, "label", LabelError))
+            put("label", checked.class_index(self.label, classes, "label", LabelError))
         words = (len(self.tokens),)
         shape = (classes, *words) if self.target == ALL else words
-        put("relevance", _floats(self.relevance, shape, "relevance"))
-        put("scores", _floats(self.scores, (classes,), "scores"))
+        put("relevance", checked.floats(self.relevance, shape, "relevance"))
+        put("scores", checked.floats(self.scores, (classes,), "scores"))
         if not isinstance(self.parameters, Mapping):
             raise OptionError(f"parameters must be a mapping, got {self.parameters!r}.")
-        put("parameters", _frozen(self.parameters, "parameters"))
-        put("ledger", _ledger(self.ledger, classes if self.target == ALL else None))
+        put("parameters", checked.frozen(self.parameters, "parameters"))
+        put("ledger", checked.ledger(self.ledger, classes if self.target == ALL else None))
 
     @property
     def target_label(self) -> str:
         """The name of the class that is explained; "all" where every class is."""
         return ALL if isinstance(self.target, str) else self.labels[self.target]
+
+    @property
+    def against_label(self) -> str | None:
+        """The name of the class that the target is compared with; None where there is none."""
+        return None if self.against is None else self.labels[self.against]
 
     @property
     def predicted_label(self) -> str:
@@ -118,9 +123,21 @@ class Explanation:
 
     @property
     def score(self) -> float:
-        """The score of the target; of the predicted class where every class is explained."""
+        """The score of the target; of the predicted class where every class is explained.
+
+        For a contrast, how much higher the target's score is than that of the other class.
+        """
         target = self.predicted if isinstance(self.target, str) else self.target
-        return float(self.scores[target])
+        score = float(self.scores[target])
+        return score if self.against is None else score - float(self.scores[self.against])
+
+    @property
+    def start(self) -> float:
+        """What relevance starts from and adds up to, with the ledger: the score.
+
+        With the option `start="one"` of LRP, 1 for any score.
+        """
+        return 1.0 if self.parameters.get("start") == "one" else self.score
 
     def for_target(self, target: int | str) -> Explanation:
         """This explanation for one class alone: relevance [T], the ledger's entries single numbers.
@@ -137,7 +154,12 @@ class Explanation:
                     f"No single class is called {target!r}. {near(target, self.labels)}"
                 )
             target = self.labels.index(target)
-        target = _class(target, len(self.labels), "target", TargetError)
+        target = checked.class_index(target, len(self.labels), "target", TargetError)
+        if self.against is not None:
+            raise TargetError(
+                f"This explanation is for {self.target_label!r} rather than "
+                f"{self.against_label!r}, not for one class alone; explain with target='all'."
+            )
         if self.target == target:
             return self
         if self.target != ALL:
@@ -154,6 +176,7 @@ class Explanation:
     def top(self, n: int, sign: int = +1) -> list[tuple[int, str, float]]:
         """The n words that speak most for the target (`sign=+1`) or against it (`sign=-1`).
 
+        In a contrast, against it means for the class that it is compared with.
         Words come by position, as (position, token, relevance), strongest first, so that a word
         said twice is there twice. Words whose relevance has the other sign, or is 0, are left out.
         Where every class is explained, these are the words for the predicted one.
@@ -168,9 +191,10 @@ class Explanation:
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 40 else self.text[:39] + "…"
+        against = "" if self.against is None else f"against={self.against_label!r}, "
         return (
             f"Explanation({text!r}, {len(self.tokens)} tokens, target={self.target_label!r}, "
-            f"predicted={self.predicted_label!r}, method={self.method!r})"
+            f"{against}predicted={self.predicted_label!r}, method={self.method!r})"
         )
 
     def _repr_html_(self) -> str:
@@ -279,122 +303,3 @@ class Explanations(Sequence[Explanation]):
 
         first = self._items[:10]
         return render(first, page=False, title=f"{len(first)} of {len(self)} documents")
-
-
-def _string(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise TextError(f"{name} must be a string, got {value!r:.80}.")
-    lone = SURROGATE.search(value)
-    if lone:
-        raise TextError(
-            f"{name} holds a lone surrogate at character {lone.start()}, which no file can keep; "
-            "replace it by U+FFFD."
-        )
-    return str.__str__(value)  # a subclass, as NumPy's, would print itself otherwise
-
-
-def _strings(values: Any, name: str) -> tuple[str, ...]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise TextError(f"{name} must be a sequence of strings, got {values!r:.80}.")
-    strings = tuple(values)
-    if all(type(string) is str for string in strings) and not SURROGATE.search("".join(strings)):
-        return strings  # the usual case, without a step for every word
-    return tuple(_string(value, f"{name}[{i}]") for i, value in enumerate(strings))
-
-
-def _class(value: Any, classes: int, name: str, error: type[InputError]) -> int:
-    try:
-        index = -1 if isinstance(value, bool | np.bool_) else operator.index(value)
-    except TypeError:
-        index = -1
-    if not 0 <= index < classes:
-        raise error(
-            f"{name} must be the index of one of the {classes} classes (0 to {classes - 1}), "
-            f"got {value!r:.80}."
-        )
-    return index
-
-
-def _array(value: Any, kinds: str, shape: tuple[int, ...], name: str) -> npt.NDArray[Any]:
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} is no array of numbers: {error}.") from error
-    if array.shape != shape or (array.size and array.dtype.kind not in kinds):
-        wanted = "whole numbers" if kinds == "iu" else "numbers"
-        raise InputError(
-            f"{name} must be {wanted} of shape {list(shape)}, got {array.dtype} of shape "
-            f"{list(array.shape)}."
-        )
-    return array
-
-
-def _floats(value: Any, shape: tuple[int, ...], name: str) -> npt.NDArray[np.float32]:
-    array = _array(value, "fiu", shape, name)
-    with np.errstate(over="ignore", invalid="ignore"):
-        copy = array.astype(np.float32)
-    if not np.isfinite(copy).all():
-        where = np.argwhere(~np.isfinite(copy))[0].tolist()
-        raise NonFiniteError(
-            f"{name}{where or ''} is {float(array[tuple(where)])}, which is not finite in float32; "
-            "look for NaN or very large weights in the model."
-        )
-    copy.setflags(write=False)
-    return copy
-
-
-def _offsets(value: Any, tokens: int, characters: int) -> npt.NDArray[np.int32]:
-    array = _array(value, "iu", (tokens, 2), "offsets")
-    ordered = np.concatenate(([0], array.ravel(), [characters]))
-    starts, ends = array[:, 0], array[:, 1]
-    if (ordered[1:] < ordered[:-1]).any() or (starts >= ends).any():
-        raise TextError(
-            f"offsets must run forward inside the text of {characters} characters, each token "
-            "at least one character long and none overlapping the one before; "
-            "they were made for another text, or by a tokenizer that rewrites it."
-        )
-    copy = array.astype(np.int32)
-    copy.setflags(write=False)
-    return copy
-
-
-def _frozen(value: Any, name: str) -> Any:
-    """A JSON value that cannot be changed: mappings become proxies, lists become tuples."""
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _string(value, name)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float) and math.isfinite(value):
-        return float(value)
-    if isinstance(value, Mapping):
-        return MappingProxyType(
-            {
-                _string(key, f"a name in {name}"): _frozen(item, f"{name}[{key!r}]")
-                for key, item in value.items()
-            }
-        )
-    if isinstance(value, list | tuple):
-        return tuple(_frozen(item, f"{name}[{i}]") for i, item in enumerate(value))
-    raise OptionError(
-        f"{name} is {value!r:.80}, which JSON cannot keep; give strings, finite numbers, true, "
-        "false, null, and lists and mappings of them."
-    )
-
-
-def _ledger(value: Any, classes: int | None) -> Mapping[str, float | tuple[float, ...]]:
-    if not isinstance(value, Mapping):
-        raise InputError(f"ledger must be a mapping of names to numbers, got {value!r:.80}.")
-    entries: dict[str, float | tuple[float, ...]] = {}
-    for key, item in value.items():
-        name = f"ledger[{key!r}]"
-        shape = () if classes is None or isinstance(item, int | float | np.generic) else (classes,)
-        _floats(item, shape, name)  # as finite as the scores, but kept in full
-        array = np.asarray(item, dtype=np.float64)
-        entries[_string(key, "a name in the ledger")] = (
-            tuple(array.tolist()) if shape else float(array)
-        )
-    return MappingProxyType(entries)

@@ -1,8 +1,9 @@
 """Explanations on disk, exactly: Parquet for many, JSON lines for reading and for other programs.
 
 Both formats have the same columns, one row a document: `id`, `text`, `tokens`, `start`, `end`,
-`relevance`, `target`, `predicted`, `label`, `scores`, `labels`, `method`, `parameters`, `ledger`.
-`target` is null where every class is explained; `relevance` is then the [C, T] array row by row.
+`relevance`, `target`, `against`, `predicted`, `label`, `scores`, `labels`, `method`, `parameters`,
+`ledger`. `target` is null where every class is explained; `relevance` is then the [C, T] array row
+by row. `against` is null where a class is not compared with another; files of version 1 lack it.
 In Parquet, `parameters` and `ledger` are JSON text.
 """
 
@@ -25,7 +26,7 @@ from seqlrp.writing import written_whole
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 1
+VERSION = 2
 # Rows are written when they hold so many characters and values of relevance: some tens of
 # megabytes in memory, however long the documents are.
 BATCH = 2_000_000
@@ -38,6 +39,7 @@ COLUMNS = {
     "end": "integers",
     "relevance": "floats",
     "target": "integer",
+    "against": "integer",
     "predicted": "integer",
     "label": "integer",
     "scores": "floats",
@@ -46,6 +48,7 @@ COLUMNS = {
     "parameters": "string",
     "ledger": "string",
 }
+SINCE = {"against": 2}  # the version that brought a column; files of older ones lack it
 
 Row = Mapping[str, Any]
 WriteRows = Callable[[Sequence[Row]], None]
@@ -116,14 +119,15 @@ def read_explanations(path: str | os.PathLike[str]) -> Iterator[Explanation]:
 
 def _explanations(path: Path, rows: Read) -> Iterator[Explanation]:
     for number, row in enumerate(rows(path), 1):
-        missing = [name for name in COLUMNS if name not in row]
-        if missing:
-            raise SavedFileError(f"{path}: document {number} lacks {', '.join(missing)}.")
         try:
             explanation = _explanation(row)
         except (SeqlrpError, TypeError, ValueError, RecursionError) as error:
             raise SavedFileError(f"{path}: document {number} is damaged: {error}") from error
         yield explanation
+
+
+def _columns(version: int) -> dict[str, str]:
+    return {name: kind for name, kind in COLUMNS.items() if SINCE.get(name, 1) <= version}
 
 
 def _row(explanation: Explanation) -> Row:
@@ -135,6 +139,7 @@ def _row(explanation: Explanation) -> Row:
         "end": explanation.offsets[:, 1],
         "relevance": explanation.relevance.ravel(),
         "target": None if explanation.target == ALL else explanation.target,
+        "against": explanation.against,
         "predicted": explanation.predicted,
         "label": explanation.label,
         "scores": explanation.scores,
@@ -146,7 +151,7 @@ def _row(explanation: Explanation) -> Row:
 
 
 def _explanation(row: Row) -> Explanation:
-    values = {name: row[name] for name in COLUMNS}
+    values = {name: row[name] for name in COLUMNS if name in row}
     values["offsets"] = np.stack([values.pop("start"), values.pop("end")], axis=1)
     if values["target"] is None:
         shape = len(values["labels"]), len(values["tokens"])
@@ -184,7 +189,10 @@ def _json_lines_rows(path: Path) -> Iterator[Row]:
                     f"{path}: line {number} is no JSON ({error}); the file is truncated or was "
                     "not written by seqlrp."
                 ) from error
-            _check_version(path, row.get("seqlrp") if isinstance(row, dict) else None)
+            version = _check_version(path, row.get("seqlrp") if isinstance(row, dict) else None)
+            missing = [name for name in _columns(version) if name not in row]
+            if missing:
+                raise SavedFileError(f"{path}: line {number} lacks {', '.join(missing)}.")
             yield row
     if line is None:
         raise SavedFileError(f"{path} is empty.")
@@ -204,14 +212,15 @@ def _parsed(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-def _check_version(path: Path, version: Any) -> None:
+def _check_version(path: Path, version: Any) -> int:
     if version is None:
         raise SavedFileError(f"{path} was not written by seqlrp.")
-    if version != VERSION:
+    if type(version) is not int or not 1 <= version <= VERSION:
         raise SavedFileError(
-            f"{path} has format version {version!r:.20}, and this seqlrp reads {VERSION}; "
+            f"{path} has format version {version!r:.20}, and this seqlrp reads 1 to {VERSION}; "
             "install the seqlrp that wrote it."
         )
+    return version
 
 
 # Parquet
@@ -222,7 +231,7 @@ def _parquet_file(path: Path) -> Iterator[WriteRows]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _schema()
+    schema = _schema(VERSION)
     with pq.ParquetWriter(path, schema, compression="zstd") as file:
 
         def write(rows: Sequence[Row]) -> None:
@@ -241,11 +250,11 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     try:
         with pq.ParquetFile(path) as file:
             found = file.schema_arrow
-            _check_version(path, _version(found))
-            if not found.equals(_schema()):
+            version = _check_version(path, _version(found))
+            if not found.equals(_schema(version)):
                 raise SavedFileError(f"{path} has other columns than seqlrp writes: {found.names}.")
             for batch in file.iter_batches(batch_size=256):
-                yield from _batch_rows(batch)
+                yield from _batch_rows(batch, _columns(version))
     except (pa.ArrowException, OSError) as error:
         raise SavedFileError(
             f"{path} cannot be read as Parquet ({_first_line(error)}); it is truncated, damaged or "
@@ -253,9 +262,9 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         ) from error
 
 
-def _batch_rows(batch: pa.RecordBatch) -> Iterator[Row]:
+def _batch_rows(batch: pa.RecordBatch, kinds: Mapping[str, str]) -> Iterator[Row]:
     columns: dict[str, list[Any]] = {}
-    for name, kind in COLUMNS.items():
+    for name, kind in kinds.items():
         column = batch.column(name)
         if kind in ("integers", "floats"):
             columns[name] = [_numbers(value) for value in column]
@@ -272,7 +281,7 @@ def _numbers(value: pa.ListScalar) -> Any:
     return None if value.values is None else value.values.to_numpy(zero_copy_only=False)
 
 
-def _schema() -> pa.Schema:
+def _schema(version: int) -> pa.Schema:
     import pyarrow as pa
 
     types = {
@@ -282,8 +291,8 @@ def _schema() -> pa.Schema:
         "integers": pa.list_(pa.int32()),
         "floats": pa.list_(pa.float32()),
     }
-    columns = [(name, types[kind]) for name, kind in COLUMNS.items()]
-    return pa.schema(columns, metadata={"seqlrp": "explanations", "version": str(VERSION)})
+    columns = [(name, types[kind]) for name, kind in _columns(version).items()]
+    return pa.schema(columns, metadata={"seqlrp": "explanations", "version": str(version)})
 
 
 def _version(schema: pa.Schema) -> int | str | None:

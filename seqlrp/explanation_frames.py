@@ -18,8 +18,9 @@ Part = tuple[int, int, Explanation]  # the document's number, a target class, it
 def by_word(explanations: Sequence[Explanation]) -> pd.DataFrame:
     """One row a word and target class.
 
-    Columns: document, id, position, token, start, end, relevance, target, target_label,
-    predicted, predicted_label, label, label_name, method. `document` counts from 0.
+    Columns: document, id, position, token, start, end, relevance, target, target_label, against,
+    against_label, predicted, predicted_label, label, label_name, method. `document` counts from 0;
+    `against` is missing where a class is not compared with another.
     """
     import pandas as pd
 
@@ -42,9 +43,10 @@ def by_word(explanations: Sequence[Explanation]) -> pd.DataFrame:
 def by_document(explanations: Sequence[Explanation]) -> pd.DataFrame:
     """One row a document and target class.
 
-    Columns: document, id, text, tokens (how many), score (of the target), relevance (summed over
-    the words), target, target_label, predicted, predicted_label, label, label_name, method, and
-    one for every entry of the ledger, called "ledger: bias" and so on.
+    Columns: document, id, text, tokens (how many), score (of the target, or how much higher it is
+    than that of `against`), relevance (summed over the words), target, target_label, against,
+    against_label, predicted, predicted_label, label, label_name, method, and one for every entry
+    of the ledger, called "ledger: bias" and so on.
     """
     import pandas as pd
 
@@ -61,17 +63,14 @@ def by_document(explanations: Sequence[Explanation]) -> pd.DataFrame:
 
 
 def _single(explanations: Sequence[Explanation]) -> list[Part]:
-    return [
-        (number, target, explanation.for_target(target))
-        for number, explanation in enumerate(explanations)
-        for target in _targets(explanation)
-    ]
-
-
-def _targets(explanation: Explanation) -> Sequence[int]:
-    if isinstance(explanation.target, str):  # "all"
-        return range(len(explanation.labels))
-    return [explanation.target]
+    parts: list[Part] = []
+    for number, explanation in enumerate(explanations):
+        if isinstance(explanation.target, str):  # "all"
+            classes = range(len(explanation.labels))
+            parts += [(number, target, explanation.for_target(target)) for target in classes]
+        else:
+            parts.append((number, explanation.target, explanation))
+    return parts
 
 
 def _about(parts: Sequence[Part]) -> dict[str, pd.Series]:
@@ -82,6 +81,8 @@ def _about(parts: Sequence[Part]) -> dict[str, pd.Series]:
         "id": ("str", [part.id for _, _, part in parts]),
         "target": ("int64", [target for _, target, _ in parts]),
         "target_label": ("str", [part.target_label for _, _, part in parts]),
+        "against": ("Int64", [part.against for _, _, part in parts]),
+        "against_label": ("str", [part.against_label for _, _, part in parts]),
         "predicted": ("int64", [part.predicted for _, _, part in parts]),
         "predicted_label": ("str", [part.predicted_label for _, _, part in parts]),
         "label": ("Int64", [part.label for _, _, part in parts]),

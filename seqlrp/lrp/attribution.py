@@ -246,7 +246,7 @@ class LRP:
         words = relevance.sum(-1)
         if not bool(torch.isfinite(words).all()):
             raise NonFiniteError("A relevance is NaN or infinite; look for overflowing weights.")
-        if padding is not None:
+        if padding is not None and bool(padding.any()):
             on_padding = [
                 run.gathered([None if g is None else g.abs() for g in gammas])[padding]
                 for gammas, _ in passes

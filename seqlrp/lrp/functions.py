@@ -6,6 +6,7 @@ objects to a torch function mode. Each is known here by one name: that of the fa
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -41,6 +42,35 @@ def family(name: str, *aliases: str) -> str:
 def families(names: Iterable[str]) -> frozenset[str]:
     """Several functions without aliases."""
     return frozenset(family(name) for name in names)
+
+
+# Asked of a tensor, not of its values.
+QUESTIONS = families(
+    (
+        "size", "dim", "numel", "nelement", "stride", "is_contiguous", "element_size",
+        "is_floating_point", "is_complex", "get_device", "len", "ndimension", "storage_offset",
+        "is_pinned",
+    )
+) | frozenset(
+    (
+        ".shape", ".dtype", ".device", ".ndim", ".is_cuda", ".layout", ".requires_grad",
+        ".is_leaf", ".is_sparse", ".is_quantized", ".itemsize", ".nbytes", ".is_nested", ".is_mps",
+        ".is_cpu", ".is_meta", ".is_mkldnn",
+    )
+)  # fmt: skip
+
+
+def is_question(function: Any) -> bool:
+    """Whether a function only asks about shape, dtype, device and the like."""
+    try:
+        return _is_question(function)
+    except TypeError:  # unhashable
+        return False
+
+
+@functools.cache
+def _is_question(function: Any) -> bool:
+    return spelled(function) in QUESTIONS
 
 
 def spelled(function: Any) -> str | None:
@@ -100,6 +130,14 @@ _BY_NAME = (
 
 def full_name(function: Any) -> str:
     """A name to print, such as `torch.Tensor.cumprod`."""
+    try:
+        return _full_name(function)
+    except TypeError:  # unhashable
+        return str(function)
+
+
+@functools.cache
+def _full_name(function: Any) -> str:
     resolved = torch.overrides.resolve_name(function)
     if resolved:
         return (

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from seqlrp.errors import IdsError, RefusedFunctionError, VocabularyError
 from seqlrp.lrp.documents import NOBODY
 from seqlrp.lrp.door import check_input
-from seqlrp.lrp.functions import ELEMENTWISE_ON_IDS, MOVES, spelled, values_of
+from seqlrp.lrp.functions import ELEMENTWISE_ON_IDS, MOVES, is_question, spelled, values_of
 from seqlrp.lrp.marks import Mark, mark_of, put_mark, substituted, tensors_in
 
 _HOOKED = (
@@ -50,7 +50,7 @@ class InputMode(TorchFunctionMode):
     def follow(self, ids: Tensor) -> Tensor:
         """A copy of the ids that this mode will know again."""
         self.ids_shape = tuple(ids.shape)
-        origin = torch.arange(ids.numel(), device=ids.device).reshape(ids.shape)
+        origin = self._places(ids)
         return put_mark(ids.clone(), Mark(self, origin=origin))
 
     def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
@@ -90,11 +90,20 @@ class InputMode(TorchFunctionMode):
                 raise RefusedFunctionError(_HOOKED) from error
             raise
 
+    def _places(self, like: Tensor) -> Tensor:
+        """The number of each element of the ids."""
+        count = torch.Size(self.ids_shape).numel()
+        return torch.arange(count, device=like.device).reshape(self.ids_shape)
+
     def gathered(self, values: list[Tensor | None]) -> Tensor:
         """Values at the readings, summed in float32 or better where they belong: `[*ids, D]`."""
         width = max(reading.vectors.shape[-1] for reading in self.readings)
         first = self.readings[0].vectors
         dtype = torch.promote_types(first.dtype, torch.float32)
+        if len(self.readings) == 1 and values[0] is not None:
+            places = self.readings[0].origin
+            if tuple(places.shape) == self.ids_shape and torch.equal(places, self._places(places)):
+                return values[0].to(dtype)  # every word was read once, in its place
         total = first.new_zeros(torch.Size(self.ids_shape).numel(), width, dtype=dtype)
         for (vectors, origin), value in zip(self.readings, values, strict=True):
             if value is not None:
@@ -115,6 +124,8 @@ class InputMode(TorchFunctionMode):
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if is_question(function):
+            return function(*args, **kwargs)
         if function is torch._C._set_grad_enabled:
             return self.grad_enabled(bool(args[0]))
         followed = [t for t in tensors_in((args, kwargs)) if self.origin_of(t) is not None]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from seqlrp.lrp import fused
-from seqlrp.lrp.functions import MOVES, families, family, spelled, works_in_place
+from seqlrp.lrp.functions import MOVES, QUESTIONS, families, family, spelled, works_in_place
 from seqlrp.lrp.laws import (
     attention,
     elementwise,
@@ -122,10 +122,7 @@ _TRANSPARENT: dict[str, Law] = {
     **dict.fromkeys(
         families(
             (
-                "size", "dim", "numel", "nelement", "stride", "is_contiguous", "element_size",
-                "is_floating_point", "is_complex", "get_device", "len", "repr", "str", "format",
-                "hash", "type", "ndimension", "storage_offset", "is_pinned",
-                "eq", "ne", "lt", "le", "gt", "ge", "greater", "less", "isnan", "isinf",
+                "repr", "str", "format", "hash", "type", "eq", "ne", "lt", "le", "gt", "ge", "greater", "less", "isnan", "isinf",
                 "isfinite", "argmax", "argmin", "argsort", "allclose", "equal", "zeros_like",
                 "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_full",
                 "new_empty", "new_tensor", "result_type",
@@ -133,14 +130,7 @@ _TRANSPARENT: dict[str, Law] = {
         ),
         moving.ask,
     ),
-    **dict.fromkeys(
-        (
-            ".shape", ".dtype", ".device", ".ndim", ".is_cuda", ".layout", ".requires_grad",
-            ".grad_fn", ".is_leaf", ".is_sparse", ".is_quantized", ".itemsize", ".nbytes",
-            ".is_nested", ".is_mps", ".is_cpu", ".is_meta", ".grad", ".names", ".is_mkldnn",
-        ),
-        moving.ask,
-    ),
+    **dict.fromkeys((*QUESTIONS, ".grad", ".grad_fn", ".names"), moving.ask),
 }  # fmt: skip
 
 # Refused even on constants: the answer would change from call to call.
