@@ -7,6 +7,7 @@ that is no sum settles it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,8 +37,8 @@ class Due:
         features: the dimension along which the outputs of one map lie.
         rule: another rule than the absolute ε-rule, and
         parts: the values `z_s`, each linear in the inputs, among which it divides R_z.
-        units: for `bias_factor`: Σᵢ 1 over the inputs that a bias is spread over, `[..., 1]`, and
-        count: how many these are, and
+        units: for `bias_factor`: Σᵢ 1 over the inputs that a bias is spread over, and
+        count: how many these are, both as the value or broadcastable to it; and
         constant: the bias itself.
     """
 
@@ -49,7 +50,7 @@ class Due:
     rule: MapRule | None = None
     parts: tuple[Tensor, ...] = ()
     units: Tensor | None = None
-    count: int = 0
+    count: Tensor | int = 0
     constant: Tensor | None = None
 
     @property
@@ -68,21 +69,25 @@ def settle(run: Propagation, value: Tensor, mark: Mark) -> Tensor:
     """The value with the rule that was due at it applied to the γ that comes back."""
     due = mark.due
     assert due is not None
+    withheld_at = run.watched.get(id(value))
     value = value.view_as(value)
     if due.rule is not None:
         return _divide(run, value, due, mark.documents)
     if due.units is not None:
-        return _spread(run, value, due, mark.documents)
+        return _spread(run, value, due, mark.documents, withheld_at)
     z = (value if due.denominator is None else due.denominator).detach()
     passed = epsilon_rule(torch.ones_like(z), z, due.epsilon)
-    if not run.account:
-        return run.on_gamma(value, lambda gamma: gamma * passed)
-    withheld = value.detach() * (1 - passed)
-    book = run.booker("stabiliser", *due.made, documents=mark.documents)
+    book = None
+    if run.account:
+        book = run.booker("stabiliser", *due.made, documents=mark.documents)
 
     def apply(gamma: Tensor) -> Tensor:
-        book(gamma * withheld)
-        return gamma * passed
+        kept = gamma * passed
+        if book is not None:
+            book((gamma - kept) * value.detach())
+        if withheld_at is not None:
+            withheld_at(gamma - kept)
+        return kept
 
     return run.on_gamma(value, apply)
 
@@ -118,6 +123,7 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, units: Tensor, passed: Tensor, each: Tensor) -> Tensor:
+        ctx.shape = units.shape
         ctx.save_for_backward(passed, each)
         return value.clone()
 
@@ -125,10 +131,16 @@ class _Spread(torch.autograd.Function):
     def backward(ctx: Any, gamma: Tensor) -> Any:
         passed, each = ctx.saved_tensors
         gamma = gamma * passed
-        return gamma, (gamma * each).sum(-1, keepdim=True), None, None
+        return gamma, (gamma * each).sum_to_size(ctx.shape), None, None
 
 
-def _spread(run: Propagation, value: Tensor, due: Due, documents: Tensor | None) -> Tensor:
+def _spread(
+    run: Propagation,
+    value: Tensor,
+    due: Due,
+    documents: Tensor | None,
+    withheld_at: Callable[[Tensor], None] | None,
+) -> Tensor:
     """R_i = Σ_j (w_ij x_i + δ·(b_j + ε·sign z_j) / N) / (z_j + ε·sign z_j) · R_j, δ `bias_factor`.
 
     Arras et al. 2017, eq. 2 with the factor δ of sec. 2; N counts the units below.
@@ -142,6 +154,8 @@ def _spread(run: Propagation, value: Tensor, due: Due, documents: Tensor | None)
     result: Tensor = _Spread.apply(  # type: ignore[no-untyped-call]
         value, due.units, passed, factor * (bias + stabiliser) / due.count
     )
+    if withheld_at is not None:
+        run.on_gamma(result, lambda gamma: withheld_at(gamma * (1 - passed)))
     if run.account:
         of_bias = run.booker("bias", *due.made, documents=documents)
         of_stabiliser = run.booker("stabiliser", *due.made, documents=documents)
@@ -183,7 +197,8 @@ def summed(
         due = replace(due, epsilon=first.epsilon)
     if not run.options.bias_factor:
         return due
-    units, count = torch.zeros_like(y[..., :1]), 0
+    units: Tensor = torch.zeros_like(y[..., :1])
+    count: Tensor | int = 0
     held = constant
     for term, known in zip(terms, dues, strict=True):
         if known is not None and known.units is not None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from seqlrp.errors import ModelError, OptionError, near
-from seqlrp.lrp.following import FollowingMode
 from seqlrp.lrp.marks import substituted, tensors_in
+
+if TYPE_CHECKING:
+    from seqlrp.lrp.propagate import Propagation
 
 
 class Watch:
@@ -35,9 +37,10 @@ class Watch:
         self._wanted = {id(modules[name]): name for name in layers}
         self._outputs: dict[str, list[Any]] = {name: [] for name in layers}
         self._gammas: dict[int, Tensor] = {}
+        self._held: list[Tensor] = []  # so that their ids stay theirs
 
     @contextmanager
-    def outputs(self, run: FollowingMode) -> Iterator[None]:
+    def outputs(self, run: Propagation) -> Iterator[None]:
         """While this holds, what the named modules return in this thread is noted."""
         thread = threading.get_ident()
 
@@ -58,16 +61,20 @@ class Watch:
         finally:
             handle.remove()
 
-    def _seen(self, run: FollowingMode, tensor: Tensor) -> Tensor:
+    def _seen(self, run: Propagation, tensor: Tensor) -> Tensor:
         """A copy of an output that stands for it; γ of the original is noted under the copy."""
         copy = tensor.detach().clone()
         if run.known(tensor) is not None and tensor.requires_grad:
             key = id(copy)
 
             def note(gamma: Tensor) -> None:
-                self._gammas[key] = gamma.detach()
+                noted = self._gammas.get(key)
+                self._gammas[key] = gamma.detach() if noted is None else noted + gamma.detach()
 
             tensor.register_hook(note)  # type: ignore[no-untyped-call]
+            # What a stabiliser withholds at this value was received by it, too.
+            run.watched[id(tensor)] = note
+            self._held.append(tensor)
         return copy
 
     def relevance(self) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class Propagation(FollowingMode):
         self._maps = maps
         self._pinned: list[MapRule | None] = []
         self.ends: list[Tensor] = []  # leaves, besides words, at which relevance arrives
+        self.watched: dict[int, Callable[[Tensor], None]] = {}  # see `Watch`, by id of a value
         self._grad_enabled = True
         self.books: Books | None = None  # opened for each backward pass
 
@@ -130,11 +131,10 @@ class Propagation(FollowingMode):
             due = Due("map", epsilon, made, features=features)
             if not self.options.bias_factor:
                 return due
-            one = torch.ones_like(w[:1])
-            units = f(stand_in(x, torch.ones_like(x)), one)
+            ones, same = torch.ones_like(x.detach()), torch.ones_like(w)
             return Due(
                 "map", epsilon, made, features=features,
-                units=units, count=one.numel(), constant=bias,
+                units=f(stand_in(x, ones), same), count=f(ones, same), constant=bias,
             )  # fmt: skip
         assert rule is not None
         parts = list(rule.weighted(f, x, w, stand_in))

@@ -122,8 +122,9 @@ _TRANSPARENT: dict[str, Law] = {
     **dict.fromkeys(
         families(
             (
-                "repr", "str", "format", "hash", "type", "eq", "ne", "lt", "le", "gt", "ge", "greater", "less", "isnan", "isinf",
-                "isfinite", "argmax", "argmin", "argsort", "allclose", "equal", "zeros_like",
+                "repr", "str", "format", "hash", "type", "eq", "ne", "lt", "le", "gt", "ge",
+                "greater", "less", "isnan", "isinf", "isfinite", "argmax", "argmin", "argsort",
+                "allclose", "equal", "zeros_like",
                 "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_full",
                 "new_empty", "new_tensor", "result_type",
             )

@@ -11,7 +11,7 @@ from seqlrp.lrp.functions import spelled
 from seqlrp.lrp.laws.in_place import overwrite
 from seqlrp.lrp.laws.normalisation import scale
 from seqlrp.lrp.marks import substituted, tensors_in
-from seqlrp.lrp.rules import identity_rule, slope_at_zero, squashing_rule
+from seqlrp.lrp.rules import divided, identity_rule, slope_at_zero, squashing_rule
 
 if TYPE_CHECKING:
     from seqlrp.lrp.propagate import Propagation
@@ -91,10 +91,15 @@ def _squashed(run: Propagation, function: Any, args: Any, kwargs: Any, *, is_gat
     if run.account:
         book = run.booker("stabiliser", spelled(function) or "", run.place(), mark.documents)
 
+    withheld_at = run.watched.get(id(given))
+
     def back(gamma: Tensor, x: Tensor, y: Tensor) -> Tensor:
         gamma_x = squashing_rule(gamma, x, y, epsilon)
+        withheld = gamma * y - gamma_x * x
         if book is not None:
-            book(gamma * y - gamma_x * x)
+            book(withheld)
+        if withheld_at is not None:
+            withheld_at(divided(withheld, x))
         return gamma_x
 
     y = _elementwise(x, lambda x: function(x, *args[1:], **kwargs), back, eager=False)

@@ -48,7 +48,6 @@ def gated(
     if len(tensors) != len(operands) or len(tensors) != 2 or None in marks:
         run.refuse(torch.einsum, "more than a gate and a signal in one product, under a gate rule")
     terms, _, out = equation.partition("->")
-    shape = torch.broadcast_shapes(*(t.shape for t in tensors))  # type: ignore[no-untyped-call]
     full = out + "".join(c for c in dict.fromkeys(terms) if c not in out + ",")
     ready: list[Tensor] = []
     for k, (tensor, mark) in enumerate(zip(tensors, marks, strict=True)):
@@ -59,7 +58,7 @@ def gated(
             pair = [settled if j == k else torch.ones_like(t) for j, t in enumerate(tensors)]
             ready.append(torch.einsum(f"{terms}->{full}", *pair))
         else:
-            ready.append(settled.expand(shape))
+            ready.append(torch.add(settled, torch.zeros_like(tensors[1 - k])))
     of_gate = 0 if marks[0] is not None and marks[0].gate else 1
     gate, signal = ready[of_gate], ready[1 - of_gate]
     whose = _spread(documents, full, out)
@@ -70,8 +69,8 @@ def gated(
     y: Tensor = _Shared.apply(  # type: ignore[no-untyped-call]
         gate, signal, shares, lambda kind, relevance: books[kind](relevance)
     )
-    if full:
-        y = y.sum(list(range(len(out), len(full)))) if len(full) > len(out) else y
+    if len(full) > len(out):
+        y = y.sum(list(range(len(out), len(full))))
     return run.mark(y, documents=documents)
 
 

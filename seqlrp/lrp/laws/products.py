@@ -100,8 +100,6 @@ def _due_of_product(
     def of(x: Tensor, w: Tensor) -> Tensor:
         return f(x, w) if place == 0 else f(w, x)
 
-    if run.options.bias_factor:
-        run.refuse(torch.matmul, "bias_factor is known for torch.nn.functional.linear only")
     return run.due_of_map(
         of, ready[place], weight, name,
         documents=documents, whose=whose, features=-1 if place == 0 else -2,
