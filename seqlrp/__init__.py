@@ -1,6 +1,8 @@
 """Explains LSTM and GRU text classifiers by layer-wise relevance propagation."""
 
 from seqlrp import rules
+from seqlrp.check_report import CheckReport
+from seqlrp.checking import check
 from seqlrp.deletion import evaluate
 from seqlrp.deletion_report import DeletionReport
 from seqlrp.explain import explain
@@ -15,6 +17,7 @@ from seqlrp.training import fit
 __all__ = [
     "LRP",
     "METHODS",
+    "CheckReport",
     "Corpus",
     "DeletionReport",
     "Explanation",
@@ -23,6 +26,7 @@ __all__ = [
     "TextClassifier",
     "TokenizedText",
     "Vocabulary",
+    "check",
     "evaluate",
     "explain",
     "fit",

@@ -17,6 +17,7 @@ from seqlrp.errors import OptionError, SeqlrpError
 
 if TYPE_CHECKING:
     from seqlrp.explanation import Explanation
+    from seqlrp.text.corpora import Corpus
     from seqlrp.text_classifier import TextClassifier
 
 app = typer.Typer(
@@ -35,6 +36,15 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+
+
+class GateRule(StrEnum):
+    """How a gate and a signal share relevance."""
+
+    all = "all"
+    prop = "prop"
+    abs = "abs"
+    half = "half"
 
 
 class RemovalOption(StrEnum):
@@ -60,6 +70,14 @@ DeviceOption = Annotated[Device, typer.Option(help="Where the model runs.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 MethodOption = Annotated[str, typer.Option(help="How to explain: lrp, gradient_x_input, …")]
 EpsilonOption = Annotated[float | None, typer.Option(help="LRP's stabiliser ε ≥ 0.")]
+GateRuleOption = Annotated[
+    GateRule | None, typer.Option(help="LRP: what a gate gets of its product; all: the signal all.")
+]
+TextOption = Annotated[list[str] | None, typer.Option("--text", help="A text; repeatable.")]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(help="Why the target rather than this: predicted, label, or a class's name."),
+]
 
 
 @app.command()
@@ -135,7 +153,7 @@ def explain(
     corpus: Annotated[
         str | None, typer.Argument(help="What to explain: a corpus as for `train`.")
     ] = None,
-    text: Annotated[list[str] | None, typer.Option("--text", help="A text; repeatable.")] = None,
+    text: TextOption = None,
     out: Annotated[
         Path | None, typer.Option(help="A .parquet or .jsonl file; without it, words on stdout.")
     ] = None,
@@ -143,8 +161,10 @@ def explain(
     target: Annotated[
         str, typer.Option(help="predicted, label, all, or the name of a class.")
     ] = "predicted",
+    against: AgainstOption = None,
     method: MethodOption = "lrp",
     epsilon: EpsilonOption = None,
+    gate_rule: GateRuleOption = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split: SplitOption = None,
@@ -152,20 +172,13 @@ def explain(
 ) -> None:
     """Explain texts with a trained model: relevance of every word for the score of a class."""
     from seqlrp.explain import explain as explain_texts
-    from seqlrp.text.corpora import load_corpus
 
     if (corpus is None) == (not text):
         raise OptionError("Say what to explain: either a corpus or --text, and not both.")
     classifier = _loaded(model, device)
-    options: dict[str, Any] = {} if epsilon is None else {"epsilon": epsilon}
-    if corpus is not None:
-        names = classifier.labels
-        texts = load_corpus(
-            corpus, text=text_column, label=label_column, split=split, label_names=names
-        )
-        explanations = explain_texts(classifier, texts, method, target, **options)
-    else:
-        explanations = explain_texts(classifier, text or [], method, target, **options)
+    texts = text or _corpus(classifier, str(corpus), text_column, label_column, split)
+    options = _lrp_options(epsilon, gate_rule)
+    explanations = explain_texts(classifier, texts, method, _pair(target, against), **options)
     if out is not None:
         explanations.save(out)
         print(out)
@@ -198,16 +211,13 @@ def evaluate(
 ) -> None:
     """Delete the words that each method names, and see whether the answer changes."""
     from seqlrp.deletion import evaluate as delete_words
-    from seqlrp.text.corpora import load_corpus
 
     try:
         counts = [int(k) for k in ks.split(",")]
     except ValueError:
         raise OptionError(f"Got --k {ks!r}; expected numbers such as 0,1,2,5.") from None
     classifier = _loaded(model, device)
-    texts = load_corpus(
-        corpus, text=text_column, label=label_column, split=split, label_names=classifier.labels
-    )
+    texts = _corpus(classifier, corpus, text_column, label_column, split)
     report = delete_words(
         classifier,
         texts,
@@ -220,6 +230,47 @@ def evaluate(
     for path in report.save(out):
         print(path)
     print(report.summary())
+
+
+@app.command()
+def check(
+    model: ModelArgument,
+    corpus: Annotated[
+        str | None, typer.Argument(help="What to look at: a corpus as for `train`.")
+    ] = None,
+    text: TextOption = None,
+    first: Annotated[int, typer.Option(help="Look at so many texts.")] = 20,
+    target: Annotated[
+        str, typer.Option(help="predicted, label, or the name of a class.")
+    ] = "predicted",
+    against: AgainstOption = None,
+    epsilon: EpsilonOption = None,
+    gate_rule: GateRuleOption = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    split: SplitOption = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """See where the scores go by LRP: how much reaches the words, and which layer takes the rest.
+
+    Without a corpus or a text, a few English sentences about films are looked at.
+    """
+    from seqlrp.checking import SENTENCES
+    from seqlrp.checking import check as check_texts
+
+    if corpus is not None and text:
+        raise OptionError("Say what to look at: either a corpus or --text, and not both.")
+    classifier = _loaded(model, device)
+    texts: Any = text or SENTENCES
+    if corpus is not None:
+        texts = _corpus(classifier, corpus, text_column, label_column, split)
+    elif not text:
+        print("No text given: looking at sentences of seqlrp's own.", file=sys.stderr)
+    options = _lrp_options(epsilon, gate_rule)
+    report = check_texts(classifier, texts, _pair(target, against), first=first, **options)
+    print(report.summary())
+    for warning in report.warnings:
+        print(f"seqlrp: {warning}", file=sys.stderr)
 
 
 @app.command()
@@ -245,7 +296,11 @@ def _print_words(explanation: Explanation) -> None:
     if explanation.target == "all":
         explanation = explanation.for_target(explanation.predicted)
     answer = f"{explanation.predicted_label}  (score {explanation.score:+.3f}"
-    print(f"{answer} for {explanation.target_label!r})  {ascii_safe(explanation.text)}")
+    asked = f"for {explanation.target_label!r}"
+    if explanation.against_label is not None:
+        answer = f"{explanation.predicted_label}  (scores differ by {explanation.score:+.3f}"
+        asked += f" rather than {explanation.against_label!r}"
+    print(f"{answer} {asked})  {ascii_safe(explanation.text)}")
     strongest = sorted(
         (*explanation.top(5), *explanation.top(5, sign=-1)), key=lambda word: -abs(word[2])
     )
@@ -272,6 +327,24 @@ def main() -> NoReturn:
         print("seqlrp: interrupted; nothing was left half-written.", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+def _lrp_options(epsilon: float | None, gate_rule: GateRule | None) -> dict[str, Any]:
+    """The options of LRP that were given; the rest is as it is by default."""
+    given = {"epsilon": epsilon, "gate_rule": gate_rule and gate_rule.value}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _pair(target: str, against: str | None) -> str | tuple[str, str]:
+    return target if against is None else (target, against)
+
+
+def _corpus(
+    classifier: TextClassifier, corpus: str, text: str | None, label: str | None, split: str | None
+) -> Corpus:
+    from seqlrp.text.corpora import load_corpus
+
+    return load_corpus(corpus, text=text, label=label, split=split, label_names=classifier.labels)
 
 
 def _loaded(folder: Path, device: Device) -> TextClassifier:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
+from seqlrp.attributing import (
+    Target,
+    attributed,
+    checked_target,
+    encoded_texts,
+    strings,
+    true_classes,
+)
 from seqlrp.batching import batches_by_length
-from seqlrp.errors import CorpusError, LabelError, OptionError, TextError, near
+from seqlrp.errors import LabelError, OptionError, near
 from seqlrp.explanation import ALL, Explanation, Explanations
-from seqlrp.lrp import Attribution
-from seqlrp.lrp.door import resolved_target
 from seqlrp.methods import METHODS, Method
 from seqlrp.text.corpora import Corpus
 
@@ -30,7 +34,7 @@ def explain(
     classifier: TextClassifier,
     texts: Iterable[str] | Corpus | Any,
     method: str | Method = "lrp",
-    target: str | int = "predicted",
+    target: Target = "predicted",
     *,
     labels: Iterable[int | str] | None = None,
     column: str = "text",
@@ -46,6 +50,11 @@ def explain(
             `datasets.Dataset`.
         method: a name in `seqlrp.METHODS`, or an object with `attribution`.
         target: `"predicted"`, `"label"` (the true class), a class by index or name, or `"all"`.
+            A pair such as `("positive", "negative")` or `("label", "predicted")` asks why this
+            class rather than that: relevance of the difference of their scores, positive for the
+            first and negative for the second. A model with one output s and two labels has the
+            scores [-s, s], and so ("second label", "first label") gives relevance of 2s, twice
+            that of "second label" alone, and the other way round of -2s.
         labels: the true classes, by index or name, where they are known.
         column: which column of a data frame or `datasets.Dataset` holds the text.
         batch_tokens: the most tokens in a batch, padding included.
@@ -57,7 +66,8 @@ def explain(
 
     Raises:
         TextError: a text holds no word, or is no string.
-        TargetError, LabelError, OptionError: an argument is not among what is known.
+        TargetError: no such class, or both sides of a pair are the same one for a text.
+        LabelError, OptionError: an argument is not among what is known.
         ModelError: the model cannot be explained.
     """
     return Explanations(
@@ -79,7 +89,7 @@ def explained(
     classifier: TextClassifier,
     texts: Iterable[str] | Corpus | Any,
     method: str | Method = "lrp",
-    target: str | int = "predicted",
+    target: Target = "predicted",
     *,
     labels: Iterable[int | str] | None = None,
     column: str = "text",
@@ -93,26 +103,21 @@ def explained(
     chosen = chosen_method(classifier, method, options)
     if isinstance(texts, Corpus):
         labels = label_names(texts) if labels is None else labels
-    if target == "label" and labels is None:
-        raise LabelError(
-            "target='label' explains the true class, but no labels are given; pass labels=, or "
-            "target='predicted'."
-        )
-    if target not in ("predicted", "label", ALL):
-        target = classifier.label_index(target)
-    stream, total = _stream(texts, column)
+    target = checked_target(classifier, target, labelled=labels is not None)
+    stream, total = strings(texts, column)
     truths = None if labels is None else iter(labels)
     shown = None if progress is None else not progress
     with tqdm(total=total, desc=f"explaining ({chosen.name})", unit="text", disable=shown) as bar:
         first = 0
         while window := list(islice(stream, _WINDOW)):
-            encoded = _encoded(classifier, window, first)
-            truth = _truths(classifier, truths, len(encoded), first)
+            encoded = encoded_texts(classifier, window, first)
+            truth = true_classes(classifier, truths, len(encoded), first)
             results: list[Explanation | None] = [None] * len(encoded)
             for batch in batches_by_length([classifier.length(e) for e in encoded], batch_tokens):
                 members = [encoded[k] for k in batch]
                 known = [truth[k] for k in batch]
-                made = _explain_batch(classifier, chosen, members, known, target)
+                numbers = [first + k for k in batch]
+                made = _explain_batch(classifier, chosen, members, target, known, numbers)
                 for k, explanation in zip(batch, made, strict=True):
                     results[k] = explanation
                 bar.update(len(batch))
@@ -154,85 +159,18 @@ def chosen_method(
         ) from error
 
 
-def _stream(texts: Any, column: str) -> tuple[Iterator[str], int | None]:
-    """Strings one by one, and how many there are if that is known."""
-    if isinstance(texts, str):
-        texts = [texts]
-    elif isinstance(texts, Corpus):
-        texts = texts.texts
-    elif hasattr(texts, "columns") and hasattr(texts, "iloc"):  # a pandas data frame
-        if column not in texts.columns:
-            raise CorpusError(
-                f"The data frame has no column {column!r}. "
-                f"{near(column, map(str, texts.columns))} Say column=."
-            )
-        texts = texts[column]
-    elif hasattr(texts, "column_names"):  # a datasets.Dataset, in memory or streamed
-        names = texts.column_names
-        if names is not None and column not in names:
-            raise CorpusError(
-                f"The dataset has no column {column!r}. {near(column, names)} Say column=."
-            )
-        total = len(texts) if hasattr(texts, "__len__") else None
-        return (row[column] for row in texts), total
-    total = len(texts) if hasattr(texts, "__len__") else None
-    return iter(texts), total
-
-
-def _encoded(classifier: TextClassifier, texts: Sequence[str], first: int) -> list[EncodedText]:
-    for k, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TextError(f"Text {first + k} is {type(text).__name__}, expected a string.")
-    encoded = list(classifier.encode(texts))
-    for k, one in enumerate(encoded):
-        if not len(one.ids):
-            shown = texts[k][:40]
-            raise TextError(f"Text {first + k} holds no word: {shown!a}; leave empty texts out.")
-    return encoded
-
-
-def _truths(
-    classifier: TextClassifier, labels: Iterator[int | str] | None, count: int, first: int
-) -> list[int | None]:
-    if labels is None:
-        return [None] * count
-    given = list(islice(labels, count))
-    if len(given) < count:
-        raise LabelError(f"Got {first + len(given)} labels for more texts than that.")
-    truths: list[int | None] = []
-    for k, label in enumerate(given):
-        if isinstance(label, str):
-            if label not in classifier.labels:
-                raise LabelError(
-                    f"Text {first + k} has the label {label!r}, which the classifier has never "
-                    f"seen. {near(label, classifier.labels)}"
-                )
-            truths.append(classifier.labels.index(label))
-        else:
-            if not 0 <= int(label) < len(classifier.labels):
-                raise LabelError(
-                    f"Text {first + k} has the label {label}, but the classifier has "
-                    f"{len(classifier.labels)} classes, 0 to {len(classifier.labels) - 1}."
-                )
-            truths.append(int(label))
-    return truths
-
-
 def _explain_batch(
     classifier: TextClassifier,
     method: Method,
     members: list[EncodedText],
+    target: Target,
     truth: list[int | None],
-    target: str | int,
+    numbers: list[int],
 ) -> list[Explanation]:
-    ids, words = classifier.collate(members)
-    ids, words = ids.to(classifier.device), words.to(classifier.device)
-    asked: str | int | Tensor = target
-    if target == "label":
-        asked = torch.tensor([t for t in truth if t is not None], device=classifier.device)
-    found = as_classes(classifier, method, ids, ~words, asked)
+    found, words = attributed(classifier, method, members, target, truth, numbers)
     relevance, scores = found.relevance.float().cpu(), found.scores.float().cpu()
     targets = None if found.target is None else found.target.tolist()
+    against = None if found.against is None else found.against.tolist()
     ledgers: dict[str, Any] = {}
     if found.ledger is not None:
         ledgers = {kind: amounts.tolist() for kind, amounts in found.ledger.totals.items()}
@@ -251,6 +189,7 @@ def _explain_batch(
                 offsets=source.offsets,
                 relevance=relevance[row][..., kept[row]].numpy(),
                 target=ALL if targets is None else targets[row],
+                against=None if against is None else against[row],
                 predicted=int(scores[row].argmax()),
                 label=truth[row],
                 scores=scores[row].numpy(),
@@ -261,46 +200,3 @@ def _explain_batch(
             )
         )
     return made
-
-
-def as_classes(
-    classifier: TextClassifier,
-    method: Method,
-    ids: Tensor,
-    padding: Tensor,
-    target: str | int | Tensor,
-) -> Attribution:
-    """An attribution in terms of the classifier's labels.
-
-    A model with one output and two labels speaks for `labels[1]`; what speaks for `labels[0]` is
-    the same with the sign changed, as its score is.
-
-    Raises:
-        LabelError: the model gives more or fewer scores than there are labels.
-    """
-    labels = len(classifier.labels)
-    single = labels == 2 and _single_output(classifier, ids)
-    found = method.attribution(ids, 0 if single else target, padding=padding)
-    if not single:
-        if found.scores.shape[1] != labels:
-            raise LabelError(
-                f"The model gives {found.scores.shape[1]} scores a text, but the classifier names "
-                f"{labels} labels: {', '.join(classifier.labels)}."
-            )
-        return found
-    scores = torch.cat([-found.scores, found.scores], dim=1)
-    wanted = resolved_target(target, scores)
-    signs = torch.tensor([-1.0, 1.0], dtype=scores.dtype, device=scores.device)
-    ledger = found.ledger
-    if wanted is None:
-        relevance = found.relevance.unsqueeze(1) * signs.view(1, 2, *[1] * (ids.ndim - 1))
-        return Attribution(relevance, scores, None, ledger and ledger.signed(signs.unsqueeze(0)))
-    sign = signs[wanted]
-    relevance = found.relevance * sign.view(-1, *[1] * (ids.ndim - 1))
-    return Attribution(relevance, scores, wanted, ledger and ledger.signed(sign))
-
-
-def _single_output(classifier: TextClassifier, ids: Tensor) -> bool:
-    with torch.no_grad():  # a single word of a single text tells
-        scores = classifier.model(ids[(slice(0, 1),) * ids.ndim])
-    return isinstance(scores, Tensor) and scores.numel() == 1

@@ -69,6 +69,7 @@ def explanations(draw: st.DrawFn) -> Explanation:
     classes = st.integers(0, len(labels) - 1)
     target = draw(classes | st.just("all"))
     every = target == "all"
+    others = [None] if every else [None, *(c for c in range(len(labels)) if c != target)]
     count = len(labels) * len(spans) if every else len(spans)
     relevance = np.array(draw(st.lists(numbers, min_size=count, max_size=count)), np.float32)
     floats = st.floats(-1e38, 1e38)
@@ -79,6 +80,7 @@ def explanations(draw: st.DrawFn) -> Explanation:
         offsets=np.array(spans, np.int32).reshape(-1, 2),
         relevance=relevance.reshape(len(labels), -1) if every else relevance,
         target=target,
+        against=draw(st.sampled_from(others)),
         predicted=draw(classes),
         label=draw(st.none() | classes),
         scores=draw(st.lists(numbers, min_size=len(labels), max_size=len(labels))),

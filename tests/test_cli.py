@@ -89,6 +89,69 @@ def test_explain_text_for_all_classes(model, capsys) -> None:  # type: ignore[no
     assert "good" in out
 
 
+def test_explain_one_class_rather_than_another(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    pair = ("--target", "positive", "--against", "negative")
+    status, out, _ = run(capsys, "explain", model, "--text", "a good film", *pair)
+    assert status == 0
+    assert "for 'positive' rather than 'negative')  a good film" in out
+    parquet, page = tmp_path / "r.parquet", tmp_path / "r.html"
+    status, _, _ = run(
+        capsys,
+        "explain",
+        model,
+        corpus,
+        *pair,
+        "--gate-rule",
+        "half",
+        "--out",
+        parquet,
+        "--html",
+        page,
+    )
+    assert status == 0
+    found = seqlrp.Explanations.load(parquet)
+    assert {(e.target_label, e.against_label) for e in found} == {("positive", "negative")}
+    assert {e.parameters["gate_rule"] for e in found} == {"half"}
+    assert "Explained: why " in page.read_text(encoding="utf-8")
+    one = ("explain", model, "--text", "a good film")
+    assert "Did you mean 'negative'" in refused(capsys, *one, *pair[:2], "--against", "negativ")
+    assert "with itself" in refused(capsys, *one, *pair[:2], "--against", "positive")
+    assert "two classes" in refused(capsys, *one, "--target", "all", "--against", "positive")
+    assert "'gate_rule'" in refused(capsys, *one, "--method", "random", "--gate-rule", "half")
+
+
+def test_check_tells_where_the_score_goes(model, corpus, capsys) -> None:  # type: ignore[no-untyped-def]
+    status, out, err = run(capsys, "check", model)
+    assert status == 0
+    assert out.startswith("Where the scores of 8 documents went (LRP: epsilon 0.001, gate_rule all")
+    assert "sentences of seqlrp's own" in err
+    status, out, err = run(capsys, "check", model, corpus, "--first", 7, "--epsilon", 0)
+    assert status == 0
+    assert "sentences" not in err
+    assert "7 documents went (LRP: epsilon 0.0" in out
+    assert "stabiliser" not in out
+    status, out, _ = run(
+        capsys, "check", model, "--text", "a good film", "--text", "a bad plot", "--target",
+        "positive", "--against", "negative", "--gate-rule", "abs",
+    )  # fmt: skip
+    assert status == 0
+    assert "2 documents went (LRP: epsilon 0.001, gate_rule abs)" in out
+
+
+def test_check_warns_and_still_succeeds(model, corpus, capsys) -> None:  # type: ignore[no-untyped-def]
+    status, out, err = run(capsys, "check", model, corpus, "--epsilon", 1000)
+    assert status == 0
+    (warning,) = err.strip().splitlines()
+    assert warning.startswith("seqlrp: Only 0% of the relevance reaches the words")
+    assert "lost to the stabiliser" in warning
+    assert "Take a smaller epsilon; it is 1000" in warning
+    assert "smaller epsilon" not in out
+    assert "not both" in refused(capsys, "check", model, corpus, "--text", "good")
+    assert "at least 1" in refused(capsys, "check", model, "--first", 0, "--text", "good")
+    assert "'all'" in refused(capsys, "check", model, "--text", "good", "--target", "all")
+    assert "nowhere.csv" in refused(capsys, "check", model, "nowhere.csv")
+
+
 def test_evaluate(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
     status, out, _ = run(
         capsys, "evaluate", model, corpus, "--out", tmp_path / "e", "--k", "1,2",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,6 +124,161 @@ def test_one_output_speaks_for_the_second_label() -> None:
         np.testing.assert_allclose(output[k].relevance, every[k].relevance[1], atol=1e-7)
         assert predicted[k].predicted == int(raw[k] > 0)
         assert sum(predicted[k].ledger.values()) == pytest.approx(abs(raw[k]), abs=1e-5)
+
+
+THREE = ("bad", "fair", "good")
+
+
+@pytest.mark.parametrize("method", ["lrp", "gradient_x_input"])
+def test_why_one_class_rather_than_another_is_the_difference_of_both(method: str) -> None:
+    classifier = small_classifier(labels=THREE)
+    texts = some_texts(20)
+    every = seqlrp.explain(classifier, texts, method, "all")
+    for target in (("good", "bad"), (2, 0), ("good", 0)):
+        found = seqlrp.explain(classifier, texts, method, target, batch_tokens=60)
+        for one, all_of_it in zip(found, every, strict=True):
+            assert (one.target, one.against) == (2, 0)
+            assert (one.target_label, one.against_label) == ("good", "bad")
+            assert one.score == pytest.approx(all_of_it.scores[2] - all_of_it.scores[0], abs=1e-6)
+            difference = all_of_it.relevance[2] - all_of_it.relevance[0]
+            np.testing.assert_allclose(one.relevance, difference, rtol=1e-4, atol=1e-5)
+            for kind, amounts in all_of_it.ledger.items():
+                assert one.ledger[kind] == pytest.approx(amounts[2] - amounts[0], abs=1e-5)
+            if method == "lrp":
+                assert sum(one.ledger.values()) == pytest.approx(one.score, abs=1e-5)
+    other_way = seqlrp.explain(classifier, texts, method, ("bad", "good"))
+    for one, other in zip(found, other_way, strict=True):
+        assert one.score == pytest.approx(-other.score, abs=1e-6)
+        np.testing.assert_allclose(one.relevance, -other.relevance, rtol=1e-4, atol=1e-5)
+
+
+def test_either_side_of_a_contrast_may_differ_by_text() -> None:
+    classifier = small_classifier(labels=THREE)
+    texts = some_texts(20)
+    predicted = classifier.predict(texts).predicted
+    truth = (predicted + 1 + np.arange(20) % 2) % 3
+    found = seqlrp.explain(classifier, texts, target=("label", "predicted"), labels=truth)
+    assert [e.target for e in found] == truth.tolist()
+    assert [e.against for e in found] == predicted.tolist()
+    assert all(e.score <= 0 for e in found)
+    for e in found:
+        (alone,) = seqlrp.explain(classifier, [e.text], target=(e.target, e.against))
+        np.testing.assert_allclose(e.relevance, alone.relevance, rtol=1e-4, atol=1e-5)
+    random = seqlrp.explain(classifier, texts, "random", ("label", "predicted"), labels=truth)
+    assert [(e.target, e.against) for e in random] == [(e.target, e.against) for e in found]
+    assert {e.against for e in seqlrp.explain(classifier, texts)} == {None}
+
+
+def test_a_contrast_of_one_output_is_twice_the_output() -> None:
+    classifier = small_classifier(classes=1)
+    texts = some_texts(8)
+    positive = seqlrp.explain(classifier, texts, target="positive")
+    for sign, target in ((2, ("positive", "negative")), (-2, ("negative", "positive"))):
+        found = seqlrp.explain(classifier, texts, target=target)
+        for one, output in zip(found, positive, strict=True):
+            assert one.score == pytest.approx(sign * output.score, abs=1e-6)
+            np.testing.assert_allclose(one.relevance, sign * output.relevance, atol=1e-6)
+            assert sum(one.ledger.values()) == pytest.approx(one.score, abs=1e-5)
+    mixed = seqlrp.explain(
+        classifier,
+        texts,
+        target=("predicted", "label"),
+        labels=[int(e.score < 0) for e in positive],
+    )
+    for one, output in zip(mixed, positive, strict=True):
+        assert one.score == pytest.approx(2 * abs(output.score), abs=1e-6)
+        assert sum(one.ledger.values()) == pytest.approx(one.score, abs=1e-5)
+
+
+def test_one_output_where_relevance_does_not_grow_with_the_score() -> None:
+    classifier = small_classifier(classes=1)
+    texts = some_texts(8)
+    targets = ("positive", "negative", ("positive", "negative"), ("negative", "positive"), "all")
+    for target in targets:  # from one, relevance adds up to 1 for any class
+        for e in seqlrp.explain(classifier, texts, target=target, start="one"):
+            sums = np.sum(list(e.ledger.values()), axis=0)  # one for each class, or one
+            np.testing.assert_allclose(sums, 1.0, atol=1e-4)
+            assert e.start == 1.0
+            assert e.relevance.sum() == pytest.approx(np.sum(e.ledger["tokens"]), abs=1e-4)
+    squares = [seqlrp.explain(classifier, texts, "sensitivity", target) for target in targets]
+    for positive, negative, one, other, every in zip(*squares, strict=True):
+        assert (positive.relevance >= 0).all()  # a squared gradient has no sign
+        for found, factor in ((negative, 1), (one, 4), (other, 4), (every, 1)):
+            wanted = np.broadcast_to(factor * positive.relevance, found.relevance.shape)
+            np.testing.assert_allclose(found.relevance, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_the_text_whose_class_is_compared_with_itself_is_named(
+    classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = small_classifier(classes=classes)
+    texts = some_texts(12)
+    predicted = classifier.predict(texts).predicted
+    target = ("predicted", "label")
+    for window in (4096, 5):
+        monkeypatch.setattr(import_module("seqlrp.explain"), "_WINDOW", window)
+        for at in (0, 4, 5, 11):  # wherever it stands, whatever the batches
+            truth = 1 - predicted
+            truth[at] = predicted[at]
+            name = classifier.labels[predicted[at]]
+            message = rf"For text {at} both sides of the target .*'label'\) are '{name}'"
+            with pytest.raises(TargetError, match=message):
+                seqlrp.explain(classifier, texts, "lrp", target, labels=truth, batch_tokens=60)
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "message"),
+    [
+        (("positive", "positive"), TargetError, "compares a class with itself"),
+        (("positive", 1), TargetError, "compares a class with itself"),
+        (("predicted", "predicted"), TargetError, "compares a class with itself"),
+        (("positive", "all"), TargetError, "a pair names two classes"),
+        (("positive",), TargetError, "a pair names two classes"),
+        (("positive", "negative", "positive"), TargetError, "a pair names two classes"),
+        (("positive", "negativ"), TargetError, "Did you mean 'negative'"),
+        (("positive", 2), TargetError, "expected 0 to 1"),
+        (("positive", None), TargetError, "NoneType"),
+        (["positive", "negative"], TargetError, "type list"),
+        (("positive", "label"), LabelError, "no labels are given"),
+    ],
+)
+def test_pairs_that_are_none(
+    classifier: TextClassifier, target: object, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        seqlrp.explain(classifier, ["good"], target=target)
+
+
+def gate_takes_half(gate: torch.Tensor, signal: torch.Tensor) -> tuple[float, float]:
+    return 0.5, 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "recorded"),
+    [
+        ({"start": "one"}, "one"),
+        ({"gate_rule": "half"}, "half"),
+        ({"gate_rule": gate_takes_half}, "gate_takes_half"),
+        ({"rules": "deep_taylor"}, "deep_taylor"),
+        ({"rules": {nn.Linear: seqlrp.rules.Gamma(0.25)}}, {"Linear": "Gamma(gamma=0.25)"}),
+        ({"bias_factor": 1}, 1),
+        ({"attention": "attnlrp"}, "attnlrp"),
+        ({"on_unknown": "absorb"}, "absorb"),
+    ],
+)
+def test_options_are_recorded_as_json(
+    options: dict[str, object], recorded: object, tmp_path: Path
+) -> None:
+    classifier = small_classifier(pooling="max")
+    found = seqlrp.explain(classifier, some_texts(3), **options)
+    (name,) = options
+    for suffix in ("jsonl", "parquet"):
+        found.save(tmp_path / f"r.{suffix}")
+        for e in seqlrp.Explanations.load(tmp_path / f"r.{suffix}"):
+            assert e.parameters[name] == recorded
+            assert sum(e.ledger.values()) == pytest.approx(e.start, rel=1e-4)
+            assert e.start == (1.0 if name == "start" else e.score)
 
 
 def test_texts_that_cannot_be_explained(classifier: TextClassifier) -> None:

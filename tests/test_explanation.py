@@ -88,6 +88,11 @@ def test_numpy_numbers_become_pythons():
         ({"target": True}, TargetError, "target must be .* got True"),
         ({"target": "positive"}, TargetError, "target must be .* got 'positive'"),
         ({"target": "all"}, InputError, r"relevance must be numbers of shape \[2, 8\]"),
+        ({"against": 2}, TargetError, r"against must be .* 2 classes \(0 to 1\), got 2"),
+        ({"against": True}, TargetError, "against must be .* got True"),
+        ({"against": "negative"}, TargetError, "against must be .* got 'negative'"),
+        ({"against": 1}, TargetError, "another class than target, got 1 for both"),
+        (EVERY | {"against": 0}, TargetError, "a single class as target, got target='all'"),
         ({"predicted": 1.0}, TargetError, "predicted must be"),
         ({"label": 2}, LabelError, "label must be"),
         ({"parameters": {"x": float("nan")}}, OptionError, r"parameters\['x'\] is nan, which JSON"),
@@ -116,6 +121,25 @@ def test_names_of_classes_and_the_score():
     every = explanation(**EVERY)
     assert every.target_label == "all"
     assert every.score == 2.25
+
+
+def test_one_class_rather_than_another():
+    e = explanation(against=np.int64(0))
+    assert (e.against, e.against_label) == (0, "negative")
+    assert type(e.against) is int
+    assert e.score == 2.75
+    assert explanation(target=0, against=1).score == -2.75
+    assert explanation().against_label is None
+    assert "target='positive', against='negative', predicted" in repr(e)
+    with pytest.raises(TargetError, match="for 'positive' rather than 'negative', not for one"):
+        e.for_target(1)
+
+
+def test_what_relevance_starts_from():
+    one = explanation(against=0, parameters={"start": "one"})
+    assert (one.score, one.start) == (2.75, 1.0)
+    assert explanation(against=0, parameters={"start": "score"}).start == 2.75
+    assert explanation().start == 2.25
 
 
 def test_top_goes_by_position_and_leaves_out_the_other_sign():

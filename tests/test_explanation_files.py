@@ -46,6 +46,26 @@ def test_round_trip_of_hostile_text_and_extreme_numbers(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+def test_files_of_version_1_are_read(tmp_path, suffix):
+    items = [explanation(), explanation(**EVERY), explanation(label=None, id=None)]
+    path = tmp_path / f"r{suffix}"
+    Explanations(items).save(path)
+    if suffix == ".jsonl":  # as version 1 had it: no column `against`
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        assert all(row.pop("against", 0) is None and row["seqlrp"] == 2 for row in rows)
+        path.write_text("".join(json.dumps(row | {"seqlrp": 1}) + "\n" for row in rows))
+    else:
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path)
+        assert table.schema.metadata[b"version"] == b"2"
+        metadata = {"seqlrp": "explanations", "version": "1"}
+        pq.write_table(table.drop_columns("against").replace_schema_metadata(metadata), path)
+    for one, other in zip(Explanations.load(path), items, strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_stream_is_written_and_read_in_pieces(tmp_path, suffix, monkeypatch):
     monkeypatch.setattr(explanation_files, "BATCH", 100)
     path = tmp_path / f"r{suffix}"
@@ -146,7 +166,9 @@ def test_a_foreign_parquet_file_is_refused(tmp_path):
     with pytest.raises(SavedFileError, match="was not written by seqlrp"):
         Explanations.load(path)
     for version, message in [("1", r"other columns than seqlrp writes: \['text'\]"),
-                             ("2", "format version 2, and this seqlrp reads 1"),
+                             ("2", r"other columns than seqlrp writes: \['text'\]"),
+                             ("3", "format version 3, and this seqlrp reads 1 to 2"),
+                             ("0", "format version 0"),
                              ("x", "format version 'x'")]:  # fmt: skip
         metadata = {"seqlrp": "explanations", "version": version}
         pq.write_table(pa.table({"text": ["a"]}).replace_schema_metadata(metadata), path)
@@ -165,8 +187,10 @@ def test_a_foreign_parquet_file_is_refused(tmp_path):
         ("id,text\n1,a\n", "line 1 is no JSON"),
         ('{"text": "a"}\n', "was not written by seqlrp"),
         ("[]\n", "was not written by seqlrp"),
-        ('{"seqlrp": 2}\n', "format version 2"),
-        ('{"seqlrp": 1, "text": "a"}\n', "document 1 lacks id, tokens, start"),
+        ('{"seqlrp": 3}\n', "format version 3"),
+        ('{"seqlrp": true}\n', "format version True"),
+        ('{"seqlrp": 1, "text": "a"}\n', "line 1 lacks id, tokens, start"),
+        ('{"seqlrp": 2, "text": "a"}\n', "line 1 lacks .*target, against, predicted"),
         ("[" * 100_000, "line 1 is no JSON"),
         (b"\xff\xfe", "line 1 is no JSON"),
     ],
@@ -194,6 +218,8 @@ def test_foreign_json_lines_are_refused(tmp_path, content, message):
         ({"text": "\ud800"}, "document 1 is damaged: text holds a lone surrogate"),
         ({"text": None}, "document 1 is damaged: text must be a string"),
         ({"tokens": 3}, "document 1 is damaged: tokens must be a sequence of strings"),
+        ({"against": 1}, "document 1 is damaged: against must be another class than target"),
+        ({"against": 2}, "document 1 is damaged: against must be"),
         ({"labels": ["one"]}, "document 1 is damaged: target must be"),
         ({"parameters": 3}, "document 1 is damaged: parameters must be a mapping"),
         ({"ledger": {"bias": "3"}}, "document 1 is damaged: ledger"),

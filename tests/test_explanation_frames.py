@@ -14,7 +14,8 @@ def test_one_row_a_word():
     frame = items.to_pandas()
     assert list(frame.columns) == [
         "document", "id", "position", "token", "start", "end", "relevance", "target",
-        "target_label", "predicted", "predicted_label", "label", "label_name", "method",
+        "target_label", "against", "against_label", "predicted", "predicted_label", "label",
+        "label_name", "method",
     ]  # fmt: skip
     assert frame.document.tolist() == [0, 0, 0, 1]
     assert frame.position.tolist() == [0, 1, 2, 0]
@@ -49,6 +50,19 @@ def test_one_row_a_document():
     assert frame.relevance.tolist() == [0.5, -28.0, 36.0]
     assert frame["ledger: tokens"].tolist() == [0.5, -28.0, 36.0]
     assert frame["ledger: bias"].tolist() == [1.75, 0.5, 0.5]
+
+
+def test_what_a_class_is_compared_with():
+    items = Explanations([explanation("so good", against=0), explanation("bad")])
+    words, documents = items.to_pandas(), items.to_pandas(by="document")
+    assert words.against.tolist()[:2] == [0, 0]
+    assert words.against_label.tolist()[:2] == ["negative", "negative"]
+    for frame in (words, documents):
+        assert frame.against.isna().tolist()[-1]
+        assert frame.against_label.isna().tolist()[-1]
+    assert documents.against.tolist()[0] == 0
+    assert documents.score.tolist() == [2.75, 2.25]
+    assert documents.relevance.tolist()[0] == pytest.approx(0.5)
 
 
 def test_an_entry_that_a_ledger_lacks_is_missing_not_zero():

@@ -264,6 +264,43 @@ def test_verdicts():
     assert "Predicted rightly" not in render([explanation(label=None)])
 
 
+def test_one_class_rather_than_another_is_said():
+    labels = ("<bad>", "fair & so", "good")
+    e = explanation(
+        "dull good", relevance=[-1, 3], labels=labels, target=2, against=0, predicted=2, label=1,
+        scores=[-0.5, 1, 2], ledger={"tokens": 2.0, "bias": 0.5},
+    )  # fmt: skip
+    page = Page(render([e]))
+    assert (
+        "Predicted good ✗ wrong (it is fair & so). Explained: why good rather than <bad>."
+        in page.text["p"]
+    )
+    assert "or for the class with which it is compared" in page.text["p"][0]
+    assert "for <bad> -3.0000+3.000 for good" in page.text["p"]
+    assert page.text["caption"][-1] == "Where the difference comes from"
+    assert rows(page)[-3:] == [
+        ["the words", "+2.000"], ["biases of the model", "+0.500"],
+        ["the difference of the scores", "+2.500"],
+    ]  # fmt: skip
+    classes = [attributes.get("class") for tag, attributes in page.tags if tag == "tr"]
+    chosen = [text for text, kind in zip(page.text["tr"], classes, strict=True) if kind]
+    assert chosen == ["good+2.000", "<bad>-0.500"]
+    alone = Page(render([explanation()]))
+    assert "compared" not in alone.text["p"][0]
+    assert any(p.startswith("against positive -") for p in alone.text["p"])
+
+
+def test_relevance_that_starts_from_one():
+    e = explanation(
+        "good", relevance=[0.75], ledger={"tokens": 0.75, "bias": 0.25}, parameters={"start": "one"}
+    )
+    assert rows(Page(render([e])))[-3:] == [
+        ["the words", "+0.750"],
+        ["biases of the model", "+0.250"],
+        ["what relevance starts from", "+1.000"],
+    ]
+
+
 def rows(page: Page) -> list[list[str]]:
     cells = iter(page.text["td"])
     return [[name, next(cells), next(cells)][:2] for name in page.text["th"]]

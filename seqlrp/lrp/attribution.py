@@ -56,7 +56,8 @@ class LRP:
             (gate, signal) -> (share of the gate, share of the signal).
         rules: another rule than ε for some linear maps, by name of a module, class, or place in
             the order of maps, e.g. `{"head": Zero(), 0: WSquare(), nn.Linear: Gamma()}` with rules
-            from `seqlrp.rules`; or `"deep_taylor"`.
+            from `seqlrp.rules`; one rule for all maps; or `"deep_taylor"`. Other maps, and sums,
+            stay under the ε-rule with `epsilon`.
         bias_factor: the part, 0 to 1, of what bias and stabiliser take that is spread over the
             inputs of a map instead (Arras et al. 2017).
         attention: `"constant"`: what a softmax returns are weights, through which no relevance
@@ -82,7 +83,7 @@ class LRP:
         epsilon: float = DEFAULT_EPSILON,
         *,
         gate_rule: Literal["all", "prop", "abs", "half"] | GateRule = "all",
-        rules: Mapping[Key, MapRule] | str | None = None,
+        rules: Mapping[Key, MapRule] | MapRule | str | None = None,
         bias_factor: float = 0.0,
         attention: Literal["constant", "attnlrp"] = "constant",
         on_unknown: Literal["raise", "absorb"] = "raise",
@@ -98,6 +99,10 @@ class LRP:
         self.output = output
         self._finite_at: tuple[int, ...] | None = None
         self._check_finite()
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
+        return f"LRP({type(self.model).__name__}, {options})"
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -202,7 +207,7 @@ class LRP:
         door.check_input(inputs)
         vectors = inputs.dtype.is_floating_point
         shape = tuple(inputs.shape[:2]) if vectors else tuple(inputs.shape)
-        watch = Watch(self.model, list(layers or ()))
+        watch = Watch(self.model, layers or ())
         padding = door.padding_given(padding, shape)
         door.check_padding(padding)
         count = inputs.shape[0] if inputs.ndim > 1 else None
@@ -216,6 +221,8 @@ class LRP:
             mark = run.known(output) if isinstance(output, Tensor) else None
             if mark is None and isinstance(output, Tensor):
                 run.check_constant(output)
+            if mark is not None and mark.inert:  # words act on the scores through gates alone
+                run.signal(output, mark, "The output")
             scores = door.checked_scores(output, count, gate=mark is not None and mark.gate)
             if padding is None:
                 padding = run.padding

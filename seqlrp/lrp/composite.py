@@ -27,13 +27,20 @@ class Composite:
     """Rules by key.
 
     Args:
-        rules: a mapping, the name of one of `COMPOSITES`, or None for no rule but the default.
+        rules: a mapping; one rule, for all maps; the name of one of `COMPOSITES`; or None.
 
     Raises:
         OptionError: a key or a rule is none.
     """
 
-    def __init__(self, rules: Mapping[Key, MapRule] | str | None) -> None:
+    def __init__(self, rules: Mapping[Key, MapRule] | MapRule | str | None) -> None:
+        if isinstance(rules, MapRule):
+            rules = {nn.Module: rules}
+        if rules is not None and not isinstance(rules, (str, Mapping)):
+            raise OptionError(
+                f"Got rules {rules!r}; expected a mapping such as {{nn.Linear: Gamma(0.25)}} with "
+                f"rules from seqlrp.rules, or 'deep_taylor'."
+            )
         if isinstance(rules, str):
             if rules not in COMPOSITES:
                 raise OptionError(f"Got rules {rules!r}. {near(rules, COMPOSITES)}")
@@ -41,9 +48,14 @@ class Composite:
         self.rules: dict[Key, MapRule] = dict(rules or {})
         for key, rule in self.rules.items():
             if not isinstance(rule, MapRule):
+                a_rule = isinstance(rule, type) and issubclass(rule, MapRule)
                 raise OptionError(
-                    f"Got {rule!r} as the rule for {key!r}; expected one of seqlrp.rules, e.g. "
-                    f"seqlrp.rules.Gamma(0.25)."
+                    f"Got {rule.__name__ if a_rule else repr(rule)} as the rule for {key!r}; "
+                    + (
+                        f"expected a rule with its options: {rule.__name__}()."
+                        if a_rule
+                        else "expected one of seqlrp.rules, e.g. seqlrp.rules.Gamma(0.25)."
+                    )
                 )
             a_class = isinstance(key, type) and issubclass(key, nn.Module)
             if isinstance(key, bool) or not (isinstance(key, (str, int)) or a_class):
@@ -86,13 +98,20 @@ class Composite:
                 return rule
         return None
 
-    def check_used(self, names: list[str]) -> None:
-        """Refuse a name or place that no map has; `names` are the modules of all maps, in order."""
+    def check_used(self, names: list[str], modules: Mapping[str, nn.Module]) -> None:
+        """Refuse a name or place that no map has, or classes of which no map has any.
+
+        `names` are the modules of all maps, in order.
+        """
+        of_classes = tuple(key for key in self.rules if isinstance(key, type))
+        of_class = any(isinstance(modules.get(name), of_classes) for name in names)
         for key in self.rules:
             if isinstance(key, str):
                 met = any(fnmatchcase(name, key) for name in names)
+            elif isinstance(key, int):
+                met = -len(names) <= key < len(names)
             else:
-                met = isinstance(key, type) or -len(names) <= key < len(names)
+                met = of_class
             if not met:
                 shown = ", ".join(repr(name) for name in dict.fromkeys(names))
                 raise OptionError(

@@ -77,14 +77,15 @@ def settle(run: Propagation, value: Tensor, mark: Mark) -> Tensor:
         return _spread(run, value, due, mark.documents, withheld_at)
     z = (value if due.denominator is None else due.denominator).detach()
     passed = epsilon_rule(torch.ones_like(z), z, due.epsilon)
-    book = None
+    book, withheld = None, passed
     if run.account:
         book = run.booker("stabiliser", *due.made, documents=mark.documents)
+        withheld = value.detach() * (1 - passed)  # now, for the value may be changed in place
 
     def apply(gamma: Tensor) -> Tensor:
         kept = gamma * passed
         if book is not None:
-            book((gamma - kept) * value.detach())
+            book((gamma * withheld).masked_fill(gamma == 0, 0))  # masks add -inf
         if withheld_at is not None:
             withheld_at(gamma - kept)
         return kept
@@ -98,8 +99,9 @@ class _Divided(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, shares: Any, book: Any, *parts: Tensor) -> Tensor:
         ctx.shares, ctx.book = shares, book
-        ctx.save_for_backward(value, *parts)
-        return value.clone()
+        y = value.clone()
+        ctx.save_for_backward(value.clone(), *parts)  # a model may change either in place
+        return y
 
     @staticmethod
     def backward(ctx: Any, gamma: Tensor) -> Any:
@@ -192,7 +194,7 @@ def summed(
             ]
         return replace(first, parts=tuple(p.expand_as(y) for p in parts))
     place = run.place() if run.account else ""
-    due = Due("map" if maps else "sum", run.epsilon_of_sums(), ("map" if maps else "sum", place))
+    due = Due("map" if maps else "sum", run.epsilon, ("map" if maps else "sum", place))
     if first is not None and maps:
         due = replace(due, epsilon=first.epsilon)
     if not run.options.bias_factor:

@@ -53,12 +53,13 @@ class FollowingMode(InputMode):
         inert: bool = False,
         due: Due | None = None,
         documents: Tensor | None = None,
+        blank: Tensor | None = None,
     ) -> Tensor:
         """Note what a law has made of a value."""
         self._check_not_batched(tensor)
         storage = tensor.untyped_storage()
         self._memory[storage.data_ptr()] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
-        return put_mark(tensor, Mark(self, gate, inert, due, documents))
+        return put_mark(tensor, Mark(self, gate, inert, due, documents, blank))
 
     def known(self, value: object) -> Mark | None:
         """The mark of a signal or gate; None for whatever does not depend on the input.
@@ -135,7 +136,7 @@ class FollowingMode(InputMode):
         if known is not None and not self.follows_documents:
             return
         if known is None and bool((base != 0).any()) and self.account:
-            self.refuse(Tensor.copy_, "a write into constants that are not zero")
+            self.opened(base)
         documents = None
         if self.follows_documents:
             documents = torch.full_like(base, docs.NOBODY, dtype=torch.int64)
@@ -148,6 +149,9 @@ class FollowingMode(InputMode):
             known.documents = documents
         else:
             self.mark(base, documents=documents)
+
+    def opened(self, constants: Tensor) -> None:
+        """Told that signals are about to be written into a tensor of constants."""
 
     def refuse_views(self) -> NoReturn:
         """Refuse a value that was changed in place where its mark does not follow."""

@@ -156,6 +156,12 @@ def _permute(tensor: Tensor, *order: Any, dims: Any = ()) -> Tensor:
     return tensor.permute(*(order or dims))
 
 
+def _pad(tensor: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> Tensor:
+    if mode == "constant":
+        return F.pad(tensor, pad, mode, value)
+    return F.pad(tensor.double(), pad, mode).to(tensor.dtype)  # has no integers in these modes
+
+
 def _alias(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return tensor
 
@@ -211,7 +217,7 @@ MOVES: dict[str, Callable[..., Any]] = {
     family("index_copy"): torch.index_copy,
     family("scatter"): torch.scatter,
     family("masked_fill"): torch.masked_fill,
-    family("pad", "constant_pad_nd"): F.pad,
+    family("pad", "constant_pad_nd"): _pad,
     family("pad_sequence"): torch._C._nn.pad_sequence,
     family("_pack_padded_sequence"): torch._VF._pack_padded_sequence,
     family("_pad_packed_sequence"): torch._VF._pad_packed_sequence,
@@ -221,6 +227,8 @@ MOVES: dict[str, Callable[..., Any]] = {
         families(("cpu", "cuda", "long", "int", "float", "double", "half", "bfloat16")), _alias
     ),
 }
+
+_SPELLINGS.pop(F.unfold)  # it shares a name with `Tensor.unfold`, and is another function
 
 # Which arguments are values (moved along), and not dimensions, indices or masks.
 _VALUE_ARGUMENTS: dict[str, tuple[tuple[int, str], ...]] = {
@@ -242,9 +250,17 @@ _VALUE_ARGUMENTS: dict[str, tuple[tuple[int, str], ...]] = {
 _FILLS = {"pad": "value", "pad_sequence": "padding_value"}
 
 # On ids, elementwise functions that leave each one where it is.
+family("floor_divide", "floordiv")
+family("bitwise_xor", "xor", "rxor")
+family("bitwise_and", "and", "rand")
+family("bitwise_or", "or", "ror")
 ELEMENTWISE_ON_IDS = families(
-    ("clamp", "clip", "add", "sub", "mul", "remainder", "fmod", "clamp_min", "clamp_max")
-)
+    (
+        "clamp", "clip", "add", "sub", "mul", "remainder", "fmod", "clamp_min", "clamp_max",
+        "floor_divide", "bitwise_and", "bitwise_or", "bitwise_xor", "detach", "where",
+        "masked_fill",
+    )
+)  # fmt: skip
 
 
 def values_in(name: str, args: Any, kwargs: Any) -> list[Tensor]:

@@ -1,7 +1,8 @@
 """Whole recurrent layers that a model calls as one function: `torch.lstm`, `torch.gru` and kin.
 
-Forward is the library's own kernel, one layer at a time so that the outputs between layers are
-seen; backward is one of the kernels. Padded and packed input become the same rows.
+One layer is computed at a time, so that the outputs between layers are seen. Forward is the
+library's own kernel or, where there is one, a compiled loop that remembers; backward is one of the
+kernels. Padded and packed input become the same rows.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from seqlrp.errors import TrainingModeError
 from seqlrp.lrp import documents as docs
 from seqlrp.lrp import recurrent, unrolled
 from seqlrp.lrp.functions import spelled
-from seqlrp.lrp.kernels import vectorised
+from seqlrp.lrp.kernels import compiled, vectorised
 from seqlrp.lrp.map_rules import absolute_epsilon
 from seqlrp.lrp.recurrent import Gammas, Steps, Weights
 
@@ -30,7 +31,7 @@ _ACTIVATIONS = {"rnn_tanh": torch.tanh, "rnn_relu": torch.relu}
 
 @dataclass
 class _Layer:
-    """What one layer needs to run forward by the library and backward by a kernel."""
+    """What one layer needs to run forward and backward."""
 
     kind: Kind
     weights: list[Weights]  # one or two directions
@@ -41,7 +42,29 @@ class _Layer:
     impl: str
     books: list[Callable[[str, int, Tensor], None]]  # empty: no account is kept
 
-    def forward(self, x: Tensor, h0: Tensor, c0: Tensor | None) -> tuple[Tensor, ...]:
+    def compiled(self, x: Tensor, *states: Tensor) -> bool:
+        """Whether the compiled loops compute this layer."""
+        return self.impl == "auto" and all(
+            compiled.computes(self.kind, weights, x, *states) for weights in self.weights
+        )
+
+    def forward_compiled(
+        self, x: Tensor, *states: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """As `forward`, and for each direction the factors of the way back."""
+        width = states[0].shape[-1]
+        out = x.new_empty(len(x), width * len(self.weights))
+        run: Any = compiled.lstm_forward if self.kind == "lstm" else compiled.gru_forward
+        results = []
+        for d, weights in enumerate(self.weights):
+            start = (state[d] for state in states)
+            results.append(
+                run(x, *start, weights, self.steps, d == 1, self.epsilon, out, d * width)
+            )
+        *finals, factors = zip(*results, strict=True)
+        return (out, *(torch.stack(parts) for parts in finals)), factors
+
+    def forward(self, x: Tensor, h0: Tensor, c0: Tensor | None = None) -> tuple[Tensor, ...]:
         """Outputs `[N, dirs·P]` and final states `[dirs, B, ·]` by the library's own kernel."""
         flat = [w for weights in self.weights for w in weights if w is not None]
         state = h0 if c0 is None else (h0, c0)
@@ -62,7 +85,11 @@ class _Layer:
         return (out.reshape(len(x), -1), *final)
 
     def backward(
-        self, direction: int, saved: tuple[Tensor, ...], gammas: tuple[Tensor, ...]
+        self,
+        direction: int,
+        saved: tuple[Tensor, ...],
+        factors: tuple[Tensor, ...],
+        gammas: tuple[Tensor, ...],
     ) -> Gammas:
         """γ of what went into one direction."""
         x, h0, *c0, out = saved
@@ -79,6 +106,10 @@ class _Layer:
         name = self.kind if self.kind in ("lstm", "gru") else "rnn"
         if self.impl == "reference":
             result: Gammas = getattr(recurrent, name)(*shared, *more)
+        elif factors:
+            result = getattr(compiled, name)(
+                *shared, factors=factors[direction], account=bool(self.books)
+            )
         else:
             result = getattr(vectorised, name)(
                 *shared, *more, h=out[:, part], account=bool(self.books)
@@ -100,17 +131,21 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, layer: _Layer, *inputs: Tensor) -> tuple[Tensor, ...]:
-        x, h0, *c0 = inputs
-        outputs = layer.forward(x, h0, c0[0] if c0 else None)
-        ctx.layer = layer
-        ctx.save_for_backward(*inputs, outputs[0])
+        factors: tuple[Tensor, ...] = ()
+        if layer.compiled(*inputs):
+            outputs, factors = layer.forward_compiled(*inputs)
+        else:
+            outputs = layer.forward(*inputs)
+        ctx.layer, ctx.operands = layer, len(inputs) + 1
+        ctx.save_for_backward(*inputs, outputs[0], *factors)
         return outputs
 
     @staticmethod
     def backward(ctx: Any, *gammas: Tensor) -> Any:
         layer: _Layer = ctx.layer
+        saved, factors = ctx.saved_tensors[: ctx.operands], ctx.saved_tensors[ctx.operands :]
         results = [
-            layer.backward(direction, ctx.saved_tensors, gammas)
+            layer.backward(direction, saved, factors, gammas)
             for direction in range(len(layer.weights))
         ]
         gamma_x = results[0].x if len(results) == 1 else results[0].x + results[1].x
@@ -153,7 +188,7 @@ def sequence(run: Propagation, function: Any, args: Any, kwargs: Any) -> tuple[T
     owner, rows = _owners(run, data, states, steps, packed, batch_first)
     directions = 2 if both else 1
     each = len(flat) // (layers * directions)
-    if epsilon is None or not run.options.signal_takes_all:
+    if epsilon != run.epsilon or not run.options.signal_takes_all:
         weights = [
             _weights(run, flat[start : start + each], biased) for start in range(0, len(flat), each)
         ]
@@ -263,7 +298,7 @@ def cell(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
         if mark is not None and mark.documents is not None:
             owner = mark.documents[:, 0].expand(len(data))
             break
-    if epsilon is None or not run.options.signal_takes_all:
+    if epsilon != run.epsilon or not run.options.signal_takes_all:
         with run.pinned(rule):
             held = [unrolled.initial(run, s, owner, kind) for s in states]
             new = unrolled.Cell(run, kind, weights)(

@@ -18,7 +18,14 @@ from torch.overrides import TorchFunctionMode
 from seqlrp.errors import IdsError, RefusedFunctionError, VocabularyError
 from seqlrp.lrp.documents import NOBODY
 from seqlrp.lrp.door import check_input
-from seqlrp.lrp.functions import ELEMENTWISE_ON_IDS, MOVES, is_question, spelled, values_of
+from seqlrp.lrp.functions import (
+    ELEMENTWISE_ON_IDS,
+    MOVES,
+    is_question,
+    spelled,
+    values_in,
+    values_of,
+)
 from seqlrp.lrp.marks import Mark, mark_of, put_mark, substituted, tensors_in
 
 _HOOKED = (
@@ -45,7 +52,8 @@ class InputMode(TorchFunctionMode):
         super().__init__()
         self.readings: list[Reading] = []
         self.ids_shape: tuple[int, ...] = ()
-        self.padding: Tensor | None = None  # bool, as the ids: what an embedding called padding
+        self._padding: Tensor | None = None  # bool, as the ids: what an embedding called padding
+        self._words: Tensor | None = None  # and what it read there that is none
 
     def follow(self, ids: Tensor) -> Tensor:
         """A copy of the ids that this mode will know again."""
@@ -131,6 +139,9 @@ class InputMode(TorchFunctionMode):
         followed = [t for t in tensors_in((args, kwargs)) if self.origin_of(t) is not None]
         if not followed:
             return self.call(function, args, kwargs)
+        looked_up = _looked_up(function, args, kwargs, followed)
+        if looked_up is not None:
+            return self._from_table(function, args, kwargs, *looked_up)
         with torch.enable_grad():
             if function in (F.embedding, torch.embedding):
                 return self._embedding(*_embedding_arguments(function, args, kwargs))
@@ -152,14 +163,32 @@ class InputMode(TorchFunctionMode):
         if not results or results[0].dtype == torch.bool:
             return
         name = spelled(function)
-        if name in MOVES:
+        same_shape = results[0].shape == followed[0].shape
+        if name in ELEMENTWISE_ON_IDS and len(followed) == 1 and same_shape:
+            # An unknown word's id stands for the word that it is written over.
+            put_mark(results[0], Mark(self, origin=self.origin_of(followed[0])))
+        elif name in MOVES:
+            if all(self.origin_of(t) is None for t in values_in(name, args, kwargs)):
+                return  # ids that only lend their shape
             new_args, new_kwargs = values_of(name, args, kwargs, self.origin_of)
             origins = list(tensors_in(MOVES[name](*new_args, **new_kwargs)))
             for tensor, origin in zip(results, origins, strict=False):
                 if tensor.shape == origin.shape:
                     put_mark(tensor, Mark(self, origin=origin))
-        elif name in ELEMENTWISE_ON_IDS and results[0].shape == followed[0].shape:
-            put_mark(results[0], Mark(self, origin=self.origin_of(followed[0])))
+
+    def _from_table(
+        self, function: Any, args: Any, kwargs: Any, table: Tensor, ids: Tensor
+    ) -> Tensor:
+        """A row of a table for each id: their vectors, or other ids, such as those of letters."""
+        if table.dtype.is_floating_point:
+            with torch.enable_grad():
+                return self._embedding(ids, table, None, None, 2.0)
+        result: Tensor = function(*args, **kwargs)
+        origin = self.origin_of(ids)
+        assert origin is not None
+        extra = result.ndim - origin.ndim
+        origin = origin.reshape(*origin.shape, *(1,) * extra).expand(result.shape)
+        return put_mark(result, Mark(self, origin=origin))
 
     def _embedding(
         self,
@@ -226,11 +255,51 @@ class InputMode(TorchFunctionMode):
         `index` `[B, T]` says which of `count` ids each is, -1 for none.
         """
 
+    @property
+    def padding(self) -> Tensor | None:
+        """Where embeddings read nothing but padding, bool, as the ids; None: nobody names any."""
+        if self._padding is None or self._words is None:
+            return None
+        return self._padding & ~self._words
+
     def _note_padding(self, ids: Tensor, origin: Tensor, padding_idx: int) -> None:
-        if self.padding is None:
-            self.padding = torch.zeros(self.ids_shape, dtype=torch.bool, device=ids.device)
-        places = origin[(ids == padding_idx) & (origin != NOBODY)]
-        self.padding.view(-1)[places] = True
+        if self._padding is None or self._words is None:
+            nowhere = torch.zeros(self.ids_shape, dtype=torch.bool, device=ids.device)
+            self._padding, self._words = nowhere, nowhere.clone()
+        padding = ids == padding_idx
+        self._padding.view(-1)[origin[padding & (origin != NOBODY)]] = True
+        self._words.view(-1)[origin[~padding & (origin != NOBODY)]] = True
+
+
+def _looked_up(
+    function: Any, args: Any, kwargs: Any, followed: list[Tensor]
+) -> tuple[Tensor, Tensor] | None:
+    """The table and the ids, where ids choose rows of a table by anything but an embedding.
+
+    Raises:
+        RefusedFunctionError: they are turned into vectors in a way that cannot be followed.
+    """
+    name = spelled(function)
+    if getattr(function, "__name__", "") == "one_hot":
+        raise RefusedFunctionError(
+            "The model makes one-hot vectors of ids, which cannot be followed; look their vectors "
+            "up with nn.Embedding, or hand the vectors [B, T, D] in instead of the ids."
+        )
+    if function in (F.embedding, torch.embedding):
+        ids, table, *_ = _embedding_arguments(function, args, kwargs)
+        return None if table.dtype.is_floating_point else (table, ids)
+    if len(followed) != 1 or not args or args[0] is followed[0] or not isinstance(args[0], Tensor):
+        return None
+    table, ids = args[0], followed[0]
+    index = args[1] if len(args) > 1 else None
+    if name == "getitem" and (index is ids or (isinstance(index, tuple) and index == (ids,))):
+        return table, ids
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    if name == "index_select" and dim == 0:
+        return table, ids
+    if name == "gather" and not table.dtype.is_floating_point:
+        return table, ids
+    return None
 
 
 def _check_range(ids: Tensor, weight: Tensor) -> None:

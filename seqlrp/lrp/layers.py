@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +28,19 @@ class Watch:
         OptionError: a name is no module of the model.
     """
 
-    def __init__(self, model: nn.Module, layers: list[str]) -> None:
+    def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
         modules = dict(model.named_modules())
+        if isinstance(layers, str):
+            raise OptionError(f"Got layers {layers!r}; expected a list of names: [{layers!r}].")
         for name in layers:
+            if not isinstance(name, str):
+                raise OptionError(
+                    f"Got a {type(name).__name__} among the layers; expected the names of modules, "
+                    f"as model.named_modules() has them."
+                )
             if name not in modules:
-                raise OptionError(f"Got layer {name!r}. {near(str(name), modules)}")
-        self.layers = layers
+                raise OptionError(f"Got layer {name!r}. {near(name, modules)}")
+        self.layers = list(layers)
         self._wanted = {id(modules[name]): name for name in layers}
         self._outputs: dict[str, list[Any]] = {name: [] for name in layers}
         self._gammas: dict[int, Tensor] = {}

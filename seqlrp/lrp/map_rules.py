@@ -137,9 +137,14 @@ class AlphaBeta(MapRule):
         return (self.alpha, -self.beta) if self.beta else (self.alpha,)
 
 
-def ZPlus() -> AlphaBeta:  # noqa: N802, a rule by its name, as the others
+class ZPlus(AlphaBeta):
     """LRP-z⁺: only what raises the output counts, αβ with α = 1, β = 0 (Montavon 2017, sec. 4)."""
-    return AlphaBeta(1.0, 0.0)
+
+    def __init__(self) -> None:
+        super().__init__(1.0, 0.0)
+
+    def __repr__(self) -> str:
+        return "ZPlus()"
 
 
 @dataclass(frozen=True)

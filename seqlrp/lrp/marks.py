@@ -29,6 +29,7 @@ class Mark:
         gate: the value came out of a sigmoid or softmax, and is a constant in a product.
         inert: a gate times a constant: in a sum it is a bias, as the signal of that product is.
         due: the rule that has yet to be applied to this value before anybody uses it, if any.
+        blank: bool, broadcastable to the value: where a mask it was multiplied with is 0.
         documents: int64, broadcastable to the value: which document each element belongs to.
         writes: how many in-place writes to the memory of this value it has seen, see `Writes`.
         origin: for ids: int64, same shape: which element of the given ids this one is.
@@ -39,6 +40,7 @@ class Mark:
     inert: bool = False
     due: Due | None = None
     documents: Tensor | None = None
+    blank: Tensor | None = None
     writes: int = 0
     origin: Tensor | None = None
 

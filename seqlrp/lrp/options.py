@@ -30,7 +30,7 @@ class Options:
 
     epsilon: float
     gate_rule: Literal["all", "prop", "abs", "half"] | GateRule = "all"
-    rules: Mapping[Key, MapRule] | str | None = None
+    rules: Mapping[Key, MapRule] | MapRule | str | None = None
     bias_factor: float = 0.0
     attention: str = "constant"
     on_unknown: str = "raise"

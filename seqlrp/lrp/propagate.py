@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlrp.errors import IdsError, ModelError, RefusedFunctionError
+from seqlrp.lrp import documents as docs
 from seqlrp.lrp.due import Due, settle
 from seqlrp.lrp.following import FollowingMode
 from seqlrp.lrp.functions import arranged, full_name, spelled
@@ -80,15 +81,6 @@ class Propagation(FollowingMode):
         self.map_names.append(name)
         return chosen
 
-    def epsilon_of_sums(self) -> float:
-        """ε for sums in the module that runs now: that of its ε-rule, if it has one."""
-        rule = self._pinned[-1] if self._pinned else None
-        if not self._pinned and self.options.composite:
-            name = self.place()
-            rule = self.options.composite.chosen(name, self.modules.get(name), None, None)
-        epsilon = absolute_epsilon(rule, self.epsilon)
-        return self.epsilon if epsilon is None else epsilon
-
     @contextmanager
     def pinned(self, rule: MapRule | None) -> Iterator[None]:
         """Every map that runs inside has this rule: they are steps of one layer."""
@@ -100,7 +92,7 @@ class Propagation(FollowingMode):
 
     def check_rules_used(self) -> None:
         """Refuse a rule that no map asked for."""
-        self.options.composite.check_used(self.map_names)
+        self.options.composite.check_used(self.map_names, self.modules)
 
     def due_of_map(
         self,
@@ -175,6 +167,33 @@ class Propagation(FollowingMode):
         leaf = value.detach().requires_grad_()
         self.ends.append(leaf)
         return leaf.clone()  # a clone, because a leaf cannot be changed in place
+
+    def absorb_where_written(self, y: Tensor, share: Tensor, kind: str, owner: Tensor) -> Tensor:
+        """As `absorb`, for constants beside which signals are written into the tensor `owner`.
+
+        Whose they are is known only when all has been written: when relevance flows.
+        """
+        if not self.account:
+            return y
+        module, share = self.place(), share.detach()
+
+        def note(gamma: Tensor) -> None:
+            mark = mark_of(owner, self)
+            documents = None if mark is None else mark.documents
+            if documents is not None:
+                documents = docs.claimed(documents.expand(owner.shape))
+            relevance = (gamma * share).masked_fill(gamma == 0, 0)
+            self.booker(kind, "setitem", module, documents)(relevance)
+
+        return self.on_gamma(y, note)
+
+    def opened(self, constants: Tensor) -> None:
+        """Make a tensor of constants one that signals can be written into, in place."""
+        if self.is_own(constants):
+            self.refuse(Tensor.copy_, "the model writes into a parameter or buffer of its own")
+        kind = self.constant_kind([constants])
+        start = self.end(constants)
+        constants.copy_(self.absorb_where_written(start, start, kind, constants))
 
     @staticmethod
     def on_gamma(value: Tensor, change: Callable[[Tensor], Tensor | None]) -> Tensor:

@@ -80,9 +80,11 @@ def gate_rule_prop(gate: Tensor, signal: Tensor, epsilon: float) -> Shares:
     return stabilised_ratio(gate, total, epsilon), stabilised_ratio(signal, total, epsilon)
 
 
-def slope_at_zero(f: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
-    """f'(0) as a scalar of the dtype and device of `like`, taken by automatic differentiation."""
-    zero = torch.zeros((), dtype=like.dtype, device=like.device, requires_grad=True)
+def slope_at_zero(
+    f: Callable[[Tensor], Tensor], like: Tensor, shape: tuple[int, ...] = ()
+) -> Tensor:
+    """f'(0) of a shape, of the dtype and device of `like`, taken by automatic differentiation."""
+    zero = torch.zeros(shape, dtype=like.dtype, device=like.device, requires_grad=True)
     with torch.enable_grad():
-        (slope,) = torch.autograd.grad(f(zero), zero)
+        (slope,) = torch.autograd.grad(f(zero).sum(), zero)
     return slope.nan_to_num(0.0, posinf=0.0, neginf=0.0)  # of a square root, say, whose f(0) is 0

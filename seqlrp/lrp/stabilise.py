@@ -18,8 +18,7 @@ def kept(z: Tensor, epsilon: float) -> Tensor:
     """The factor |z| / (|z| + ε) in [0, 1] by which the ε-rule scales γ at `z`, of any shape."""
     if epsilon == 0:
         return ones_like(z)
-    size = z.abs()
-    return size / (size + epsilon)
+    return (1 + epsilon / z.abs()).reciprocal()  # 0 at 0, and 1 at infinity
 
 
 def signed(z: Tensor, epsilon: float) -> Tensor:

@@ -37,8 +37,9 @@ def render(
 ) -> str:
     """The explanations as one HTML page, to be read by anybody and sent to anybody.
 
-    Words for the class that is explained are red, words against it blue with a dotted line. The
-    numbers are raw relevance. Where every class is explained, the predicted one is shown.
+    Words for the class that is explained are red, words against it, or for the class with which it
+    is compared, blue with a dotted line. The numbers are raw relevance. Where every class is
+    explained, the predicted one is shown.
 
     Args:
         explanations: what is shown, in this order.
@@ -97,6 +98,8 @@ def _style() -> Html:
 
 def _header(shown: Sequence[Explanation], title: str, largest: float | None) -> Html:
     largest_of = "each text" if largest is None else "all texts together"
+    compared = any(e.against is not None for e in shown)
+    other = ", or for the class with which it is compared" if compared else ""
     return element(
         "header",
         element("h1", element("bdi", title)),
@@ -106,7 +109,7 @@ def _header(shown: Sequence[Explanation], title: str, largest: float | None) -> 
             element("mark", "red", class_="f12"),
             " speak for the class that is explained, words on ",
             element("mark", "blue with a dotted line", class_="a12"),
-            " speak against it, and the deeper the colour, the more they weigh.",
+            f" speak against it{other}, and the deeper the colour, the more they weigh.",
         ),
         element(
             "p",
@@ -180,7 +183,9 @@ def _article(
         ),
         verdict(explanation),
         coloured_text(explanation, largest),
-        legend(largest, explanation.target_label) if own_scale and largest else None,
+        legend(largest, explanation.target_label, explanation.against_label)
+        if own_scale and largest
+        else None,
         element(
             "div",
             strongest_words(explanation),

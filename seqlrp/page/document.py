@@ -19,6 +19,9 @@ PLAIN_WORDS = {
     "stabiliser": "lost to the stabiliser ε",
     "initial state": "the initial state",
     "constant": "other constants",
+    "gate": "gates that pass nothing on",
+    "zero input": "inputs that are exactly 0",
+    "refused": "functions without a rule",
 }
 TABLE_ROWS = 8  # further classes are folded away
 
@@ -58,13 +61,16 @@ def verdict(explanation: Explanation) -> Html:
         truth = ["; the true class is not known"]
     elif explanation.label != explanation.predicted:
         truth += [" (it is ", name(explanation.label_name), ")"]
+    question: list[str] = [name(explanation.target_label)]
+    if explanation.against_label is not None:
+        question = ["why ", *question, " rather than ", name(explanation.against_label)]
     return element(
         "p",
         "Predicted ",
         name(explanation.predicted_label),
         *truth,
         ". Explained: ",
-        name(explanation.target_label),
+        *question,
         ".",
         class_="verdict",
     )
@@ -77,19 +83,23 @@ def outcome(explanation: Explanation) -> str | None:
     return "✓ right" if explanation.label == explanation.predicted else "✗ wrong"
 
 
-def legend(largest: float, target: str | None = None) -> Html:
-    """The scale of colours with its numbers: the deepest colours stand for ±largest."""
+def legend(largest: float, target: str | None = None, against: str | None = None) -> Html:
+    """The scale of colours with its numbers: the deepest colours stand for ±largest.
+
+    Words against the target speak for the class `against`, if it is compared with one.
+    """
     number = number_format(largest)
     steps = range(2, SHADES + 1, 2)
-    against = [element("i", class_=shade_class(-step)) for step in reversed(steps)]
-    towards = [element("i", class_=shade_class(step)) for step in steps]
+    left = [element("i", class_=shade_class(-step)) for step in reversed(steps)]
+    right = [element("i", class_=shade_class(step)) for step in steps]
     named = name(target) if target is not None else "the class"
+    opposite = ("against ", named) if against is None else ("for ", name(against))
     return element(
         "p",
-        element("span", "against ", named, f" {format(-largest, number)}"),
-        element("span", *against, class_="strip", aria_hidden="true"),
+        element("span", *opposite, f" {format(-largest, number)}"),
+        element("span", *left, class_="strip", aria_hidden="true"),
         element("span", "0"),
-        element("span", *towards, class_="strip", aria_hidden="true"),
+        element("span", *right, class_="strip", aria_hidden="true"),
         element("span", f"{format(largest, number)} for ", named),
         class_="legend",
     )
@@ -111,7 +121,7 @@ def class_scores(explanation: Explanation) -> Html:
     order = sorted(range(len(scores)), key=lambda c: -scores[c])
     bars = [(explanation.labels[c], scores[c]) for c in order]
     first, further = bars[:TABLE_ROWS], bars[TABLE_ROWS:]
-    chosen = order.index(explanation.target) if isinstance(explanation.target, int) else None
+    chosen = [order.index(c) for c in (explanation.target, explanation.against) if c in order]
     folded = further and element(
         "details",
         element("summary", f"{len(further)} further classes"),
@@ -131,11 +141,20 @@ def where_the_score_comes_from(explanation: Explanation) -> Html:
     bars = [(PLAIN_WORDS.get(key, key), value) for key, value in ledger.items()]
     if "tokens" not in ledger:
         bars.insert(0, (PLAIN_WORDS["tokens"], words))
-    total = ("the score", explanation.score)
-    missing = explanation.score - sum(value for _, value in bars)
+    total = (_what_is_shared(explanation), explanation.start)
+    missing = explanation.start - sum(value for _, value in bars)
     if abs(missing) > 1e-3 * largest_of([*bars, total]):
         bars.append(("not accounted for by this method", missing))
-    return element("section", bar_table("Where the score comes from", bars, total=total))
+    caption = "Where the score comes from"
+    if explanation.against is not None:
+        caption = "Where the difference comes from"
+    return element("section", bar_table(caption, bars, total=total))
+
+
+def _what_is_shared(explanation: Explanation) -> str:
+    if explanation.parameters.get("start") == "one":
+        return "what relevance starts from"
+    return "the score" if explanation.against is None else "the difference of the scores"
 
 
 def bar_table(
@@ -143,7 +162,7 @@ def bar_table(
     bars: Sequence[Bar],
     *,
     largest: float | None = None,
-    chosen: int | None = None,
+    chosen: Sequence[int] = (),
     total: Bar | None = None,
 ) -> Html:
     """A table of names, numbers and bars that start at zero."""
@@ -163,7 +182,7 @@ def bar_table(
     return element(
         "table",
         element("caption", caption) if caption else None,
-        element("tbody", *(row(bar, i == chosen) for i, bar in enumerate(bars))),
+        element("tbody", *(row(bar, i in chosen) for i, bar in enumerate(bars))),
         element("tfoot", row(total)) if total else None,
     )
 

@@ -334,8 +334,6 @@ def test_probabilities(write: Any) -> None:
 @pytest.mark.parametrize(
     "write",
     [
-        lambda m, ids: m.head(m.lstm(F.one_hot(ids, V).double() @ m.emb.weight)[0][:, -1]),
-        lambda m, ids: m.head(m.lstm(m.emb.weight[ids])[0][:, -1]),
         lambda m, ids: m.head(torch.ones(len(ids), H, dtype=torch.float64)),
         lambda m, ids: m.head(m.last(torch.tensor(ids.tolist()))),
         lambda m, ids: m.head(ids[:, :H].double()),
@@ -345,6 +343,17 @@ def test_probabilities(write: Any) -> None:
 def test_no_embedding(write: Any) -> None:
     with pytest.raises(NoEmbeddingError, match="do not depend on any embedding"):
         explain(write)
+
+
+def test_one_hot_vectors_of_ids_cannot_be_followed() -> None:
+    with pytest.raises(ModelError, match="one-hot"):
+        explain(lambda m, ids: m.head(m.lstm(F.one_hot(ids, V).double() @ m.emb.weight)[0][:, -1]))
+
+
+def test_a_table_that_is_indexed_is_an_embedding() -> None:
+    by_index, _ = explain(lambda m, ids: m.head(m.lstm(m.emb.weight[ids])[0][:, -1]))
+    by_embedding, _ = explain(lambda m, ids: m.head(m.lstm(m.emb(ids))[0][:, -1]))
+    assert torch.equal(by_index, by_embedding)
 
 
 def test_a_part_of_the_ids_that_no_embedding_followed_is_a_constant() -> None:
@@ -400,7 +409,6 @@ def test_an_id_that_the_model_adds_is_a_constant(begin: Callable[[Tensor], Tenso
         (lambda m, ids: m.head(torch.from_numpy(m.last(ids).detach().numpy())), "numpy"),
         (lambda m, ids: m.head(torch.tensor(m.last(ids))), r"torch\.tensor"),
         (lambda m, ids: m.head(m.last(ids).tan()), "tan"),
-        (lambda m, ids: m.head(torch.fft.fft(m.last(ids)).real), "fft"),
         (lambda m, ids: m.head(torch.cdist(m.last(ids), m.w.unsqueeze(0)) * m.w), "cdist"),
         (lambda m, ids: m.head(torch.linalg.norm(m.last(ids), dim=1, keepdim=True) * m.w), "gate"),
     ],

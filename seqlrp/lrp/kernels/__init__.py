@@ -1,1 +1,1 @@
-"""Fast recurrences: the signatures of `seqlrp.lrp.recurrent`, in larger steps."""
+"""Fast recurrences: the signatures of `seqlrp.lrp.recurrent`, in larger steps or compiled."""

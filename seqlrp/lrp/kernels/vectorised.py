@@ -2,9 +2,10 @@
 
 Everything but γ is known after the forward pass, for all steps at once: the gates come back from
 the layer's own outputs `h` by one large product, the factors that multiply γ are elementwise, and
-what is left in time order is one small product and two multiply-adds a step. Each function takes
-what its namesake in `recurrent.py` takes, and `h` `[N, P]` (the outputs, as the library gave
-them) and `account` (whether the three tallies are wanted).
+what is left in time order is one small product and a few elementwise operations a step. Each
+function takes what its namesake in `recurrent.py` takes, and `h` `[N, P]` (the outputs, as the
+library gave them) and `account` (whether the three tallies are wanted). Most of the time goes to
+memory, so results are written over what is no longer needed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import torch
 from torch import Tensor
 
 from seqlrp.lrp.recurrent import Gammas, Steps, Weights
-from seqlrp.lrp.stabilise import kept, kept_ratio, ratio
+from seqlrp.lrp.stabilise import kept, kept_ratio
+
+FLUSH = 16  # steps after which negligible γ are made zero
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -25,6 +28,46 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def _bias_share(gamma: Tensor, bias: Tensor | None) -> Tensor:
     return gamma.new_zeros(len(gamma)) if bias is None else gamma @ bias
+
+
+def _before(h0: Tensor, h: Tensor, steps: Steps, reverse: bool) -> Tensor:
+    """The state `[N, P]` that each row came from."""
+    batch = steps.sizes[0]
+    if steps.sizes[-1] < batch:
+        return torch.cat([h0, h])[steps.before(reverse, h.device)]
+    return torch.cat([h[batch:], h0] if reverse else [h0, h[:-batch]])
+
+
+def _preactivations(x: Tensor, before: Tensor, weights: Weights, rows: int) -> Tensor:
+    """The first rows of `W_ih x + b_ih + W_hh h + b_hh`, `[N, rows]`."""
+    bias_ih, bias_hh = (None if b is None else b[:rows] for b in weights[2:4])
+    found = _linear(x, weights.ih[:rows], bias_ih)
+    found += _linear(before, weights.hh[:rows], bias_hh)
+    return found
+
+
+def _over(y: Tensor, x: Tensor, floor: float) -> Tensor:
+    """(|y| + floor) / x as a new tensor."""
+    size = y.abs()
+    return (size.add_(floor) if floor else size).div_(x)
+
+
+def _kept_over(y: Tensor, x: Tensor, epsilon: float) -> Tensor:
+    """`kept_ratio` of tanh: |y| / (|x| + ε), and for ε = 0 the limit 1 at 0, with no selection."""
+    floor = torch.finfo(x.dtype).tiny if epsilon == 0 else 0.0
+    return _over(y, x.abs().add_(epsilon + floor), floor)
+
+
+def _flush(*states: Tensor) -> None:
+    """Zero what no sum would notice: on some processors denormal numbers are ten times slower."""
+    for state in states:
+        torch.hardshrink(state, torch.finfo(state.dtype).tiny * 1e8, out=state)
+
+
+def _views(state: Tensor, steps: Steps, reverse: bool) -> list[Tensor]:
+    """The rows of `state` `[B, ·]` whose sequences have a step, for each step."""
+    views = {size: state[:size] for size in set(steps.sizes)}
+    return [views[size] for size in (reversed(steps.sizes) if reverse else steps.sizes)]
 
 
 def _in_order(steps: Steps, reverse: bool, *rows: Tensor | None) -> Iterator[tuple[Any, ...]]:
@@ -54,53 +97,64 @@ def lstm(
     """As `recurrent.lstm`."""
     w_ig, w_hg = weights.ih.chunk(4)[2], weights.hh.chunk(4)[2]
     b_ig, b_hg = (None if b is None else b.chunk(4)[2] for b in (weights.bias_ih, weights.bias_hh))
-    before = steps.before(reverse, x.device)
-    gates = _linear(x, weights.ih, weights.bias_ih)
-    gates += _linear(torch.cat([h0, h])[before], weights.hh, weights.bias_hh)
-    i, f, p, o = gates.chunk(4, dim=-1)
-    i, f, o, g = i.sigmoid(), f.sigmoid(), o.sigmoid(), p.tanh()
+    projected, hidden = weights.hr is not None, c0.shape[-1]
+    # o = h / tanh(c) need not be computed again, except where c can be 0 and still passes γ on.
+    with_o = projected or epsilon == 0
+    blocks = 4 if with_o else 3
+    gates = _preactivations(
+        x, _before(h0, h, steps, reverse), weights, (4 if with_o else 3) * hidden
+    )
+    i, f, p, *o = gates.chunk(blocks, dim=-1)
+    gates[:, : 2 * hidden].sigmoid_()
+    g = p.tanh()
 
     # c[t] = f · c[t-1] + i · g, the one scan of the forward pass
-    c = i * g
-    state = c0.clone()
+    c, previous = i * g, c0
     for c_t, f_t in _in_order(steps, reverse, c, f):
-        before_t = state[: len(c_t)]
-        c_t.addcmul_(f_t, before_t)
-        before_t.copy_(c_t)
+        known, wanted = previous.shape[0], c_t.shape[0]
+        if known != wanted:  # a sequence has ended, or begins
+            previous = torch.cat([previous[:wanted], c0[known:wanted]])
+        previous = c_t.addcmul_(f_t, previous)
 
-    tanh_c = c.tanh()
+    tiny = torch.finfo(c.dtype).tiny
+    size_c = c.abs().add_(tiny)
+    # γ_h -> γ_c
+    to_c = _over(c.tanh(), size_c, tiny).mul_(o[0].sigmoid_()) if with_o else _over(h, size_c, 0)
     kept_c = kept(c, epsilon)
-    to_c = o * ratio(tanh_c, c, 1.0)  # γ_h -> γ_c
-    to_p = i * kept_ratio(g, p, epsilon, 1.0) * kept_c  # γ_c -> γ_pre
-    to_before = f * kept_c  # γ_c[t] -> γ_c[t-1]
-    kept_h = None if weights.hr is None else kept(h, epsilon)
+    to_g = i * kept_c
+    withheld = c - c * kept_c + to_g * g * (1 - kept(p, epsilon)) if account else None
+    to_p = to_g.mul_(_kept_over(g, p, epsilon))  # γ_c -> γ_pre
+    to_before = kept_c.mul_(f)  # γ_c[t] -> γ_c[t-1]
+    kept_h = kept(h, epsilon) if projected else None
+    del gates, i, f, p, g, o, size_c
 
     gamma_p = torch.empty_like(c)
-    totals_c = torch.empty_like(c) if account else None
-    totals_h = torch.empty_like(h) if account and weights.hr is not None else None
-    gh, gc = gamma_hn.clone(), gamma_cn.clone()
+    totals_c = c if account else None  # written over c
+    totals_h = torch.empty_like(h) if account and projected else None
+    gh, gc, total = gamma_hn.clone(), gamma_cn.clone(), torch.empty_like(gamma_cn)
     factors = (gamma_h, to_c, to_p, to_before, gamma_p, totals_c, totals_h, kept_h)
-    for rows in _in_order(steps, not reverse, *factors):
+    states = (_views(state, steps, not reverse) for state in (gh, gc, total))
+    turns = zip(_in_order(steps, not reverse, *factors), *states, strict=True)
+    for turn, (rows, gh_t, gc_t, total_t) in enumerate(turns):
         gamma_t, to_c_t, to_p_t, to_before_t, gp_t, total_c, total_h, kept_t = rows
-        gh_t, gc_t = gh[: len(gamma_t)], gc[: len(gamma_t)]  # views: the sequences with this step
+        if turn % FLUSH == FLUSH - 1:
+            _flush(gh_t, gc_t)
         gh_t += gamma_t
         at_m = gh_t
         if weights.hr is not None:
             if total_h is not None:
                 total_h.copy_(gh_t)
             at_m = (gh_t * kept_t) @ weights.hr
-        gc_t.addcmul_(to_c_t, at_m)
-        if total_c is not None:
-            total_c.copy_(gc_t)
-        torch.mul(to_p_t, gc_t, out=gp_t)
+        total_t = total_t if total_c is None else total_c
+        torch.addcmul(gc_t, to_c_t, at_m, out=total_t)
+        torch.mul(to_p_t, total_t, out=gp_t)
+        torch.mul(to_before_t, total_t, out=gc_t)
         torch.mm(gp_t, w_hg, out=gh_t)
-        gc_t *= to_before_t
     gamma_x = gamma_p @ w_ig
-    if totals_c is None:
+    if withheld is None or totals_c is None:
         return Gammas(gamma_x, gh, gc)
 
-    at_p = i * kept_c * totals_c * g  # the relevance that reaches the pre-activation
-    stabiliser = (c * totals_c * (1 - kept_c) + at_p * (1 - kept(p, epsilon))).sum(-1)
+    stabiliser = withheld.mul_(totals_c).sum(-1)
     if totals_h is not None and kept_h is not None:
         stabiliser += (h * totals_h * (1 - kept_h)).sum(-1)
     return Gammas(
@@ -124,42 +178,50 @@ def gru(
     """As `recurrent.gru`."""
     w_in, w_hn = weights.ih.chunk(3)[2], weights.hh.chunk(3)[2]
     b_in, b_hn = (None if b is None else b.chunk(3)[2] for b in (weights.bias_ih, weights.bias_hh))
-    before = steps.before(reverse, x.device)
-    xr, xz, xn = _linear(x, weights.ih, weights.bias_ih).chunk(3, dim=-1)
-    hr, hz, hn = _linear(torch.cat([h0, h])[before], weights.hh, weights.bias_hh).chunk(3, dim=-1)
-    r, z = (xr + hr).sigmoid(), (xz + hz).sigmoid()
-    p = torch.addcmul(xn, r, hn)
+    hidden = h0.shape[-1]
+    gates = _linear(x, weights.ih, weights.bias_ih)
+    from_h = _linear(_before(h0, h, steps, reverse), weights.hh, weights.bias_hh)
+    r, z, p = gates.chunk(3, dim=-1)
+    gates[:, : 2 * hidden].add_(from_h[:, : 2 * hidden]).sigmoid_()
+    p.addcmul_(r, from_h[:, 2 * hidden :])
     n_t = p.tanh()
 
     kept_h = kept(h, epsilon)
-    to_n = (1 - z) * kept_h  # γ_h' -> γ_n
-    to_p = to_n * kept_ratio(n_t, p, epsilon, 1.0)  # γ_h' -> γ_pre
     to_before = z * kept_h  # γ_h' -> γ_h, past the candidate
+    to_n = kept_h - to_before  # γ_h' -> γ_n
+    withheld = h - h * kept_h + to_n * n_t * (1 - kept(p, epsilon)) if account else None
+    to_p = to_n.mul_(_kept_over(n_t, p, epsilon))  # γ_h' -> γ_pre
+    to_u = r * to_p  # γ_h' -> γ of W_hn h + b_hn
+    del gates, from_h, z, p, n_t, kept_h
 
-    gamma_p = torch.empty_like(p)
-    totals = torch.empty_like(p)
+    gamma_p = torch.empty_like(to_p)
+    totals = torch.empty_like(to_p) if account else None
+    gamma_us = torch.empty_like(to_p) if account else None
     gh = gamma_hn.clone()
-    factors = (gamma_h, to_p, to_before, r, gamma_p, totals)
-    for rows in _in_order(steps, not reverse, *factors):
-        gamma_t, to_p_t, to_before_t, r_t, gp_t, total = rows
-        gh_t = gh[: len(gamma_t)]
-        torch.add(gh_t, gamma_t, out=total)
-        torch.mul(to_p_t, total, out=gp_t)
-        torch.mul(to_before_t, total, out=gh_t)
-        gh_t.addmm_(r_t * gp_t, w_hn)
+    total, gamma_u = torch.empty_like(gh), torch.empty_like(gh)
+    factors = (gamma_h, to_p, to_before, to_u, gamma_p, totals, gamma_us)
+    states = (_views(state, steps, not reverse) for state in (gh, total, gamma_u))
+    turns = zip(_in_order(steps, not reverse, *factors), *states, strict=True)
+    for turn, (rows, gh_t, total_t, gu_t) in enumerate(turns):
+        gamma_t, to_p_t, to_before_t, to_u_t, gp_t, kept_total, kept_gu = rows
+        if turn % FLUSH == FLUSH - 1:
+            _flush(gh_t)
+        total_t, gu_t = (total_t, gu_t) if kept_total is None else (kept_total, kept_gu)
+        torch.add(gh_t, gamma_t, out=total_t)
+        torch.mul(to_p_t, total_t, out=gp_t)
+        torch.mul(to_u_t, total_t, out=gu_t)
+        torch.mul(to_before_t, total_t, out=gh_t)
+        gh_t.addmm_(gu_t, w_hn)
     gamma_x = gamma_p @ w_in
-    if not account:
+    if withheld is None or totals is None or gamma_us is None:
         return Gammas(gamma_x, gh, None)
-
-    at_p = to_n * totals * n_t
-    stabiliser = (h * totals * (1 - kept_h) + at_p * (1 - kept(p, epsilon))).sum(-1)
     return Gammas(
         gamma_x,
         gh,
         None,
         _bias_share(gamma_p, b_in),
-        _bias_share(r * gamma_p, b_hn),
-        stabiliser,
+        _bias_share(gamma_us, b_hn),
+        withheld.mul_(totals).sum(-1),
     )
 
 
@@ -178,18 +240,17 @@ def rnn(
     account: bool,
 ) -> Gammas:
     """As `recurrent.rnn`."""
-    before = steps.before(reverse, x.device)
-    p = _linear(x, weights.ih, weights.bias_ih)
-    p += _linear(torch.cat([h0, h])[before], weights.hh, weights.bias_hh)
+    p = _preactivations(x, _before(h0, h, steps, reverse), weights, len(weights.hh))
     y = activation(p)
     to_p = kept_ratio(y, p, epsilon, 1.0 if activation is torch.tanh else 0.0)
 
-    gamma_p = torch.empty_like(p)
-    totals = torch.empty_like(p)
+    gamma_p, totals = torch.empty_like(p), torch.empty_like(p)
     gh = gamma_hn.clone()
-    for rows in _in_order(steps, not reverse, gamma_h, to_p, gamma_p, totals):
-        gamma_t, to_p_t, gp_t, total = rows
-        gh_t = gh[: len(gamma_t)]
+    rows = _in_order(steps, not reverse, gamma_h, to_p, gamma_p, totals)
+    for turn, (row, gh_t) in enumerate(zip(rows, _views(gh, steps, not reverse), strict=True)):
+        gamma_t, to_p_t, gp_t, total = row
+        if turn % FLUSH == FLUSH - 1:
+            _flush(gh_t)
         torch.add(gh_t, gamma_t, out=total)
         torch.mul(to_p_t, total, out=gp_t)
         torch.mm(gp_t, weights.hh, out=gh_t)

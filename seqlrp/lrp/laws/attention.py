@@ -76,9 +76,9 @@ def scaled_dot_product(run: Propagation, function: Any, args: Any, kwargs: Any) 
     scores = run.call(torch.mul, (q, scale), {})
     scores = run.call(torch.matmul, (scores, run.call(torch.transpose, (k, -2, -1), {})), {})
     if mask is not None and mask.dtype == torch.bool:
-        scores = run.call(torch.masked_fill, (scores, ~mask, float("-inf")), {})
-    elif mask is not None:
-        scores = run.call(torch.add, (scores, mask), {})
+        mask = _additive(~mask, q.dtype)
+    if mask is not None:
+        scores = _masked(run, scores, mask)
     attention = run.call(torch.softmax, (scores, -1), {})
     return run.call(torch.matmul, (attention, v), {})  # type: ignore[no-any-return]
 
@@ -112,9 +112,9 @@ def multi_head(
     if given.get("use_separate_proj_weight"):
         projections = [given[f"{name}_proj_weight"] for name in "qkv"]
     else:
-        projections = given["in_proj_weight"].chunk(3)
+        projections = run.raw(given["in_proj_weight"]).chunk(3)
     biases = given["in_proj_bias"]
-    biases = (None,) * 3 if biases is None else biases.chunk(3)
+    biases = (None,) * 3 if biases is None else run.raw(biases).chunk(3)
     heads = given["num_heads"]
     q, k, v = (
         _split(run, run.call(F.linear, (x, w, b), {}), heads)
@@ -124,7 +124,7 @@ def multi_head(
     scores = run.call(torch.mul, (q, 1 / math.sqrt(q.shape[-1])), {})
     scores = run.call(torch.matmul, (scores, run.call(torch.transpose, (k, -2, -1), {})), {})
     if mask is not None:
-        scores = run.call(torch.add, (scores, mask), {})
+        scores = _masked(run, scores, mask)
     attention = run.call(torch.softmax, (scores, -1), {})  # [B, heads, L, S]
     mixed = run.call(torch.matmul, (attention, v), {})  # [B, heads, L, E / heads]
     mixed = run.call(torch.permute, (mixed, (2, 0, 1, 3)), {})
@@ -156,6 +156,13 @@ def _merged_mask(given: dict[str, Any], q: Tensor, k: Tensor) -> Tensor | None:
             mask = mask.reshape(-1, q.shape[1], *mask.shape[1:])
         merged = mask if merged is None else merged + mask
     return merged
+
+
+def _masked(run: Propagation, scores: Tensor, mask: Tensor) -> Tensor:
+    """Scores with a mask added; one of zeros and -inf chooses, and adds nothing."""
+    if bool(((mask == 0) | (mask == -math.inf)).all()):
+        return run.call(torch.masked_fill, (scores, mask != 0, -math.inf), {})  # type: ignore[no-any-return]
+    return run.call(torch.add, (scores, mask), {})  # type: ignore[no-any-return]
 
 
 def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:

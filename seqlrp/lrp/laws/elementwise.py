@@ -51,12 +51,15 @@ def identity(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     overwritten = kwargs.pop("inplace", False)
     mark = run.known(given)
     assert mark is not None
+    if mark.inert and not given.requires_grad:  # a constant, as the signal of its product is
+        y = function(given, *rest, **kwargs)
+        return run.mark(y, gate=True, inert=True, documents=mark.documents)
     x = run.signal(given, mark, spelled(function) or "")
 
     def f(value: Tensor) -> Tensor:
         return function(value, *rest, **kwargs)  # type: ignore[no-any-return]
 
-    slope = slope_at_zero(f, x)
+    slope = slope_at_zero(f, x, tuple(x.shape) if spelled(function) == "prelu" else ())
     y = _elementwise(x, f, lambda g, x, y: identity_rule(g, x, y, slope), eager=True)
     run.mark(y, documents=mark.documents)
     return overwrite(run, given, y) if overwritten else y
@@ -86,7 +89,8 @@ def _squashed(run: Propagation, function: Any, args: Any, kwargs: Any, *, is_gat
     if due is not None and due.plain and due.denominator is None:
         epsilon = due.epsilon
     elif due is not None:
-        x, epsilon = run.signal(given, mark, spelled(function) or ""), 0.0
+        x = run.signal(given, mark, spelled(function) or "")
+        epsilon = 0.0 if due.rule is None else epsilon
     book = None
     if run.account:
         book = run.booker("stabiliser", spelled(function) or "", run.place(), mark.documents)

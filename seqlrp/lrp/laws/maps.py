@@ -33,6 +33,9 @@ def affine(
     """
     mark = run.known(x)
     assert mark is not None
+    if mark.inert and not x.requires_grad:  # a constant, as the signal of its product is
+        y = f(x, weight) if bias is None else f(x, weight) + bias.detach()
+        return run.mark(y, gate=True, inert=True, documents=documents)
     ready = run.signal(x, mark, operation)
     y = f(ready, weight)
     held = bias if bias is not None and run.known(bias) is None else None

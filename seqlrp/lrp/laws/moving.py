@@ -39,8 +39,11 @@ def move(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
     mixed = len(values) > 1
     gate = all(m.gate for m in marked)
     first = marked[0]
-    due = _carried(marked, mixed, whole=len(marked) == len(values))
-    if due is None and (not gate if mixed else first.due is not None):
+    constants = len(marked) < len(values)
+    fills = any(isinstance(a, (int, float)) and a != 0 for a in (*args[2:], *kwargs.values()))
+    adds = name in _MIXING and (constants or fills)
+    due = None if adds else _carried(marked, mixed, whole=not constants)
+    if due is None and not (gate and mixed) and (mixed or first.due is not None):
         args, kwargs = (substituted(n, _ready(run, name)) for n in (args, kwargs))
     denominators: list[Tensor] = []
     if due is not None and due.denominator is not None:
@@ -58,9 +61,7 @@ def move(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
             due=replace(due, denominator=denominators[k]) if denominators and due else due,
             documents=documents[k] if documents else None,
         )
-    fills = any(isinstance(a, (int, float)) and a != 0 for a in (*args[2:], *kwargs.values()))
-    constants = len(marked) < len(values)
-    if (constants or fills) and not gate and run.account and name in _MIXING:
+    if adds and not gate and run.account:
         noted = _mixing_absorbed(run, name, args, kwargs, results[0])
         return (noted, *result[1:]) if isinstance(result, tuple) else noted
     return result
@@ -115,6 +116,8 @@ def _ready(run: Propagation, user: str) -> Callable[[Tensor], Tensor]:
         mark = run.known(value)
         if mark is None:
             return value
+        if mark.inert and not value.requires_grad:
+            return value.detach()  # a constant, as the signal of its product is
         signal = run.signal(value, mark, user)
         return run.mark(signal, documents=mark.documents) if signal is not value else value
 
@@ -146,10 +149,11 @@ def set_item(run: Propagation, function: Any, args: Any, kwargs: Any) -> None:
     source = value if mark is None else run.signal(value, mark, "An assignment")
     if base_mark is not None and base_mark.due is not None:
         base.copy_(run.signal(base, base_mark, "An assignment"))
-    if base_mark is None and run.account and bool((base != 0).any()):
-        run.refuse(function, "an assignment into constants that are not zero")
-    if mark is None and run.account and bool((torch.as_tensor(value) != 0).any()):
-        run.refuse(function, "an assignment of constants that are not zero into a signal")
+    if base_mark is None and run.account and base._base is None and bool((base != 0).any()):
+        run.opened(base)
+    fills = mark is None and run.account and bool((torch.as_tensor(value) != 0).any())
+    if fills and base._base is not None:
+        run.refuse(function, "an assignment of constants that are not zero into a part of a signal")
     documents = None
     if mark is None and base_mark is not None:
         documents = base_mark.documents
@@ -164,6 +168,10 @@ def set_item(run: Propagation, function: Any, args: Any, kwargs: Any) -> None:
     base[index] = run.raw(source) if mark is None else source
     record_write(base, run, noted)
     put_mark(base, noted)
+    if fills:
+        share = torch.zeros_like(base)
+        share[index] = run.raw(value)
+        run.absorb_where_written(base, share, run.constant_kind([value]), base)
 
 
 def cast(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:

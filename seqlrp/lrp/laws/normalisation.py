@@ -34,8 +34,13 @@ def _normalised(
     bias: Tensor | None,
     name: str,
     together: list[int],
+    *,
+    centred: bool = True,
 ) -> Tensor:
-    """f(x) + bias, f linear; what lies along the dimensions `together` is one document's."""
+    """f(x) + bias, f linear; what lies along the dimensions `together` is one document's.
+
+    Not `centred`, and without a bias, f only scales: nothing is added up that could cancel.
+    """
     mark = run.known(given)
     assert mark is not None
     documents = mark.documents
@@ -45,7 +50,8 @@ def _normalised(
     if bias is not None:
         y = run.absorb(y + bias, bias, "bias", name, documents)
     made = (name, run.place() if run.account else "")
-    return run.mark(y, due=Due("map", run.epsilon_of_sums(), made), documents=documents)
+    due = Due("sum", run.epsilon, made) if centred or bias is not None else None
+    return run.mark(y, due=due, documents=documents)
 
 
 def layer(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
@@ -75,7 +81,7 @@ def rms(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
         y = value * value.detach().square().mean(dims, keepdim=True).add(eps).rsqrt()
         return y if weight is None else y * weight
 
-    return _normalised(run, x, f, None, "rms_norm", dims)
+    return _normalised(run, x, f, None, "rms_norm", dims, centred=False)
 
 
 def batch(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
@@ -166,7 +172,7 @@ def unit_length(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tens
     p, dim, eps = p or 2.0, 1 if dim is None else dim, 1e-12 if eps is None else eps
     size = x.detach().norm(p, dim, keepdim=True).clamp_min(eps)
     dims = [d % x.ndim for d in ((dim,) if isinstance(dim, int) else dim)]
-    return _normalised(run, x, lambda value: value / size, None, "normalize", dims)
+    return _normalised(run, x, lambda v: v / size, None, "normalize", dims, centred=False)
 
 
 def cosine(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:

@@ -48,12 +48,13 @@ def product(
         return run.mark(y, gate=True, inert=inert, documents=documents)
     if gates and len(signals) == 1 and run.options.gate_rule != "all":
         return gated(run, operands, name, equation, documents)
+    gating = any(operands[k].requires_grad for k in gates)
     ready: list[Any] = []
     due: Due | None = None
     for k, (operand, mark) in enumerate(zip(operands, marks, strict=True)):
         if k not in signals or mark is None:
             ready.append(constant(operand))
-        elif len(signals) == 1 and not maps and not is_gate and _scalable(mark.due):
+        elif len(signals) == 1 and not maps and not is_gate and _scalable(mark.due, gating):
             # A scaled map is a map: put off its ε-rule until it is known what it is added to.
             assert mark.due is not None
             z = operand if mark.due.denominator is None else mark.due.denominator
@@ -62,6 +63,8 @@ def product(
         else:
             ready.append(run.signal(operand, mark, name))
     y = f(*ready)
+    if y._base is not None:  # einsum returns a view, which the model may change in place
+        y = y.clone()
     if due is not None and due.denominator is not None:
         due = replace(due, denominator=due.denominator.expand(y.shape))
     if len(signals) > 1:
@@ -73,11 +76,22 @@ def product(
         due = _due_of_product(run, f, ready, k, name, documents, whose)
         if due is not None and due.rule is not None:  # the parts lead on
             y = run.end(y)
-    return run.mark(y, gate=is_gate, due=due, documents=documents)
+    blank = None if maps or len(signals) > 1 else _blank(ready, signals)
+    return run.mark(y, gate=is_gate, due=due, documents=documents, blank=blank)
 
 
-def _scalable(due: Due | None) -> bool:
-    return due is not None and due.kind == "map" and due.plain
+def _blank(ready: list[Any], signals: list[int]) -> Tensor | None:
+    """Where a mask of zeros and ones, multiplied with a signal, has its zeros."""
+    others = [o for k, o in enumerate(ready) if k not in signals]
+    if len(others) != 1 or not isinstance(others[0], Tensor):
+        return None
+    mask = others[0].detach()
+    return mask == 0 if bool(((mask == 0) | (mask == 1)).all()) else None
+
+
+def _scalable(due: Due | None, gating: bool) -> bool:
+    """A gate ends a sum, as in h' = (1-z)·n + z·h; a constant scale, as of a norm, does not."""
+    return due is not None and due.plain and (due.kind == "map" or not gating)
 
 
 def _due_of_product(

@@ -34,12 +34,16 @@ def add(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
             run.signal(term, mark, spelled(function) or "")  # refuses a gate without a graph
     ready = [constant(t) if c else t for t, c in zip(terms, fixed, strict=True)]
     plain = spelled(function) == "add" and not args[2:] and not rest
+    if plain and _exclusive(marks):  # m · a + (1 - m) · b with a mask m chooses, and adds nothing
+        ready = [run.signal(t, m, "add") for t, m in zip(ready, marks, strict=True) if m]
+        y: Tensor = torch.add(*ready)
+        return run.mark(y, documents=run.documents_like(terms, y.ndim))
     dues = [m.due for m, c in zip(marks, fixed, strict=True) if m is not None and not c]
     if not plain or not _one_denominator(dues):
         ready = [_settled(run, t) if not c else t for t, c in zip(ready, fixed, strict=True)]
         dues = []
     ruled = _ruled(dues)
-    y: Tensor = function(*ready, *args[2:], **rest)
+    y = function(*ready, *args[2:], **rest)
     documents = run.documents_like(terms, y.ndim)
     held, kind = None, run.constant_kind(terms)
     if any(fixed) and (run.account or run.options.bias_factor or ruled):
@@ -49,6 +53,14 @@ def add(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
             y = run.absorb(y, held, kind, spelled(function) or "", documents)
     signals = [t for t, c in zip(ready, fixed, strict=True) if not c]
     return run.mark(y, due=summed(run, signals, y, held, kind, documents), documents=documents)
+
+
+def _exclusive(marks: list[Mark | None]) -> bool:
+    """Whether, at each place, a mask has left one of two terms only."""
+    blanks = [None if m is None or m.gate else m.blank for m in marks]
+    if len(blanks) != 2 or blanks[0] is None or blanks[1] is None:
+        return False
+    return bool((blanks[0] | blanks[1]).all())
 
 
 def _ruled(dues: list[Due | None]) -> bool:
@@ -87,7 +99,7 @@ def _add_gates(
         shares = [t if m is None else _nothing(t) for t, m in zip(ready, marks, strict=True)]
         share = function(*shares, *args, **rest)
         y = run.absorb(y, share, "constant", spelled(function) or "", documents)
-    due = Due("sum", run.epsilon_of_sums(), ("add", run.place())) if graph else None
+    due = Due("sum", run.epsilon, ("add", run.place())) if graph else None
     return run.mark(y, gate=True, inert=inert, due=due, documents=documents)
 
 
@@ -109,8 +121,9 @@ def negative(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
 
 def add_product(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`addmm`, `baddbmm`, `addcmul`: a product and a sum in one call."""
-    if kwargs:
-        run.refuse(function, "with a scale or a named argument")
+    scales = {name: kwargs.get(name, 1) for name in ("alpha", "beta", "value")}
+    if set(kwargs) - set(scales) or len(args) != 3:
+        run.refuse(function, "with arguments that are not known")
     term, a, b = args
     combine = multiply if spelled(function) == "addcmul" else multiply_matrices
     inner = torch.mul if combine is multiply else torch.matmul
@@ -118,4 +131,8 @@ def add_product(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tens
         part = inner(run.raw(a), run.raw(b))
     else:
         part = combine(run, inner, (a, b), {})
+    if scales["alpha"] * scales["value"] != 1:
+        part = run.call(torch.mul, (part, scales["alpha"] * scales["value"]), {})
+    if scales["beta"] != 1:
+        term = run.call(torch.mul, (term, scales["beta"]), {})
     return add(run, torch.add, (part, term), {})
