@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import matplotlib.figure
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+if TYPE_CHECKING:
     from seqlrp.deletion_report import DeletionReport
 
 # Okabe and Ito's palette, which survives colour-blindness; chance is grey.
@@ -35,13 +37,19 @@ _TITLES = {
 }
 
 
-def deletion_figure(report: DeletionReport, value: str = "correct") -> matplotlib.figure.Figure:
-    """The deletion curves of both directions side by side, shaded by their 95 % intervals."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+class NotebookFigure(Figure):
+    """A figure that a notebook shows by itself, whether or not pyplot was imported."""
 
+    def _repr_png_(self) -> bytes:
+        memory = io.BytesIO()
+        self.savefig(memory, format="png", dpi=110)
+        return memory.getvalue()
+
+
+def deletion_figure(report: DeletionReport, value: str = "correct") -> Figure:
+    """The deletion curves of both directions side by side, shaded by their 95 % intervals."""
     curves = report.curves(value)
-    figure = Figure(figsize=(9.5, 4.2), layout="constrained")
+    figure = NotebookFigure(figsize=(9.5, 4.2), layout="constrained")
     for place, (direction, title) in enumerate(_TITLES.items()):
         axes = figure.add_subplot(1, 2, place + 1)
         part = curves[curves["direction"] == direction]

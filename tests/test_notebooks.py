@@ -21,7 +21,6 @@ def test_a_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "__main__"}
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        assert not cell.get("outputs"), "notebooks are kept without outputs"
         if cell["cell_type"] == "code":
             tree = ast.parse("".join(cell["source"]))
             last = tree.body[-1]

@@ -15,7 +15,7 @@ from seqlrp.lrp.recurrent import Gammas, Steps, Weights
 
 D = 5
 # One sequence, a padded batch, packed ones of few and of many sequences.
-SIZES = [(1,) * 9, (4,) * 6, (7, 3, 3, 1), (12, 12, 10, 2)]
+SIZES = [(1,) * 9, (4,) * 6, (7, 3, 3, 1), (20, 20, 17, 2)]
 
 
 class Case(NamedTuple):

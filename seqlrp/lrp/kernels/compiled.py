@@ -18,7 +18,7 @@ from torch import Tensor
 
 from seqlrp.lrp.recurrent import Gammas, Steps, Weights
 
-FEW = 8  # sequences: for more of them the library's product is the faster one
+FEW = 16  # sequences: for more of them the library's product is the faster one
 
 
 @cache

@@ -87,11 +87,12 @@ def _tanh(x: np.float32) -> np.float32:
 
 
 @summing
-def _add_map(z: Matrix, start: int, a: Matrix, weight: Matrix, rows: int) -> None:
-    """z[start + b] += weight · a[b], four outputs at a time."""
+def _add_map(z: Matrix, a: Matrix, weight: Matrix) -> None:
+    """z[b] += weight · a[b] for each row b of `z`, four outputs at a time."""
+    rows = len(z)
     outputs, inputs = weight.shape
-    paired = outputs - outputs % 4
-    for k in range(0, paired, 4):
+    in_fours = outputs - outputs % 4
+    for k in range(0, in_fours, 4):
         w0, w1, w2, w3 = weight[k], weight[k + 1], weight[k + 2], weight[k + 3]
         for b in range(rows):
             v = a[b]
@@ -101,34 +102,35 @@ def _add_map(z: Matrix, start: int, a: Matrix, weight: Matrix, rows: int) -> Non
                 s1 += w1[j] * v[j]
                 s2 += w2[j] * v[j]
                 s3 += w3[j] * v[j]
-            z[start + b, k] += s0
-            z[start + b, k + 1] += s1
-            z[start + b, k + 2] += s2
-            z[start + b, k + 3] += s3
-    for k in range(paired, outputs):
+            z[b, k] += s0
+            z[b, k + 1] += s1
+            z[b, k + 2] += s2
+            z[b, k + 3] += s3
+    for k in range(in_fours, outputs):
         for b in range(rows):
             s0 = F(0)
             for j in range(inputs):
                 s0 += weight[k, j] * a[b, j]
-            z[start + b, k] += s0
+            z[b, k] += s0
 
 
 @exact
-def _add_map_back(z: Matrix, a: Matrix, start: int, weight: Matrix, rows: int) -> None:
-    """z[b] += weightᵀ · a[start + b], four inputs at a time."""
+def _add_map_back(z: Matrix, a: Matrix, weight: Matrix) -> None:
+    """z[b] += weightᵀ · a[b] for each row b of `a`, four inputs at a time."""
+    rows = len(a)
     inputs, outputs = weight.shape
-    paired = inputs - inputs % 4
-    for k in range(0, paired, 4):
+    in_fours = inputs - inputs % 4
+    for k in range(0, in_fours, 4):
         w0, w1, w2, w3 = weight[k], weight[k + 1], weight[k + 2], weight[k + 3]
         for b in range(rows):
-            y, v = z[b], a[start + b]
+            y, v = z[b], a[b]
             a0, a1, a2, a3 = v[k], v[k + 1], v[k + 2], v[k + 3]
             for j in range(outputs):
                 y[j] += a0 * w0[j] + a1 * w1[j] + a2 * w2[j] + a3 * w3[j]
-    for k in range(paired, inputs):
+    for k in range(in_fours, inputs):
         for b in range(rows):
             for j in range(outputs):
-                z[b, j] += a[start + b, k] * weight[k, j]
+                z[b, j] += a[b, k] * weight[k, j]
 
 
 @exact
@@ -150,7 +152,7 @@ def lstm_forward(
     units = h.shape[1]
     for t in range(first, last):
         start, rows = starts[t], sizes[t]
-        _add_map(gates, start, h, weight, rows)
+        _add_map(gates[start : start + rows], h, weight)
         for b in range(rows):
             q_i, q_f = gates[start + b, :units], gates[start + b, units : 2 * units]
             q_g, q_o = gates[start + b, 2 * units : 3 * units], gates[start + b, 3 * units :]
@@ -206,7 +208,7 @@ def lstm_backward(
                 gh_b[j] = F(0)
                 total += withheld[j] * v
             stabiliser[start + b] = total
-        _add_map_back(gh, gamma_p, start, weight, rows)
+        _add_map_back(gh, gamma_p[start : start + rows], weight)
 
 
 @exact
@@ -230,8 +232,10 @@ def gru_forward(
     for t in range(first, last):
         start, rows = starts[t], sizes[t]
         if len(weight) > 0:
-            from_h[:rows] = bias
-            _add_map(from_h, 0, h, weight, rows)
+            for b in range(rows):
+                for j in range(3 * units):
+                    from_h[b, j] = bias[j]
+            _add_map(from_h[:rows], h, weight)
         for b in range(rows):
             q_r, q_z = gates[start + b, :units], gates[start + b, units : 2 * units]
             q_n, q_s = gates[start + b, 2 * units : 3 * units], gates[start + b, 3 * units :]
@@ -290,4 +294,4 @@ def gru_backward(
                 total += withheld[j] * v
                 share += bias[j] * gu[j]
             stabiliser[start + b], bias_share[start + b] = total, share
-        _add_map_back(gh, gamma_u, 0, weight, rows)
+        _add_map_back(gh, gamma_u[:rows], weight)
