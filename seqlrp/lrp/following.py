@@ -7,6 +7,7 @@ where something happened behind its back.
 from __future__ import annotations
 
 import sys
+from functools import cached_property
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -33,11 +34,10 @@ class FollowingMode(InputMode):
 
     def __init__(self, model: nn.Module, count: int | None, account: bool) -> None:
         super().__init__()
-        self.names = {id(module): name for name, module in model.named_modules()}
         self.modules = dict(model.named_modules())
-        own = (*model.parameters(), *model.buffers())
-        self.own = {id(t) for t in own}
-        self._own_memory = {t.untyped_storage().data_ptr() for t in own}
+        self.names = {id(module): name for name, module in self.modules.items()}
+        self._own_tensors = (*model.parameters(), *model.buffers())
+        self.own = {id(t) for t in self._own_tensors}
         self.count = count
         self.account = account
         self._memory: dict[int, StorageWeakRef] = {}  # of signals and gates, by address
@@ -125,6 +125,10 @@ class FollowingMode(InputMode):
     def is_own(self, value: Tensor) -> bool:
         """Whether a tensor is a parameter or buffer of the model, or a view of one."""
         return value.untyped_storage().data_ptr() in self._own_memory
+
+    @cached_property
+    def _own_memory(self) -> set[int]:
+        return {t.untyped_storage().data_ptr() for t in self._own_tensors}
 
     # Values that share memory
 

@@ -251,9 +251,9 @@ _FILLS = {"pad": "value", "pad_sequence": "padding_value"}
 
 # On ids, elementwise functions that leave each one where it is.
 family("floor_divide", "floordiv")
-family("bitwise_xor", "xor", "rxor")
-family("bitwise_and", "and", "rand")
-family("bitwise_or", "or", "ror")
+family("bitwise_xor", "xor")
+family("bitwise_and", "and")
+family("bitwise_or", "or")
 ELEMENTWISE_ON_IDS = families(
     (
         "clamp", "clip", "add", "sub", "mul", "remainder", "fmod", "clamp_min", "clamp_max",

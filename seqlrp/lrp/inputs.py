@@ -52,13 +52,14 @@ class InputMode(TorchFunctionMode):
         super().__init__()
         self.readings: list[Reading] = []
         self.ids_shape: tuple[int, ...] = ()
+        self._whole: Tensor | None = None  # the origin of the ids as they were given
         self._padding: Tensor | None = None  # bool, as the ids: what an embedding called padding
         self._words: Tensor | None = None  # and what it read there that is none
 
     def follow(self, ids: Tensor) -> Tensor:
         """A copy of the ids that this mode will know again."""
         self.ids_shape = tuple(ids.shape)
-        origin = self._places(ids)
+        origin = self._whole = self._places(ids)
         return put_mark(ids.clone(), Mark(self, origin=origin))
 
     def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
@@ -80,8 +81,7 @@ class InputMode(TorchFunctionMode):
         arguments = substituted(arguments, lambda t: t.clone() if t.is_inference() else t)
         if inputs.dtype.is_floating_point:
             self.ids_shape = tuple(inputs.shape[:2])
-            places = torch.arange(inputs.shape[0] * inputs.shape[1], device=inputs.device)
-            places = places.reshape(self.ids_shape)
+            places = self._whole = self._places(inputs)
             if inputs.ndim == 3:
                 given = self.read(inputs.clone(), places)
             else:  # features [B, D], each of which is a word of one dimension
@@ -108,10 +108,9 @@ class InputMode(TorchFunctionMode):
         width = max(reading.vectors.shape[-1] for reading in self.readings)
         first = self.readings[0].vectors
         dtype = torch.promote_types(first.dtype, torch.float32)
-        if len(self.readings) == 1 and values[0] is not None:
-            places = self.readings[0].origin
-            if tuple(places.shape) == self.ids_shape and torch.equal(places, self._places(places)):
-                return values[0].to(dtype)  # every word was read once, in its place
+        alone = len(self.readings) == 1 and self.readings[0].origin is self._whole
+        if alone and values[0] is not None:  # every word was read once, in its place
+            return values[0].to(dtype)
         total = first.new_zeros(torch.Size(self.ids_shape).numel(), width, dtype=dtype)
         for (vectors, origin), value in zip(self.readings, values, strict=True):
             if value is not None:
@@ -267,6 +266,10 @@ class InputMode(TorchFunctionMode):
             nowhere = torch.zeros(self.ids_shape, dtype=torch.bool, device=ids.device)
             self._padding, self._words = nowhere, nowhere.clone()
         padding = ids == padding_idx
+        if origin is self._whole:
+            self._padding |= padding
+            self._words |= ~padding
+            return
         self._padding.view(-1)[origin[padding & (origin != NOBODY)]] = True
         self._words.view(-1)[origin[~padding & (origin != NOBODY)]] = True
 

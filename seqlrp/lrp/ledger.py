@@ -48,15 +48,20 @@ class Ledger:
     entries: tuple[Entry, ...]
 
     def __repr__(self) -> str:
-        """The totals over all documents; `entries` has everything."""
-        sums = ", ".join(f"{k} {float(v.sum()):+.4g}" for k, v in self.totals.items())
+        """The totals over all documents that are not 0; `entries` has everything."""
+        shown = {kind: total for kind, total in self.totals.items() if bool((total != 0).any())}
+        sums = ", ".join(f"{kind} {float(total.sum()):+.4g}" for kind, total in shown.items())
         return f"Ledger(score {float(self.score.sum()):+.4g} = {sums}; {len(self.entries)} entries)"
 
-    def total(self, kind: str) -> Tensor:
-        """The relevance of one kind, shaped as `score`."""
+    def total(self, kind: str, module: str | None = None) -> Tensor:
+        """The relevance of one kind, in one module or in all, shaped as `score`."""
         if kind not in KINDS:
             raise OptionError(f"A ledger has no entries of kind {kind!r}. {near(kind, KINDS)}")
-        amounts = [entry.amount for entry in self.entries if entry.kind == kind]
+        amounts = [
+            entry.amount
+            for entry in self.entries
+            if entry.kind == kind and module in (None, entry.module)
+        ]
         return torch.stack(amounts).sum(0) if amounts else torch.zeros_like(self.score)
 
     @cached_property

@@ -1,17 +1,31 @@
 """The table: torch function → law. Three lists: ruled, transparent, refused.
 
 A function that is on none of the first two is refused by name; `RANDOM` is refused wherever it
-stands. `ruled()` and `transparent()` list the names for people.
+stands. `ruled()` and `transparent()` list the names for people, and
+
+    python -m seqlrp.lrp.table
+
+prints all three lists with what each law does: the page docs/functions.md.
 """
 
 from __future__ import annotations
 
+import inspect
+import sys
 from typing import Any
 
 import torch
 
 from seqlrp.lrp import fused
-from seqlrp.lrp.functions import MOVES, QUESTIONS, families, family, spelled, works_in_place
+from seqlrp.lrp.functions import (
+    MOVES,
+    QUESTIONS,
+    families,
+    family,
+    full_name,
+    spelled,
+    works_in_place,
+)
 from seqlrp.lrp.laws import (
     attention,
     elementwise,
@@ -194,3 +208,94 @@ def ruled() -> tuple[str, ...]:
 def transparent() -> tuple[str, ...]:
     """Names of the functions through which γ goes as a gradient does."""
     return tuple(sorted(_TRANSPARENT))
+
+
+_PAGE = """# Which functions have a law
+
+*This page is what `python -m seqlrp.lrp.table` prints; a test compares the two.*
+
+While a model runs, every torch function that it calls with a value made of the words is looked up
+here. What is found is explained by its law; everything else is refused by name, together with the
+module that called it. Functions of constants alone (weights, masks, positions) are free.
+
+A name stands for all spellings of a function: `mul` is `torch.mul`, `Tensor.mul` and `*`, and
+`relu` is `nn.ReLU` and `F.relu` too. Aliases stand in brackets. What begins with a dot is an
+attribute of a tensor. Forms that work in place, such as `mul_` and `*=`, are known of
+{in_place}.
+
+`embedding` and `embedding_bag` are where words are read: relevance ends there.
+
+## Ruled
+
+A law of LRP decides. [laws.md](laws.md) has the formulas and their sources.
+{ruled}
+## Transparent
+
+Linear without a bias, a selection, or a question: relevance goes as a gradient would.
+{transparent}
+## Refused
+
+Everything else is refused by name. With `on_unknown="absorb"` it takes what reaches it instead,
+and the ledger shows how much, as `refused`.
+
+These draw random numbers, and are refused even of constants, since the answer would change from
+call to call:
+
+{random}
+"""
+
+
+def as_markdown() -> str:
+    """The page docs/functions.md: which functions have a law, and what each law does."""
+    drawn = sorted({full_name(function) for function in RANDOM} | RANDOM_NAMES)
+    writing = sorted({*_OUT_OF_PLACE, "copy", "setitem"})
+    return _PAGE.format(
+        in_place=", ".join(f"`{name}`" for name in writing),
+        ruled=_laws_as_markdown(_RULED),
+        transparent=_laws_as_markdown(_TRANSPARENT),
+        random=", ".join(f"`{name}`" for name in drawn),
+    )
+
+
+def _laws_as_markdown(listed: dict[str, Law]) -> str:
+    """A table for each module of laws, with a row for each law."""
+    aliases = _aliases()
+
+    def shown(name: str) -> str:
+        others = ", ".join(f"`{alias}`" for alias in sorted(aliases.get(name, ())))
+        return f"`{name}` ({others})" if others else f"`{name}`"
+
+    by_module: dict[str, dict[Law, list[str]]] = {}
+    for name, law in listed.items():
+        by_module.setdefault(law.__module__, {}).setdefault(law, []).append(name)
+    lines: list[str] = []
+    for module, laws in by_module.items():
+        lines += ["", _first_sentence(sys.modules[module])]
+        lines += ["", "| functions | what the law does |", "| --- | --- |"]
+        for law, names in laws.items():
+            lines.append(f"| {', '.join(map(shown, sorted(names)))} | {_first_sentence(law)} |")
+    return "\n".join([*lines, ""])
+
+
+def _first_sentence(documented: Any) -> str:
+    """The first paragraph of a docstring, on one line of a table."""
+    doc = inspect.getdoc(documented)
+    assert doc is not None, f"{documented} has no docstring"
+    return " ".join(doc.split("\n\n")[0].split()).replace("|", "\\|")
+
+
+def _aliases() -> dict[str, set[str]]:
+    """What else people call the functions of a family."""
+    found: dict[str, set[str]] = {}
+    for namespace in (torch, torch.Tensor):
+        for name in dir(namespace):
+            function = getattr(namespace, name)
+            known = spelled(function) if callable(function) else None
+            also = getattr(function, "__name__", "")
+            if known and function not in RANDOM and also == name.strip("_") != known:
+                found.setdefault(known, set()).add(name)
+    return found
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")

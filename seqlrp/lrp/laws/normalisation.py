@@ -55,7 +55,7 @@ def _normalised(
 
 
 def layer(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`layer_norm`."""
+    """`layer_norm`: centred and scaled; the scale is a constant, the bias keeps its share."""
     names = ("input", "normalized_shape", "weight", "bias", "eps")
     x, shape, weight, bias, eps = _given(names, args, kwargs)
     dims = list(range(x.ndim - len(shape), x.ndim))
@@ -71,7 +71,7 @@ def layer(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
 
 
 def rms(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`rms_norm`."""
+    """`rms_norm`: scaled by a constant, which passes everything on."""
     x, shape, weight, eps = _given(("input", "normalized_shape", "weight", "eps"), args, kwargs)
     dims = list(range(x.ndim - len(shape), x.ndim))
     weight = run.raw(weight)
@@ -124,7 +124,7 @@ def _fixed_statistics(
 
 
 def group(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`group_norm`, `[B, C, *]`."""
+    """`group_norm`: as `layer_norm`, for groups of the channels of `[B, C, *]`."""
     x, groups, weight, bias, eps = _given(
         ("input", "num_groups", "weight", "bias", "eps"), args, kwargs
     )

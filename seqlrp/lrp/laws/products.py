@@ -168,7 +168,7 @@ def _contracted(run: Propagation, equation: str, operands: list[Tensor]) -> Tens
 
 
 def einsum(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """As `multiply_matrices`, for any number of operands."""
+    """`einsum`: a map where one operand is constant, weighted values where one is a gate."""
     equation, *operands = args
     if not isinstance(equation, str):
         run.refuse(function, "einsum with lists of axes instead of an equation")

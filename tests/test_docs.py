@@ -1,0 +1,129 @@
+"""The pages: their examples run, and what code can say is what code says."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from classifier_samples import WORDS, small_classifier
+from torch import Tensor, nn
+
+import seqlrp
+from seqlrp import rules
+from seqlrp.lrp.attribution import DEFAULT_EPSILON
+from seqlrp.lrp.ledger import KINDS
+from seqlrp.lrp.map_rules import MapRule
+from seqlrp.lrp.options import _CHOICES, GATE_RULES
+from seqlrp.lrp.table import as_markdown
+
+DOCS = Path(seqlrp.__file__).parent / "docs"
+README = Path(__file__).parents[1] / "README.md"
+PAGES = sorted(DOCS.glob("*.md"))
+
+
+def blocks(page: Path) -> list[str]:
+    """The Python examples of a page."""
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+
+
+def ran(page: Path, names: dict[str, Any]) -> dict[str, Any]:
+    """What the examples of a page leave behind, run one after the other as in a notebook."""
+    for number, block in enumerate(blocks(page)):
+        exec(compile(block, f"{page.name}, example {number}", "exec"), names)
+    return names
+
+
+def test_the_pages_are_there() -> None:
+    assert [page.stem for page in PAGES] == ["functions", "laws", "limits"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_examples_run(page: Path) -> None:
+    ran(page, {"__name__": "__main__"})
+    assert blocks(page) or page.stem == "functions"
+
+
+class IdsOrVectors(nn.Module):
+    """A model for every line of the README: ids `[B, T]` or vectors `[B, T, D]`, with lengths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(len(WORDS), 4)
+        self.lstm = nn.LSTM(4, 3, batch_first=True)
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        vectors = inputs
+        if not inputs.is_floating_point():
+            vectors, lengths = self.embedding(inputs), (inputs != 0).sum(1)
+        h, _ = self.lstm(vectors)
+        last = h[:, -1] if lengths is None else h[torch.arange(len(h)), lengths - 1]
+        scores: Tensor = self.head(last)
+        return scores
+
+
+def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = dataclasses.replace(small_classifier(), tokenizer=seqlrp.SpacyTokenizer("en"))
+    seqlrp.save(small, "seqlrp-demo/model")
+    torch.manual_seed(0)
+    model, ids = IdsOrVectors(), torch.randint(1, len(WORDS), (2, 5))
+    given = {
+        "model": model,
+        "ids": ids,
+        "vectors": torch.randn(2, 5, 4),
+        "lengths": torch.tensor([5, 3]),
+        "labels": ["positive", "negative"],
+    }
+    left = ran(README, given)
+    assert blocks(README)
+    for name in ("R", "ledger", "explanations", "report"):
+        assert name in left
+    assert (tmp_path / "r.html").exists()
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8")):
+        assert (page.parent / link).exists(), f"{page.name} links to {link}, which is not there"
+
+
+def test_the_functions_are_those_of_the_table() -> None:
+    text = (DOCS / "functions.md").read_text("utf-8")
+    assert text == as_markdown(), "python -m seqlrp.lrp.table > seqlrp/docs/functions.md"
+
+
+def test_the_table_prints_itself() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8", "-m", "seqlrp.lrp.table"], capture_output=True, check=True
+    )
+    assert done.stdout.decode("utf-8").splitlines() == as_markdown().splitlines()
+
+
+def test_every_rule_and_choice_is_on_the_page_of_laws() -> None:
+    text = (DOCS / "laws.md").read_text("utf-8")
+    names = [name for name in rules.__all__ if isinstance(getattr(rules, name), type)]
+    for name in names:
+        if getattr(rules, name) is not MapRule:
+            assert re.search(rf"=?\W{name}\(", text), f"no line of laws.md asks for {name}"
+    for name in rules.COMPOSITES:
+        assert f'rules="{name}"' in text
+    for name in GATE_RULES:
+        assert f'`"{name}"`' in text
+    for option in ("attention", "on_unknown", "start"):
+        assert f'{option}="{_CHOICES[option][1]}"' in text
+    for kind in KINDS:
+        assert f"| `{kind}` |" in text
+
+
+def test_the_page_of_limits_names_the_default_epsilon() -> None:
+    text = (DOCS / "limits.md").read_text("utf-8")
+    found = re.search(r"The default is ε = (\S+) \(`seqlrp.lrp.attribution.DEFAULT_EPSILON`", text)
+    assert found
+    assert float(found.group(1)) == DEFAULT_EPSILON
