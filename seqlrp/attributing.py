@@ -68,7 +68,7 @@ def attributed(
     truth: Sequence[int | None],
     numbers: Sequence[int],
 ) -> tuple[Attribution, Tensor]:
-    """The attribution of one batch, and which places of it are words: bool, shaped as its ids.
+    """The attribution of one batch, and which places of it are words: bool on the CPU, as its ids.
 
     Args:
         classifier: as for `seqlrp.explain`.
@@ -82,7 +82,7 @@ def attributed(
         TargetError: both sides of a pair are the same class for a document.
     """
     ids, words = classifier.collate(members)
-    ids, words = ids.to(classifier.device), words.to(classifier.device)
+    ids, padding = ids.to(classifier.device), (~words).to(classifier.device)
     labels = None
     if "label" in (target if isinstance(target, tuple) else (target,)):
         labels = torch.tensor([t for t in truth if t is not None], device=classifier.device)
@@ -91,12 +91,12 @@ def attributed(
         return labels if side == "label" and labels is not None else side
 
     if not isinstance(target, tuple):
-        return as_classes(classifier, method, ids, ~words, asked(target)), words
+        return as_classes(classifier, method, ids, padding, asked(target)), words
     pair = asked(target[0]), asked(target[1])
     try:
-        return as_classes(classifier, method, ids, ~words, pair), words
+        return as_classes(classifier, method, ids, padding, pair), words
     except TargetError as error:
-        scores = as_classes(classifier, method, ids, ~words, "predicted").scores
+        scores = as_classes(classifier, method, ids, padding, "predicted").scores
         _refuse_same(classifier, target, pair, scores, numbers, error)
         raise
 

@@ -47,6 +47,13 @@ class GateRule(StrEnum):
     half = "half"
 
 
+class Pooled(StrEnum):
+    """What becomes of the states of the network that is timed."""
+
+    max = "max"
+    last = "last"
+
+
 class RemovalOption(StrEnum):
     """What becomes of a deleted word."""
 
@@ -74,6 +81,7 @@ GateRuleOption = Annotated[
     GateRule | None, typer.Option(help="LRP: what a gate gets of its product; all: the signal all.")
 ]
 TextOption = Annotated[list[str] | None, typer.Option("--text", help="A text; repeatable.")]
+SizesOption = Annotated[str | None, typer.Option(help="Numbers, separated by commas.")]
 AgainstOption = Annotated[
     str | None,
     typer.Option(help="Why the target rather than this: predicted, label, or a class's name."),
@@ -212,10 +220,7 @@ def evaluate(
     """Delete the words that each method names, and see whether the answer changes."""
     from seqlrp.deletion import evaluate as delete_words
 
-    try:
-        counts = [int(k) for k in ks.split(",")]
-    except ValueError:
-        raise OptionError(f"Got --k {ks!r}; expected numbers such as 0,1,2,5.") from None
+    counts = _numbers("--k", ks)
     classifier = _loaded(model, device)
     texts = _corpus(classifier, corpus, text_column, label_column, split)
     report = delete_words(
@@ -291,6 +296,40 @@ def render(
     print(out)
 
 
+@app.command()
+def benchmark(
+    quick: Annotated[bool, typer.Option("--quick", help="A small grid, under a minute.")] = False,
+    threads: SizesOption = None,
+    hidden: SizesOption = None,
+    length: SizesOption = None,
+    batch: SizesOption = None,
+    seconds: Annotated[float | None, typer.Option(help="For a row; 1, quick 0.3.")] = None,
+    limit: Annotated[float | None, typer.Option(help="A call, in seconds; 10, quick 1.")] = None,
+    pooling: Annotated[Pooled, typer.Option(help="Over steps, or the last.")] = Pooled.max,
+    packed: Annotated[bool, typer.Option("--packed", help="Pack texts of T/2 to T.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write JSON, with times.")] = None,
+    device: DeviceOption = Device.cpu,
+) -> None:
+    """Time LRP against other methods side by side: ratios, on networks with random weights."""
+    from seqlrp.benchmark import benchmark as timed
+    from seqlrp.writing import check_writable
+
+    if out is not None:
+        check_writable(out.parent)
+    lists = {"threads": threads, "hidden": hidden, "length": length, "batch": batch}
+    options: dict[str, Any] = {
+        name: _numbers(f"--{name}", given) for name, given in lists.items() if given is not None
+    }
+    options |= {"device": device.value, "pooling": pooling.value, "packed": packed}
+    report = timed(**options, seconds=seconds, limit=limit, quick=quick)
+    print(report.summary())
+    if out is not None:
+        report.save(out)
+        print(out)
+    if report.interrupted:
+        raise typer.Exit(130)
+
+
 def _print_words(explanation: Explanation) -> None:
     """The answer, the words with most relevance of either sign, and where the score went."""
     if explanation.target == "all":
@@ -327,6 +366,13 @@ def main() -> NoReturn:
         print("seqlrp: interrupted; nothing was left half-written.", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+def _numbers(option: str, given: str) -> list[int]:
+    try:
+        return [int(number) for number in given.split(",")]
+    except ValueError:
+        raise OptionError(f"Got {option} {given!r}; expected numbers such as 0,1,2,5.") from None
 
 
 def _lrp_options(epsilon: float | None, gate_rule: GateRule | None) -> dict[str, Any]:

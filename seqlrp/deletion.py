@@ -8,40 +8,28 @@ order where it was wrong (its accuracy should rise). A method is as good as its 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from seqlrp.batching import batches_by_length
+from seqlrp.attributing import true_classes
+from seqlrp.batching import BatchTokens, Budget, in_batches
 from seqlrp.deletion_report import DIRECTIONS, DeletionReport
 from seqlrp.errors import CorpusError, LabelError, OptionError, near
-from seqlrp.explain import BATCH_TOKENS, explain, label_names
-from seqlrp.explanation import Explanations
-from seqlrp.lrp.inputs import InputMode
+from seqlrp.explain import BATCH_TOKENS, chosen_method, explained_documents, label_names
+from seqlrp.explanation import Explanation
+from seqlrp.methods.occlusion import Removal, ZeroedWords
 from seqlrp.text.corpora import Corpus
 from seqlrp.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import pandas as pd
+    from torch import Tensor
 
     from seqlrp.text_classifier import EncodedText, TextClassifier
-
-Removal = Literal["zero", "delete", "unk"]
-
-
-class _ZeroedWords(InputMode):
-    """Runs a model with the embeddings of some words set to zero; the length stays."""
-
-    def __init__(self, kept: Tensor) -> None:
-        super().__init__()
-        self.kept = kept.reshape(-1)
-
-    def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
-        """As `InputMode.read`, without a graph."""
-        return vectors.masked_fill(~self.kept[origin].unsqueeze(-1), 0)
 
 
 def scores_without(
@@ -50,7 +38,7 @@ def scores_without(
     removed: Sequence[npt.NDArray[np.int64]],
     removal: Removal = "zero",
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: BatchTokens = BATCH_TOKENS,
     progress: tqdm[Any] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Scores `[N, C]` of documents without the words at `removed` (positions, one array each).
@@ -61,7 +49,7 @@ def scores_without(
         removed: positions to take out of each; a document must keep a word under `"delete"`.
         removal: `"zero"` sets the words' embeddings to zero and keeps the length (Arras 2017),
             `"delete"` makes the sequence shorter, `"unk"` puts the unknown word in their place.
-        batch_tokens: the most tokens in a batch, padding included.
+        batch_tokens: the most tokens in a batch, padding included, or `"auto"`.
         progress: a bar to move on, a step for each document.
     """
     if removal not in get_args(Removal):
@@ -69,29 +57,30 @@ def scores_without(
     if removal == "delete":
         documents = [d.without(r) for d, r in zip(documents, removed, strict=True)]
     scores = np.zeros((len(documents), len(classifier.labels)), np.float32)
-    for batch in batches_by_length([classifier.length(d) for d in documents], batch_tokens):
-        ids, words = (
-            t.to(classifier.device) for t in classifier.collate([documents[k] for k in batch])
-        )
-        gone = torch.zeros(len(batch), max(len(documents[k].ids) for k in batch), dtype=torch.bool)
-        if removal != "delete":
-            for row, k in enumerate(batch):
-                gone[row, removed[k]] = True
-        lengths = torch.tensor([len(documents[k].ids) for k in batch])
-        present = torch.arange(gone.shape[1]) < lengths.unsqueeze(1)
+    device = classifier.device
+
+    def run(batch: list[int]) -> Tensor:
+        ids, words = classifier.collate([documents[k] for k in batch])
         away = torch.zeros_like(words)
-        away[words] = gone[present].to(words.device)  # both in the order of the words
+        if removal != "delete":
+            counts = np.array([len(documents[k]) for k in batch])
+            firsts = np.cumsum(counts) - counts  # of the words of the batch, one after another
+            gone = np.zeros(counts.sum(), dtype=bool)
+            gone[np.concatenate([removed[k] + f for k, f in zip(batch, firsts, strict=True)])] = 1
+            away[words] = torch.from_numpy(gone)
         with torch.no_grad():
             if removal == "zero":
-                mode = _ZeroedWords(~away)
-                found = mode.run(classifier.model, ids, None)
-            elif removal == "unk":
-                found = classifier.model(ids.masked_fill(away, Vocabulary.UNK))
+                found = ZeroedWords(away.to(device)).run(classifier.model, ids.to(device), None)
             else:
-                found = classifier.model(ids)
+                found = classifier.model(ids.masked_fill(away, Vocabulary.UNK).to(device))
         if found.shape[-1] == 1 and len(classifier.labels) == 2:
             found = torch.cat([-found, found], dim=-1)
-        scores[batch] = found.float().cpu().numpy()
+        on_cpu: Tensor = found.float().cpu()
+        return on_cpu
+
+    lengths = [classifier.length(d) for d in documents]
+    for batch, found in in_batches(lengths, Budget(batch_tokens, device), run):
+        scores[batch] = found.numpy()
         if progress is not None:
             progress.update(len(batch))
     return scores
@@ -108,7 +97,7 @@ def evaluate(
     random_orders: int = 5,
     min_words: int = 10,
     seed: int = 0,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: BatchTokens = BATCH_TOKENS,
     progress: bool | None = None,
 ) -> DeletionReport:
     """Explain labelled texts by several methods and delete the words that each of them names.
@@ -136,98 +125,93 @@ def evaluate(
     texts, labels = list(texts), list(labels)
     if len(texts) != len(labels):
         raise LabelError(f"Got {len(labels)} labels for {len(texts)} texts.")
-    long_enough = [k for k, e in enumerate(classifier.encode(texts)) if len(e.ids) >= min_words]
+    encoded = list(classifier.encode(texts))
+    long_enough = [k for k, e in enumerate(encoded) if len(e) >= min_words]
     if not long_enough:
         raise CorpusError(
             f"None of the {len(texts)} texts has {min_words} words; pass a smaller min_words."
         )
-    kept_texts = [texts[k] for k in long_enough]
-    kept_labels = [labels[k] for k in long_enough]
-    runs: list[tuple[str, int, Explanations]] = []
-    for method in methods:
-        for order in range(random_orders if method == "random" else 1):
+    documents = [encoded[k] for k in long_enough]
+    known = true_classes(classifier, (labels[k] for k in long_enough), len(documents))
+    budget = Budget(batch_tokens, classifier.device)
+    ks = sorted({0, *ks})
+    runs = [(m, order) for m in methods for order in range(random_orders if m == "random" else 1)]
+    hidden = None if progress is None else not progress
+    tables = []
+    with tqdm(
+        total=len(runs) * len(documents) * (1 + len(ks)),
+        desc="explaining and deleting words",
+        unit="text",
+        disable=hidden,
+    ) as bar:
+        for method, order in runs:
             options: dict[str, Any] = {"seed": seed + order} if method == "random" else {}
-            explanations = explain(
-                classifier,
-                kept_texts,
-                method,
-                "label",
-                labels=kept_labels,
-                batch_tokens=batch_tokens,
-                progress=progress,
-                **options,
+            chosen = chosen_method(classifier, method, options)
+            explanations = list(
+                explained_documents(
+                    classifier, chosen, documents, "label", known, long_enough, budget, bar
+                )
             )
-            runs.append((method, order, explanations))
-    return _delete(
-        classifier,
-        runs,
-        tuple(sorted({0, *ks})),
-        removal,
-        min_words,
-        len(texts) - len(long_enough),
-        seed,
-        batch_tokens,
-        progress,
-    )
-
-
-def _delete(
-    classifier: TextClassifier,
-    runs: list[tuple[str, int, Explanations]],
-    ks: tuple[int, ...],
-    removal: Removal,
-    min_words: int,
-    left_out: int,
-    seed: int,
-    batch_tokens: int,
-    progress: bool | None,
-) -> DeletionReport:
+            table = _without_words(
+                classifier, documents, explanations, ks, removal, batch_tokens, bar
+            )
+            table.insert(1, "method", method)
+            table.insert(2, "seed", order)
+            tables.append(table)
     import pandas as pd
 
-    documents = list(classifier.encode([e.text for e in runs[0][2]]))
-    columns: dict[str, list[Any]] = {
-        name: [] for name in ("document", "method", "seed", "direction", "k", "score")
-    } | {"probability": [], "correct": []}
-    hidden = None if progress is None else not progress
-    total = sum(len(explanations) for _, _, explanations in runs) * len(ks)
-    with tqdm(total=total, desc="deleting words", unit="text", disable=hidden) as bar:
-        for method, order, explanations in runs:
-            variants: list[EncodedText] = []
-            removed: list[npt.NDArray[np.int64]] = []
-            for number, e in enumerate(explanations):
-                right = e.predicted == e.label
-                ranking = np.argsort(-e.relevance if right else e.relevance, kind="stable")
-                for k in ks:
-                    if k > len(ranking) or (removal == "delete" and k == len(ranking)):
-                        # nothing would be left to answer from: missing, not 0 or 1
-                        outcome = None
-                        bar.update(1)
-                    else:
-                        outcome = len(variants)
-                        variants.append(documents[number])
-                        removed.append(ranking[:k])
-                    columns["document"].append(number)
-                    columns["method"].append(method)
-                    columns["seed"].append(order)
-                    columns["direction"].append(DIRECTIONS[0 if right else 1])
-                    columns["k"].append(k)
-                    columns["score"].append(outcome)
-            scores = scores_without(
-                classifier, variants, removed, removal, batch_tokens=batch_tokens, progress=bar
-            )
-            first = len(columns["probability"])
-            for place in range(first, len(columns["score"])):
-                outcome = columns["score"][place]
-                label = explanations[columns["document"][place]].label
-                assert label is not None
-                if outcome is None:
-                    score = probability = correct = np.nan
-                else:
-                    row = scores[outcome].astype(np.float64)
-                    score = float(row[label])
-                    probability = float(np.exp(score - np.logaddexp.reduce(row)))
-                    correct = float(row.argmax() == label)
-                columns["score"][place] = score
-                columns["probability"].append(probability)
-                columns["correct"].append(correct)
-    return DeletionReport(pd.DataFrame(columns), removal, min_words, left_out, seed)
+    left_out = len(texts) - len(documents)
+    table = pd.concat(tables, ignore_index=True)
+    return DeletionReport(table, removal, min_words, left_out, seed)
+
+
+def _without_words(
+    classifier: TextClassifier,
+    documents: Sequence[EncodedText],
+    explanations: Sequence[Explanation],
+    ks: Sequence[int],
+    removal: Removal,
+    batch_tokens: BatchTokens,
+    bar: tqdm[Any],
+) -> pd.DataFrame:
+    """A row for each document and k: what the classifier says without its k words."""
+    import pandas as pd
+
+    labels = np.array([e.label for e in explanations])
+    right = np.array([e.predicted for e in explanations]) == labels
+    rankings = [
+        np.argsort(-e.relevance if turn else e.relevance, kind="stable")
+        for e, turn in zip(explanations, right, strict=True)
+    ]
+    # Where nothing would be left to answer from, the outcome is missing, not 0 or 1.
+    most = np.array([len(d) for d in documents]) - (removal == "delete")
+    possible = np.array(ks) <= most[:, None]
+    scores = np.full((*possible.shape, len(classifier.labels)), np.nan)
+    scores[:, 0] = [e.scores for e in explanations]  # k = 0: the text as it is
+    possible[:, 0] = False
+    numbers, places = (axis.tolist() for axis in possible.nonzero())
+    bar.update(possible.size - len(numbers))
+    scores[numbers, places] = scores_without(
+        classifier,
+        [documents[n] for n in numbers],
+        [rankings[n][: ks[place]] for n, place in zip(numbers, places, strict=True)],
+        removal,
+        batch_tokens=batch_tokens,
+        progress=bar,
+    )
+    with np.errstate(invalid="ignore"):  # of what is missing
+        total = np.logaddexp.reduce(scores, axis=2)
+    score = np.take_along_axis(scores, labels[:, None, None], axis=2)[..., 0]
+    correct = (scores.argmax(2) == labels[:, None]).astype(np.float64)
+    correct[np.isnan(score)] = np.nan
+    directions = [DIRECTIONS[0 if turn else 1] for turn in right for _ in ks]
+    return pd.DataFrame(
+        {
+            "document": np.repeat(np.arange(len(documents)), len(ks)),
+            "direction": directions,
+            "k": np.tile(ks, len(documents)),
+            "score": score.ravel(),
+            "probability": np.exp(score - total).ravel(),
+            "correct": correct.ravel(),
+        }
+    )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from seqlrp.attributing import (
@@ -17,9 +19,10 @@ from seqlrp.attributing import (
     strings,
     true_classes,
 )
-from seqlrp.batching import batches_by_length
+from seqlrp.batching import BatchTokens, Budget, in_batches
 from seqlrp.errors import LabelError, OptionError, near
 from seqlrp.explanation import ALL, Explanation, Explanations
+from seqlrp.lrp import Attribution
 from seqlrp.methods import METHODS, Method
 from seqlrp.text.corpora import Corpus
 
@@ -38,7 +41,7 @@ def explain(
     *,
     labels: Iterable[int | str] | None = None,
     column: str = "text",
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: BatchTokens = BATCH_TOKENS,
     progress: bool | None = None,
     **options: Any,
 ) -> Explanations:
@@ -93,13 +96,17 @@ def explained(
     *,
     labels: Iterable[int | str] | None = None,
     column: str = "text",
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: BatchTokens = BATCH_TOKENS,
     progress: bool | None = None,
     **options: Any,
 ) -> Iterator[Explanation]:
     """As `explain`, one after the other: a stream of any length in bounded memory."""
-    if batch_tokens < 1:
-        raise OptionError(f"Got batch_tokens {batch_tokens}; expected at least 1.")
+    if not hasattr(classifier, "collate"):
+        raise OptionError(
+            f"Got a {type(classifier).__name__} for the classifier; expected a model together with "
+            f"its vocabulary and labels: seqlrp.TextClassifier(model, vocabulary, labels)."
+        )
+    budget = Budget(batch_tokens, classifier.device)
     chosen = chosen_method(classifier, method, options)
     if isinstance(texts, Corpus):
         labels = label_names(texts) if labels is None else labels
@@ -112,19 +119,61 @@ def explained(
         while window := list(islice(stream, _WINDOW)):
             encoded = encoded_texts(classifier, window, first)
             truth = true_classes(classifier, truths, len(encoded), first)
-            results: list[Explanation | None] = [None] * len(encoded)
-            for batch in batches_by_length([classifier.length(e) for e in encoded], batch_tokens):
-                members = [encoded[k] for k in batch]
-                known = [truth[k] for k in batch]
-                numbers = [first + k for k in batch]
-                made = _explain_batch(classifier, chosen, members, target, known, numbers)
-                for k, explanation in zip(batch, made, strict=True):
-                    results[k] = explanation
-                bar.update(len(batch))
-            yield from (r for r in results if r is not None)
+            numbers = range(first, first + len(encoded))
+            yield from explained_documents(
+                classifier, chosen, encoded, target, truth, numbers, budget, bar
+            )
             first += len(window)
         if truths is not None and next(truths, None) is not None:
             raise LabelError(f"Got more labels than the {first} texts.")
+
+
+def explained_documents(
+    classifier: TextClassifier,
+    method: Method,
+    documents: Sequence[EncodedText],
+    target: Target,
+    truth: Sequence[int | None],
+    numbers: Sequence[int],
+    budget: Budget,
+    bar: tqdm[Any],
+) -> Iterator[Explanation]:
+    """Explain encoded documents in order; where one fails, first give everything before it.
+
+    Args:
+        classifier: as for `explain`.
+        method: its method.
+        documents: all held in memory.
+        target: as `checked_target` gives it.
+        truth: the true class of each document where that is known.
+        numbers: which of the user's texts the documents are, for messages.
+        budget: the most tokens in a batch.
+        bar: moved on by a step for each document.
+    """
+    results: list[Explanation | None] = [None] * len(documents)
+
+    def run(batch: list[int]) -> _Found:
+        members, known = [documents[k] for k in batch], [truth[k] for k in batch]
+        found, words = attributed(
+            classifier, method, members, target, known, [numbers[k] for k in batch]
+        )
+        return _leaving(found, words)
+
+    lengths = [classifier.length(d) for d in documents]
+    failure = None
+    try:
+        for batch, found in in_batches(lengths, budget, run, up_to_failure=True):
+            members, known = [documents[k] for k in batch], [truth[k] for k in batch]
+            for k, made in zip(
+                batch, _explanations(classifier, method, members, known, found), strict=True
+            ):
+                results[k] = made
+            bar.update(len(batch))
+    except Exception as error:
+        failure = error
+    yield from takewhile(lambda made: made is not None, results)
+    if failure is not None:
+        raise failure
 
 
 def label_names(corpus: Corpus) -> list[str] | None:
@@ -159,44 +208,70 @@ def chosen_method(
         ) from error
 
 
-def _explain_batch(
+class _Found(NamedTuple):
+    """What the method found in one batch, on the CPU or on its way there."""
+
+    relevance: Tensor  # [B, T], or [B, C, T] for all classes, float32
+    scores: Tensor  # [B, C], float32
+    words: Tensor  # bool, as the ids
+    target: Tensor | None
+    against: Tensor | None
+    kinds: tuple[str, ...]  # of the ledger
+    amounts: Tensor | None  # [kinds, B], or [kinds, B, C], float64
+    arrived: torch.cuda.Event | None
+
+
+def _leaving(found: Attribution, words: Tensor) -> _Found:
+    """Send results to the CPU; from CUDA into pinned memory, while the next batch is begun."""
+    cuda = found.relevance.is_cuda
+    totals = {} if found.ledger is None else found.ledger.totals
+    amounts = torch.stack(list(totals.values())) if totals else None
+
+    def sent(tensor: Tensor) -> Tensor:
+        return tensor.to("cpu", non_blocking=cuda)
+
+    relevance, scores = sent(found.relevance.float()), sent(found.scores.float())
+    target, against, amounts = (
+        None if t is None else sent(t) for t in (found.target, found.against, amounts)
+    )
+    arrived = None
+    if cuda:
+        arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        arrived.record(torch.cuda.current_stream(found.relevance.device))
+    return _Found(relevance, scores, words, target, against, tuple(totals), amounts, arrived)
+
+
+def _explanations(
     classifier: TextClassifier,
     method: Method,
-    members: list[EncodedText],
-    target: Target,
-    truth: list[int | None],
-    numbers: list[int],
-) -> list[Explanation]:
-    found, words = attributed(classifier, method, members, target, truth, numbers)
-    relevance, scores = found.relevance.float().cpu(), found.scores.float().cpu()
+    members: Sequence[EncodedText],
+    truth: Sequence[int | None],
+    found: _Found,
+) -> Iterator[Explanation]:
+    if found.arrived is not None:
+        found.arrived.synchronize()
+    relevance, words, scores = found.relevance.numpy(), found.words.numpy(), found.scores.numpy()
     targets = None if found.target is None else found.target.tolist()
     against = None if found.against is None else found.against.tolist()
-    ledgers: dict[str, Any] = {}
-    if found.ledger is not None:
-        ledgers = {kind: amounts.tolist() for kind, amounts in found.ledger.totals.items()}
-    kept = words.cpu()
-    made = []
+    amounts = [()] * len(members)
+    if found.amounts is not None:
+        amounts = found.amounts.transpose(0, 1).tolist()
+    predicted = scores.argmax(1).tolist()
+    parameters = method.parameters
     for row, member in enumerate(members):
         source = member.source
-        share = {
-            kind: tuple(amounts[row]) if targets is None else amounts[row]
-            for kind, amounts in ledgers.items()
-        }
-        made.append(
-            Explanation(
-                text=source.text,
-                tokens=source.tokens,
-                offsets=source.offsets,
-                relevance=relevance[row][..., kept[row]].numpy(),
-                target=ALL if targets is None else targets[row],
-                against=None if against is None else against[row],
-                predicted=int(scores[row].argmax()),
-                label=truth[row],
-                scores=scores[row].numpy(),
-                labels=classifier.labels,
-                method=method.name,
-                parameters=method.parameters,
-                ledger=share,
-            )
+        yield Explanation(
+            text=source.text,
+            tokens=source.tokens,
+            offsets=source.offsets,
+            relevance=relevance[row][..., words[row]],
+            target=ALL if targets is None else targets[row],
+            against=None if against is None else against[row],
+            predicted=predicted[row],
+            label=truth[row],
+            scores=scores[row],
+            labels=classifier.labels,
+            method=method.name,
+            parameters=parameters,
+            ledger=dict(zip(found.kinds, amounts[row], strict=True)),
         )
-    return made

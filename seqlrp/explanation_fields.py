@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from seqlrp.errors import InputError, NonFiniteError, OptionError, TextError
 
+_MOST = float(np.finfo(np.float32).max)
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -71,8 +72,11 @@ def _array(value: Any, kinds: str, shape: tuple[int, ...], name: str) -> npt.NDA
 def floats(value: Any, shape: tuple[int, ...], name: str) -> npt.NDArray[np.float32]:
     """Finite numbers as a read-only float32 copy of this shape."""
     array = _array(value, "fiu", shape, name)
-    with np.errstate(over="ignore", invalid="ignore"):
-        copy = array.astype(np.float32)
+    if array.dtype == np.float32:
+        copy = array.copy()
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            copy = array.astype(np.float32)
     if not np.isfinite(copy).all():
         where = np.argwhere(~np.isfinite(copy))[0].tolist()
         raise NonFiniteError(
@@ -132,6 +136,9 @@ def ledger(value: Any, classes: int | None) -> Mapping[str, float | tuple[float,
         raise InputError(f"ledger must be a mapping of names to numbers, got {value!r:.80}.")
     entries: dict[str, float | tuple[float, ...]] = {}
     for key, item in value.items():
+        if type(item) is float and abs(item) < _MOST:  # the usual case; never true of NaN
+            entries[string(key, "a name in the ledger")] = item
+            continue
         name = f"ledger[{key!r}]"
         shape = () if classes is None or isinstance(item, int | float | np.generic) else (classes,)
         floats(item, shape, name)  # as finite as the scores, but kept in full

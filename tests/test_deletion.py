@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,7 @@ import seqlrp
 from seqlrp.deletion import scores_without
 from seqlrp.deletion_report import DeletionReport
 from seqlrp.errors import CorpusError, LabelError, OptionError
-from seqlrp.text_classifier import TextClassifier
+from seqlrp.text_classifier import EncodedText, TextClassifier
 
 
 def labelled(count: int = 40) -> tuple[list[str], list[int]]:
@@ -57,6 +59,26 @@ def test_removal_does_what_it_says(hierarchical: bool, seed: int, batch_tokens: 
             with model.embedding.register_forward_hook(zero):
                 zeroed = model(ids).detach()[0]
             np.testing.assert_allclose(found["zero"][k], zeroed, atol=1e-5)
+
+
+def test_a_corpus_is_split_into_words_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = small_classifier()
+    texts, labels = labelled(20)
+    encoded: list[str] = []
+    encode = TextClassifier.encode
+
+    def counted(self: TextClassifier, given: list[str]) -> Iterator[EncodedText]:
+        encoded.extend(given)
+        return encode(self, given)
+
+    monkeypatch.setattr(TextClassifier, "encode", counted)
+    tables = [
+        seqlrp.evaluate(classifier, texts, labels, batch_tokens=size).table
+        for size in (8192, 40, "auto")
+    ]
+    assert encoded == texts * 3
+    for table in tables[1:]:
+        pd.testing.assert_frame_equal(table, tables[0], atol=1e-5)
 
 
 def test_nothing_removed_is_the_text_itself(classifier: TextClassifier) -> None:

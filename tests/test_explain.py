@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from torch import nn
 
 import seqlrp
 from seqlrp.errors import CorpusError, LabelError, OptionError, TargetError, TextError
+from seqlrp.explain import explained
+from seqlrp.lrp import LRP, Attribution
 from seqlrp.text.corpora import Corpus
 from seqlrp.text_classifier import TextClassifier
 
@@ -316,3 +319,83 @@ def test_the_number_of_labels_must_fit() -> None:
     )
     with pytest.raises(LabelError, match="3 scores a text"):
         seqlrp.explain(wrong, ["good"])
+
+
+class Short(LRP):
+    """LRP where memory runs out for more than `most` ids, and a document may be past explaining."""
+
+    def __init__(self, model: nn.Module, most: int, bad: int | None = None) -> None:
+        super().__init__(model)
+        self.most, self.bad = most, bad
+        self.failures = 0
+        self.documents = 0
+
+    def attribution(self, inputs: torch.Tensor, *args: Any, **options: Any) -> Attribution:
+        if inputs.numel() > self.most:
+            self.failures += 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if self.bad is not None and bool((inputs == self.bad).any()):
+            raise ValueError("past explaining")
+        self.documents += len(inputs)
+        return super().attribution(inputs, *args, **options)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(20, 500), st.integers(0, 3))
+def test_no_document_is_lost_or_repeated_where_memory_runs_out(most: int, seed: int) -> None:
+    classifier = small_classifier()
+    texts = some_texts(40, seed)
+    method = Short(classifier.model, most)
+    found = seqlrp.explain(classifier, texts, method, batch_tokens="auto")
+    assert [e.text for e in found] == texts
+    assert method.documents == 40
+    assert method.failures <= 6
+    for one, other in zip(found, seqlrp.explain(classifier, texts), strict=True):
+        np.testing.assert_allclose(one.relevance, other.relevance, rtol=1e-4, atol=1e-6)
+
+
+def test_memory_that_runs_out_under_a_number_is_passed_on_with_advice() -> None:
+    classifier = small_classifier()
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        seqlrp.explain(classifier, some_texts(40), Short(classifier.model, 50))
+    assert "batch_tokens='auto'" in caught.value.__notes__[0]
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        seqlrp.explain(classifier, some_texts(9), Short(classifier.model, 3), batch_tokens="auto")
+    assert "cut the longest" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("window", [4096, 7])
+@pytest.mark.parametrize("batch_tokens", [1, 60, 8192])
+def test_a_stream_gives_everything_before_what_fails(
+    window: int, batch_tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_module("seqlrp.explain"), "_WINDOW", window)
+    classifier = small_classifier()
+    texts = [t.replace("dull", "good") for t in some_texts(40)]
+    texts[25] = "a dull film"
+    (bad,) = classifier.vocabulary.encode(["dull"]).tolist()
+    method = Short(classifier.model, 10_000, bad)
+    stream = explained(classifier, iter(texts), method, batch_tokens=batch_tokens)
+    given: list[str] = []
+    with pytest.raises(ValueError, match="past explaining"):
+        given.extend(explanation.text for explanation in stream)
+    assert given == texts[: len(given)]
+    if batch_tokens == 1:
+        assert len(given) == 25
+    elif window == 7:
+        assert 21 <= len(given) <= 25
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_answer_is_the_same_under_auto(device: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
+    classifier = small_classifier()
+    texts = some_texts(60)
+    expected = seqlrp.explain(classifier, texts, target="all")
+    classifier.model.to(device)
+    for batch_tokens in ("auto", 50):  # many batches: results leave while the next one runs
+        found = seqlrp.explain(classifier, texts, target="all", batch_tokens=batch_tokens)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one.relevance, other.relevance, rtol=1e-3, atol=1e-5)
+            assert one.ledger["bias"] == pytest.approx(other.ledger["bias"], abs=1e-4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, NoReturn, overload
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +67,8 @@ class LRP:
         start: what relevance starts from: the `"score"` (or difference of scores), or `"one"`.
         output: which part of the model's output holds the scores, if it returns several: an
             index, a key or an attribute's name.
-        impl: the kernel for fused recurrences: `"auto"`, `"torch"` or `"reference"` (step by
-            step, to be read; slow).
+        impl: the kernel for fused recurrences: `"auto"`, `"torch"`, `"reference"` (step by step, to
+            be read; slow) or `"triton"` (LSTM and GRU on a CUDA device).
 
     Raises:
         ModelError: the model cannot be explained as it is; the message says why.
@@ -89,7 +89,7 @@ class LRP:
         on_unknown: Literal["raise", "absorb"] = "raise",
         start: Literal["score", "one"] = "score",
         output: int | str | None = None,
-        impl: Literal["auto", "torch", "reference"] = "auto",
+        impl: Literal["auto", "torch", "reference", "triton"] = "auto",
     ) -> None:
         self.options = Options(
             epsilon, gate_rule, rules, bias_factor, attention, on_unknown, start, impl
@@ -205,6 +205,7 @@ class LRP:
         door.checked_model(self.model)
         self._check_finite()
         door.check_input(inputs)
+        door.check_dtype(inputs, self.model)
         vectors = inputs.dtype.is_floating_point
         shape = tuple(inputs.shape[:2]) if vectors else tuple(inputs.shape)
         watch = Watch(self.model, layers or ())
@@ -223,7 +224,9 @@ class LRP:
                 run.check_constant(output)
             if mark is not None and mark.inert:  # words act on the scores through gates alone
                 run.signal(output, mark, "The output")
-            scores = door.checked_scores(output, count, gate=mark is not None and mark.gate)
+            squashed = type(getattr(output, "grad_fn", None)).__name__ == "_SoftmaxBackward"
+            gate = mark is not None and (mark.gate or squashed)
+            scores = door.checked_scores(output, count, gate=gate)
             if padding is None:
                 padding = run.padding
                 door.check_padding(padding)
@@ -252,7 +255,7 @@ class LRP:
         )  # [passes, B, T, D]
         words = relevance.sum(-1)
         if not bool(torch.isfinite(words).all()):
-            raise NonFiniteError("A relevance is NaN or infinite; look for overflowing weights.")
+            self._refuse_overflow(words)
         if padding is not None and bool(padding.any()):
             on_padding = [
                 run.gathered([None if g is None else g.abs() for g in gammas])[padding]
@@ -265,6 +268,8 @@ class LRP:
             accounts = [entries for _, entries in passes]
             begun = torch.stack([self._scaled(start).detach() for start in starts], 1)
             ledger = _ledger(run, words, begun, wanted is None, padding, accounts)
+            if not all(bool(torch.isfinite(entry.amount).all()) for entry in ledger.entries):
+                self._refuse_overflow(words)
         shown = words if reduce or (vectors and inputs.ndim == 2) else relevance
         shown = shown[0] if wanted is not None else shown.transpose(0, 1)
         inner = None
@@ -283,6 +288,17 @@ class LRP:
                 census.run(self.model, inputs, additional)
             maps = len(census.map_names)
         return Propagation(self.model, self.options, count, account, maps)
+
+    def _refuse_overflow(self, words: Tensor) -> NoReturn:
+        outside = ~torch.isfinite(words).flatten(2).all(2).all(0)
+        where = f" of document {int(outside.nonzero()[0])}" if bool(outside.any()) else ""
+        cause = "look for overflowing weights, or take epsilon=1e-3"
+        if self.options.gate_rule != "all":
+            cause = (
+                "the gate rule does that where a gate and a signal cancel, or where what it gives "
+                "to gates adds up; take gate_rule='all'"
+            )
+        raise NonFiniteError(f"A relevance{where} is NaN or infinite: {cause}.")
 
     def _scaled(self, start: Tensor) -> Tensor:
         """What relevance starts from, `[B]`: a score or a difference of scores, or 1."""

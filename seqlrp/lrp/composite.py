@@ -36,6 +36,11 @@ class Composite:
     def __init__(self, rules: Mapping[Key, MapRule] | MapRule | str | None) -> None:
         if isinstance(rules, MapRule):
             rules = {nn.Module: rules}
+        if isinstance(rules, type) and issubclass(rules, MapRule):
+            raise OptionError(
+                f"Got the class {rules.__name__} as rules; expected a rule with its options: "
+                f"{rules.__name__}()."
+            )
         if rules is not None and not isinstance(rules, (str, Mapping)):
             raise OptionError(
                 f"Got rules {rules!r}; expected a mapping such as {{nn.Linear: Gamma(0.25)}} with "
@@ -114,7 +119,9 @@ class Composite:
                 met = of_class
             if not met:
                 shown = ", ".join(repr(name) for name in dict.fromkeys(names))
+                of = {type(module).__name__ for module in modules.values()}
+                hint = f" A class is given as such: nn.{key}." if key in of else ""
                 raise OptionError(
                     f"No map of the model has the key {key!r} of rules; the {len(names)} maps run "
-                    f"in order in: {shown}."
+                    f"in order in: {shown}.{hint}"
                 )

@@ -33,9 +33,10 @@ def checked_model(model: nn.Module) -> nn.Module:
         NonFiniteError: a parameter is NaN or infinite.
     """
     if not isinstance(model, nn.Module):
+        inner = " Pass its .model." if isinstance(getattr(model, "model", None), nn.Module) else ""
         raise ModelError(
             f"Got {type(model).__name__} for the model; expected a torch.nn.Module that maps ids "
-            f"[B, T] to scores [B, C]."
+            f"[B, T] to scores [B, C].{inner}"
         )
     if "_orig_mod" in model._modules:  # torch.compile keeps the original here
         model = model._modules["_orig_mod"]  # type: ignore[assignment]
@@ -102,6 +103,21 @@ def check_input(inputs: Tensor) -> None:
         raise IdsError(f"Got ids of shape {shape}; expected [B, T], or [B, S, W] by sentences.")
     if inputs.numel() == 0:
         raise IdsError(f"Got an input of shape {shape}, which holds nothing to explain.")
+
+
+def check_dtype(inputs: Tensor, model: nn.Module) -> None:
+    """Refuse vectors of another floating dtype than the model's parameters.
+
+    Raises:
+        IdsError: it says what to cast.
+    """
+    own = next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), None)
+    if inputs.dtype.is_floating_point and own is not None and inputs.dtype != own:
+        raise IdsError(
+            f"Got vectors of shape {list(inputs.shape)} (ids are of dtype int64) and dtype "
+            f"{inputs.dtype} for a model whose parameters are {own}; cast one of them, e.g. "
+            f"vectors.to({own}), or model.double() for float64 all the way."
+        )
 
 
 def padding_given(padding: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
@@ -299,4 +315,6 @@ def _describe(output: Any) -> str:
         return f"a tensor of shape {list(output.shape)} and dtype {output.dtype}"
     if isinstance(output, (tuple, list)):
         return f"a {type(output).__name__} of {len(output)}"
+    if isinstance(output, dict):
+        return f"a {type(output).__name__} with {', '.join(map(repr, output))}"
     return f"a {type(output).__name__}"

@@ -194,7 +194,8 @@ def summed(
             ]
         return replace(first, parts=tuple(p.expand_as(y) for p in parts))
     place = run.place() if run.account else ""
-    due = Due("map" if maps else "sum", run.epsilon, ("map" if maps else "sum", place))
+    operation = first.made[0] if first is not None and maps else "sum"
+    due = Due("map" if maps else "sum", run.epsilon, (operation, place))
     if first is not None and maps:
         due = replace(due, epsilon=first.epsilon)
     if not run.options.bias_factor:

@@ -250,6 +250,7 @@ class FollowingMode(InputMode):
         raise RefusedFunctionError(
             f"{full_name(function)} in {self.place_in_words()}: "
             + (why or "no law of relevance is known for it, and a plain gradient would be wrong")
-            + ". Write the step with functions that have a law (seqlrp.lrp.table lists them), or "
-            "explain the part of the model after it by handing its vectors [B, T, D] in."
+            + ". Write the step with functions that have a law (seqlrp/docs/functions.md lists "
+            "them), explain the part of the model after it by handing its vectors [B, T, D] in, or "
+            "let the function keep what reaches it, on the record: on_unknown='absorb'."
         )

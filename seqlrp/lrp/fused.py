@@ -1,164 +1,28 @@
 """Whole recurrent layers that a model calls as one function: `torch.lstm`, `torch.gru` and kin.
 
-One layer is computed at a time, so that the outputs between layers are seen. Forward is the
-library's own kernel or, where there is one, a compiled loop that remembers; backward is one of the
-kernels. Padded and packed input become the same rows.
+One layer is computed at a time, so that the outputs between layers are seen. Padded and packed
+input become the same rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from seqlrp.errors import TrainingModeError
 from seqlrp.lrp import documents as docs
-from seqlrp.lrp import recurrent, unrolled
+from seqlrp.lrp import unrolled
 from seqlrp.lrp.functions import spelled
-from seqlrp.lrp.kernels import compiled, vectorised
+from seqlrp.lrp.fused_layer import Kind, Layer, recur
+from seqlrp.lrp.kernels import choice
 from seqlrp.lrp.map_rules import absolute_epsilon
-from seqlrp.lrp.recurrent import Gammas, Steps, Weights
+from seqlrp.lrp.recurrent import Steps, Weights
 
 if TYPE_CHECKING:
     from seqlrp.lrp.propagate import Propagation
-
-Kind = Literal["lstm", "gru", "rnn_tanh", "rnn_relu"]
-_ACTIVATIONS = {"rnn_tanh": torch.tanh, "rnn_relu": torch.relu}
-
-
-@dataclass
-class _Layer:
-    """What one layer needs to run forward and backward."""
-
-    kind: Kind
-    weights: list[Weights]  # one or two directions
-    steps: Steps
-    batch_sizes: Tensor | None  # int64 on the CPU, for packed rows
-    cell: bool
-    epsilon: float
-    impl: str
-    books: list[Callable[[str, int, Tensor], None]]  # empty: no account is kept
-
-    def compiled(self, x: Tensor, *states: Tensor) -> bool:
-        """Whether the compiled loops compute this layer."""
-        return self.impl == "auto" and all(
-            compiled.computes(self.kind, weights, x, *states) for weights in self.weights
-        )
-
-    def forward_compiled(
-        self, x: Tensor, *states: Tensor
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """As `forward`, and for each direction the factors of the way back."""
-        width = states[0].shape[-1]
-        out = x.new_empty(len(x), width * len(self.weights))
-        run: Any = compiled.lstm_forward if self.kind == "lstm" else compiled.gru_forward
-        results = []
-        for d, weights in enumerate(self.weights):
-            start = (state[d] for state in states)
-            results.append(
-                run(x, *start, weights, self.steps, d == 1, self.epsilon, out, d * width)
-            )
-        *finals, factors = zip(*results, strict=True)
-        return (out, *(torch.stack(parts) for parts in finals)), factors
-
-    def forward(self, x: Tensor, h0: Tensor, c0: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Outputs `[N, dirs·P]` and final states `[dirs, B, ·]` by the library's own kernel."""
-        flat = [w for weights in self.weights for w in weights if w is not None]
-        state = h0 if c0 is None else (h0, c0)
-        if self.cell:
-            cell = getattr(torch, f"{self.kind}_cell")
-            flat_state = h0[0] if c0 is None else (h0[0], c0[0])
-            new = cell(x, flat_state, *self.weights[0][:4])
-            h, c = (new, None) if c0 is None else new
-            return (h, h.unsqueeze(0)) if c is None else (h, h.unsqueeze(0), c.unsqueeze(0))
-        run = getattr(torch, self.kind)
-        biased = self.weights[0].bias_ih is not None
-        options = (flat, biased, 1, 0.0, False, len(self.weights) == 2)
-        if self.batch_sizes is not None:
-            return tuple(run(x, self.batch_sizes, state, *options))
-        batch = self.steps.sizes[0]
-        padded = x.reshape(len(self.steps.sizes), batch, x.shape[-1])
-        out, *final = run(padded, state, *options, False)
-        return (out.reshape(len(x), -1), *final)
-
-    def backward(
-        self,
-        direction: int,
-        saved: tuple[Tensor, ...],
-        factors: tuple[Tensor, ...],
-        gammas: tuple[Tensor, ...],
-    ) -> Gammas:
-        """γ of what went into one direction."""
-        x, h0, *c0, out = saved
-        gamma_out, gamma_hn, *gamma_cn = gammas
-        weights, reverse = self.weights[direction], direction == 1
-        width = out.shape[-1] // len(self.weights)
-        part = slice(direction * width, (direction + 1) * width)
-        shared = (
-            x, h0[direction], *(c[direction] for c in c0), weights, self.steps, reverse,
-            gamma_out[:, part], gamma_hn[direction], *(g[direction] for g in gamma_cn),
-            self.epsilon,
-        )  # fmt: skip
-        more = () if self.kind in ("lstm", "gru") else (_ACTIVATIONS[self.kind],)
-        name = self.kind if self.kind in ("lstm", "gru") else "rnn"
-        if self.impl == "reference":
-            result: Gammas = getattr(recurrent, name)(*shared, *more)
-        elif factors:
-            result = getattr(compiled, name)(
-                *shared, factors=factors[direction], account=bool(self.books)
-            )
-        else:
-            result = getattr(vectorised, name)(
-                *shared, *more, h=out[:, part], account=bool(self.books)
-            )
-        for book in self.books:
-            for field in ("bias_ih", "bias_hh", "stabiliser"):
-                rows = getattr(result, field)
-                if rows is not None:
-                    book(field, direction, rows)
-            book("h0", direction, (result.h0 * h0[direction]).sum(-1))
-            if result.c0 is not None:
-                book("c0", direction, (result.c0 * c0[0][direction]).sum(-1))
-            book("x", direction, (result.x * x).sum(-1))
-        return result
-
-
-class _Recurrence(torch.autograd.Function):
-    """One layer in the graph of γ."""
-
-    @staticmethod
-    def forward(ctx: Any, layer: _Layer, *inputs: Tensor) -> tuple[Tensor, ...]:
-        factors: tuple[Tensor, ...] = ()
-        if layer.compiled(*inputs):
-            outputs, factors = layer.forward_compiled(*inputs)
-        else:
-            outputs = layer.forward(*inputs)
-        ctx.layer, ctx.operands = layer, len(inputs) + 1
-        ctx.save_for_backward(*inputs, outputs[0], *factors)
-        return outputs
-
-    @staticmethod
-    def backward(ctx: Any, *gammas: Tensor) -> Any:
-        layer: _Layer = ctx.layer
-        saved, factors = ctx.saved_tensors[: ctx.operands], ctx.saved_tensors[ctx.operands :]
-        results = [
-            layer.backward(direction, saved, factors, gammas)
-            for direction in range(len(layer.weights))
-        ]
-        gamma_x = results[0].x if len(results) == 1 else results[0].x + results[1].x
-        states = [torch.stack([r.h0 for r in results])]
-        cells = [r.c0 for r in results if r.c0 is not None]
-        if cells:
-            states.append(torch.stack(cells))
-        return None, gamma_x, *states
-
-
-def _recur(layer: _Layer, *inputs: Tensor) -> tuple[Tensor, ...]:
-    outputs: tuple[Tensor, ...] = _Recurrence.apply(layer, *inputs)  # type: ignore[no-untyped-call]
-    return outputs
 
 
 def sequence(run: Propagation, function: Any, args: Any, kwargs: Any) -> tuple[Tensor, ...]:
@@ -189,6 +53,7 @@ def sequence(run: Propagation, function: Any, args: Any, kwargs: Any) -> tuple[T
     directions = 2 if both else 1
     each = len(flat) // (layers * directions)
     if epsilon != run.epsilon or not run.options.signal_takes_all:
+        choice.check(run.options.impl, signal_takes_all=False)
         weights = [
             _weights(run, flat[start : start + each], biased) for start in range(0, len(flat), each)
         ]
@@ -213,11 +78,11 @@ def sequence(run: Propagation, function: Any, args: Any, kwargs: Any) -> tuple[T
         }
         if index == 0 and not x_known:
             constant.add("x")
-        layer = _Layer(
+        layer = Layer(
             kind, weights, steps, batch_sizes, False, epsilon, run.options.impl,
             _bookers(run, kind, f"_l{index}", constant, rows, owner),
         )  # fmt: skip
-        x, *final = _recur(layer, x, *(s[part] for s, _ in operands))
+        x, *final = recur(layer, x, *(s[part] for s, _ in operands))
         for k, tensor in enumerate(final):
             finals[k].append(tensor)
     if batch_sizes is None:
@@ -299,6 +164,7 @@ def cell(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
             owner = mark.documents[:, 0].expand(len(data))
             break
     if epsilon != run.epsilon or not run.options.signal_takes_all:
+        choice.check(run.options.impl, signal_takes_all=False)
         with run.pinned(rule):
             held = [unrolled.initial(run, s, owner, kind) for s in states]
             new = unrolled.Cell(run, kind, weights)(
@@ -310,11 +176,11 @@ def cell(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
     constant = {name for name, (_, known) in zip(("h0", "c0"), operands, strict=False) if not known}
     if not x_known:
         constant.add("x")
-    layer = _Layer(
+    layer = Layer(
         kind, [weights], steps, None, True, epsilon, run.options.impl,
         _bookers(run, f"{kind}_cell", "", constant, owner, owner),
     )  # fmt: skip
-    out, _, *rest = _recur(layer, x, *(s.unsqueeze(0) for s, _ in operands))
+    out, _, *rest = recur(layer, x, *(s.unsqueeze(0) for s, _ in operands))
     whose = None if owner is None else owner.view(-1, 1)
     out = run.mark(out.clone(), documents=whose)  # the model may change it in place
     if not rest:

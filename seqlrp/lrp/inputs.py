@@ -170,7 +170,7 @@ class InputMode(TorchFunctionMode):
             if all(self.origin_of(t) is None for t in values_in(name, args, kwargs)):
                 return  # ids that only lend their shape
             new_args, new_kwargs = values_of(name, args, kwargs, self.origin_of)
-            origins = list(tensors_in(MOVES[name](*new_args, **new_kwargs)))
+            origins = tensors_in(MOVES[name](*new_args, **new_kwargs))
             for tensor, origin in zip(results, origins, strict=False):
                 if tensor.shape == origin.shape:
                     put_mark(tensor, Mark(self, origin=origin))

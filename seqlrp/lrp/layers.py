@@ -29,7 +29,7 @@ class Watch:
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
-        modules = dict(model.named_modules())
+        modules = dict(model.named_modules()) if layers else {}
         if isinstance(layers, str):
             raise OptionError(f"Got layers {layers!r}; expected a list of names: [{layers!r}].")
         for name in layers:
@@ -113,7 +113,7 @@ def stacked(passes: list[dict[str, Any]]) -> dict[str, Any]:
     """The relevance of several targets as one, `[C, ...]` in place of each tensor."""
     together: dict[str, Any] = {}
     for name in passes[0]:
-        columns = [list(tensors_in(found[name])) for found in passes]
+        columns = [tensors_in(found[name]) for found in passes]
         rows = iter([torch.stack(same) for same in zip(*columns, strict=True)])
 
         def row(value: Tensor, rows: Iterator[Tensor] = rows) -> Tensor:

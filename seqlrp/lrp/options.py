@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from seqlrp.errors import OptionError, near
 from seqlrp.lrp.composite import Composite, Key
+from seqlrp.lrp.kernels import choice
 from seqlrp.lrp.map_rules import MapRule
 from seqlrp.lrp.rules import GateRule, gate_rule_abs, gate_rule_half, gate_rule_prop
 
@@ -16,7 +17,7 @@ _CHOICES = {
     "attention": ("constant", "attnlrp"),
     "on_unknown": ("raise", "absorb"),
     "start": ("score", "one"),
-    "impl": ("auto", "torch", "reference"),
+    "impl": ("auto", "torch", "reference", "triton"),
 }
 
 
@@ -59,6 +60,7 @@ class Options:
                 hint = near(value, allowed) if isinstance(value, str) else ""
                 raise OptionError(f"Got {name} {value!r}; expected one of {shown}. {hint}".strip())
         object.__setattr__(self, "composite", Composite(self.rules))
+        choice.check(self.impl, self.signal_takes_all)
 
     @property
     def signal_takes_all(self) -> bool:

@@ -153,6 +153,8 @@ class Propagation(FollowingMode):
         """
         if not value.requires_grad and not mark.gate:
             self.check_constant(value)
+        if not value.requires_grad and self.options.on_unknown == "absorb":
+            return self.absorb(self.end(value), value, "refused", user, mark.documents)
         if not value.requires_grad:
             raise RefusedFunctionError(
                 f"{user} in {self.place_in_words()} uses as a signal what is known as a gate "
@@ -243,7 +245,7 @@ class Propagation(FollowingMode):
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Look a function up in the table and apply its law, or refuse it by name."""
-        values = list(tensors_in((args, kwargs)))
+        values = tensors_in((args, kwargs))
         signals = False
         for value in values:
             if self.known(value) is not None:

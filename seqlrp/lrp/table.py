@@ -136,6 +136,7 @@ _TRANSPARENT: dict[str, Law] = {
     **dict.fromkeys(
         families(
             (
+                "_nested_tensor_from_mask_left_aligned",  # asks whether padding is on the right
                 "repr", "str", "format", "hash", "type", "eq", "ne", "lt", "le", "gt", "ge",
                 "greater", "less", "isnan", "isinf", "isfinite", "argmax", "argmin", "argsort",
                 "allclose", "equal", "zeros_like",

@@ -6,11 +6,12 @@ options after that.
 
 from seqlrp.lrp import LRP
 from seqlrp.methods.gradient import GradientXInput, Sensitivity
+from seqlrp.methods.occlusion import Occlusion
 from seqlrp.methods.protocol import Method
 from seqlrp.methods.random import Random
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (LRP, GradientXInput, Sensitivity, Random)
+    method.name: method for method in (LRP, GradientXInput, Sensitivity, Occlusion, Random)
 }
 
-__all__ = ["METHODS", "GradientXInput", "Method", "Random", "Sensitivity"]
+__all__ = ["METHODS", "GradientXInput", "Method", "Occlusion", "Random", "Sensitivity"]

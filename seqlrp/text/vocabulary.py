@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -42,6 +42,11 @@ class Vocabulary:
     UNK: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        if isinstance(self.tokens, Mapping):
+            raise VocabularyError(
+                "Got a mapping of tokens to ids; expected the tokens in the order of their ids: "
+                "Vocabulary(sorted(ids, key=ids.get))."
+            )
         object.__setattr__(self, "tokens", tuple(self.tokens))
         _check(self.tokens, self.lowercase)
         ids = {token: id_ for id_, token in enumerate(self.tokens) if id_ >= len(_SPECIALS)}

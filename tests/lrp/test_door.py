@@ -481,3 +481,9 @@ def test_random_functions(write: Any) -> None:
 def test_documents_that_meet(write: Any) -> None:
     with pytest.raises(ModelError, match="documents"):
         explain(write)
+
+
+def test_vectors_of_another_dtype_than_the_models() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(6, 2)).eval()
+    with pytest.raises(IdsError, match=r"float64 for a model whose parameters are torch.float32"):
+        seqlrp.LRP(model).attribute(torch.rand(2, 3, 2, dtype=torch.float64))

@@ -59,15 +59,18 @@ def gated(
             ready.append(torch.einsum(f"{terms}->{full}", *pair))
         else:
             ready.append(torch.add(settled, torch.zeros_like(tensors[1 - k])))
-    of_gate = 0 if marks[0] is not None and marks[0].gate else 1
-    gate, signal = ready[of_gate], ready[1 - of_gate]
+    first = 0 if marks[0] is not None and marks[0].gate else 1
+    gate, signal = ready[first], ready[1 - first]
     whose = _spread(documents, full, out)
     module = run.place() if run.account else ""
     books = {kind: run.booker(kind, name, module, whose) for kind in ("stabiliser", "gate")}
     shares = run.options.shares(gate.detach(), signal.detach())
     _check_shares(shares, gate)
+    nothing = (gate.detach() == 0) | (signal.detach() == 0)  # a share of nothing may be 0 / 0
+    of_gate, of_signal = (torch.as_tensor(s, dtype=gate.dtype) for s in shares)
+    both = tuple(s.masked_fill(nothing & s.isnan(), 0) for s in (of_gate, of_signal))
     y: Tensor = _Shared.apply(  # type: ignore[no-untyped-call]
-        gate, signal, shares, lambda kind, relevance: books[kind](relevance)
+        gate, signal, both, lambda kind, relevance: books[kind](relevance)
     )
     if len(full) > len(out):
         y = y.sum(list(range(len(out), len(full))))

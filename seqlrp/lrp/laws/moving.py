@@ -49,7 +49,7 @@ def move(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
     if due is not None and due.denominator is not None:
         z, value = due.denominator, values[0]
         nest = substituted((args, kwargs), lambda t: z if t is value else t)
-        denominators = list(tensors_in(function(*nest[0], **nest[1])))
+        denominators = tensors_in(function(*nest[0], **nest[1]))
     documents = _moved_documents(run, name, args, kwargs)
     result = function(*run.constants_detached(args), **run.constants_detached(kwargs))
     results = [r for r in tensors_in(result) if r.dtype.is_floating_point]
@@ -103,7 +103,7 @@ def _mixing_absorbed(run: Propagation, name: str, args: Any, kwargs: Any, result
         lambda t: None if run.known(t) is None else torch.zeros_like(t, dtype=torch.int64),
     )
     moved = MOVES[name](*new_args, **new_kwargs)
-    constant = next(tensors_in(moved)) == docs.NOBODY
+    constant = tensors_in(moved)[0] == docs.NOBODY
     if not bool(constant.any()):
         return result
     share = result.detach().masked_fill(~constant.to(result.device), 0)
@@ -134,7 +134,7 @@ def _moved_documents(run: Propagation, name: str, args: Any, kwargs: Any) -> lis
         return [] if documents is None else [documents]
     new_args, new_kwargs = values_of(name, args, kwargs, run.numbers)
     result = MOVES[name](*new_args, **new_kwargs)
-    results = list(tensors_in(result))
+    results = tensors_in(result)
     if name == "_pack_padded_sequence":  # its second result is the batch sizes
         results = results[:1]
     return [docs.squeezed(docs.claimed(docs.squeezed(r))) for r in results]
