@@ -63,7 +63,7 @@ def test_removal_does_what_it_says(hierarchical: bool, seed: int, batch_tokens: 
 
 def test_a_corpus_is_split_into_words_once(monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = small_classifier()
-    texts, labels = labelled(20)
+    texts, labels = labelled(6)
     encoded: list[str] = []
     encode = TextClassifier.encode
 
@@ -74,7 +74,7 @@ def test_a_corpus_is_split_into_words_once(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(TextClassifier, "encode", counted)
     tables = [
         seqlrp.evaluate(classifier, texts, labels, batch_tokens=size).table
-        for size in (8192, 40, "auto")
+        for size in (8192, 100, "auto")
     ]
     assert encoded == texts * 3
     for table in tables[1:]:

@@ -15,7 +15,9 @@ from seqlrp.explanation import Explanations
 from seqlrp.explanation_files import explanation_writer, read_explanations
 
 SUFFIXES = [".parquet", ".jsonl"]
-FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
