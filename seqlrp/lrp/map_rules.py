@@ -55,7 +55,7 @@ class Epsilon(MapRule):
         relative: or in units of the mean |z| over the outputs of the map for this one row.
     """
 
-    epsilon: float = 1e-3
+    epsilon: float = 1e-6
     relative: bool = False
 
     def __post_init__(self) -> None:
