@@ -235,7 +235,7 @@ class LRP:
             if mark is not None:  # the output is a value that the model uses no further
                 scores = run.signal(output, mark, "The output").reshape(values.shape)
             run.check_documents(values, mark)
-            starts = door.starts(scores, wanted, against)
+            starts = [self._scaled(start) for start in door.starts(scores, wanted, against)]
             passes, reached = [], []
             for k, start in enumerate(starts):
                 passes.append(self._backward(run, start, again=k + 1 < len(starts)))
@@ -266,7 +266,7 @@ class LRP:
         ledger = None
         if account:
             accounts = [entries for _, entries in passes]
-            begun = torch.stack([self._scaled(start).detach() for start in starts], 1)
+            begun = torch.stack([start.detach() for start in starts], 1)
             ledger = _ledger(run, words, begun, wanted is None, padding, accounts)
             if not all(bool(torch.isfinite(entry.amount).all()) for entry in ledger.entries):
                 self._refuse_overflow(words)
@@ -318,9 +318,8 @@ class LRP:
         """γ at each reading, and the entries of this pass."""
         run.books = Books(len(start)) if run.account else None
         leaves = [reading.vectors for reading in run.readings]
-        total = self._scaled(start).sum()
         gammas = torch.autograd.grad(
-            total, [*leaves, *run.ends], retain_graph=again, allow_unused=True
+            start.sum(), [*leaves, *run.ends], retain_graph=again, allow_unused=True
         )
         return list(gammas[: len(leaves)]), {} if run.books is None else run.books.close()
 

@@ -7,7 +7,7 @@ to it, such as `[B, 1, 1]`, and whatever rearranges the signal rearranges that a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -40,15 +40,6 @@ def claimed(documents: Tensor) -> Tensor:
         if bool(((documents == highest) | (documents == NOBODY)).all()):
             documents = torch.where(documents == NOBODY, highest, documents)
     return documents
-
-
-def moved(
-    function: Callable[..., Any], args: Any, kwargs: Any, replace: Callable[[Any], Any]
-) -> list[Tensor]:
-    """Documents of each result of a function that only moves values, by moving theirs."""
-    result = function(*replace(args), **replace(kwargs))
-    results = result if isinstance(result, (tuple, list)) else [result]
-    return [squeezed(claimed(squeezed(r))) for r in results if isinstance(r, Tensor)]
 
 
 def broadcast(documents: Sequence[Tensor], ndim: int) -> Tensor:

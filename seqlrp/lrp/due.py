@@ -193,7 +193,7 @@ def summed(
                 for part, b in zip(parts, biases, strict=True)
             ]
         return replace(first, parts=tuple(p.expand_as(y) for p in parts))
-    place = run.place() if run.account else ""
+    place = run.booked_place()
     operation = first.made[0] if first is not None and maps else "sum"
     due = Due("map" if maps else "sum", run.epsilon, (operation, place))
     if first is not None and maps:

@@ -240,6 +240,10 @@ class FollowingMode(InputMode):
             frame = frame.f_back
         return ""
 
+    def booked_place(self) -> str:
+        """As `place`, for the ledger; "", without looking, where none is kept."""
+        return self.place() if self.account else ""
+
     def place_in_words(self) -> str:
         """The running module for a sentence."""
         place = self.place()

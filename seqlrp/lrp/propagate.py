@@ -115,7 +115,7 @@ class Propagation(FollowingMode):
             return self.stand_in(value, u, whose)
 
         rule = self.rule_of_map()
-        made = (operation, self.place() if self.account else "")
+        made = (operation, self.booked_place())
         epsilon = absolute_epsilon(rule, self.epsilon)
         if epsilon is not None:
             if not (epsilon or self.epsilon or self.options.bias_factor):
@@ -141,7 +141,7 @@ class Propagation(FollowingMode):
 
         R_x = R_u asks for γ_x = γ_u · u / x; what an exact 0 would receive is booked.
         """
-        book = self.booker("zero input", "map", self.place() if self.account else "", documents)
+        book = self.booker("zero input", "map", self.booked_place(), documents)
         result: Tensor = _StandIn.apply(x, u.detach(), book)  # type: ignore[no-untyped-call]
         return result
 

@@ -31,7 +31,7 @@ def softmax(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     if not given.requires_grad:  # of gates that carry no graph
         return weights(run, function, (given, *args[1:]), kwargs)
     x = run.signal(given, mark, "softmax")
-    book = run.booker("constant", "softmax", run.place() if run.account else "", mark.documents)
+    book = run.booker("constant", "softmax", run.booked_place(), mark.documents)
     y: Tensor = _Softmax.apply(  # type: ignore[no-untyped-call]
         x, lambda value: function(value, *args[1:], **kwargs), book
     )
@@ -73,14 +73,21 @@ def scaled_dot_product(run: Propagation, function: Any, args: Any, kwargs: Any) 
     if given.get("is_causal"):
         shape = (q.shape[-2], k.shape[-2])
         mask = torch.ones(shape, dtype=torch.bool, device=q.device).tril()
-    scores = run.call(torch.mul, (q, scale), {})
-    scores = run.call(torch.matmul, (scores, run.call(torch.transpose, (k, -2, -1), {})), {})
     if mask is not None and mask.dtype == torch.bool:
         mask = _additive(~mask, q.dtype)
+    return _attended(run, q, k, v, scale, mask)[0]
+
+
+def _attended(
+    run: Propagation, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """softmax(q kᵀ · scale + mask) v, and the softmax."""
+    scores = run.call(torch.mul, (q, scale), {})
+    scores = run.call(torch.matmul, (scores, run.call(torch.transpose, (k, -2, -1), {})), {})
     if mask is not None:
         scores = _masked(run, scores, mask)
     attention = run.call(torch.softmax, (scores, -1), {})
-    return run.call(torch.matmul, (attention, v), {})  # type: ignore[no-any-return]
+    return run.call(torch.matmul, (attention, v), {}), attention
 
 
 _HEADS = (
@@ -121,12 +128,8 @@ def multi_head(
         for x, w, b in zip(inputs, projections, biases, strict=True)
     )
     mask = _merged_mask(given, q, k)
-    scores = run.call(torch.mul, (q, 1 / math.sqrt(q.shape[-1])), {})
-    scores = run.call(torch.matmul, (scores, run.call(torch.transpose, (k, -2, -1), {})), {})
-    if mask is not None:
-        scores = _masked(run, scores, mask)
-    attention = run.call(torch.softmax, (scores, -1), {})  # [B, heads, L, S]
-    mixed = run.call(torch.matmul, (attention, v), {})  # [B, heads, L, E / heads]
+    # [B, heads, L, E / heads] and [B, heads, L, S]
+    mixed, attention = _attended(run, q, k, v, 1 / math.sqrt(q.shape[-1]), mask)
     mixed = run.call(torch.permute, (mixed, (2, 0, 1, 3)), {})
     mixed = run.call(torch.flatten, (mixed, 2), {})
     out = run.call(F.linear, (mixed, given["out_proj_weight"], given["out_proj_bias"]), {})

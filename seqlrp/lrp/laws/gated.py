@@ -62,7 +62,7 @@ def gated(
     first = 0 if marks[0] is not None and marks[0].gate else 1
     gate, signal = ready[first], ready[1 - first]
     whose = _spread(documents, full, out)
-    module = run.place() if run.account else ""
+    module = run.booked_place()
     books = {kind: run.booker(kind, name, module, whose) for kind in ("stabiliser", "gate")}
     shares = run.options.shares(gate.detach(), signal.detach())
     _check_shares(shares, gate)

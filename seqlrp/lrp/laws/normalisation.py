@@ -49,7 +49,7 @@ def _normalised(
     y = f(run.signal(given, mark, name))
     if bias is not None:
         y = run.absorb(y + bias, bias, "bias", name, documents)
-    made = (name, run.place() if run.account else "")
+    made = (name, run.booked_place())
     due = Due("sum", run.epsilon, made) if centred or bias is not None else None
     return run.mark(y, due=due, documents=documents)
 

@@ -109,7 +109,7 @@ def _due_of_product(
     if len(others) > 1:
         if run.options.composite or run.options.bias_factor:
             run.refuse(torch.einsum, "several constants in one map, where maps have rules")
-        return Due("map", run.epsilon, (name, run.place() if run.account else ""))
+        return Due("map", run.epsilon, (name, run.booked_place()))
 
     def of(x: Tensor, w: Tensor) -> Tensor:
         return f(x, w) if place == 0 else f(w, x)
