@@ -13,7 +13,7 @@ from seqlrp.errors import CorpusError, LabelError, TargetError, TextError, near
 from seqlrp.explanation import ALL
 from seqlrp.lrp import Attribution
 from seqlrp.lrp.door import One, resolved_contrast, resolved_target
-from seqlrp.methods import Method, Sensitivity
+from seqlrp.methods import Explainer, Method
 from seqlrp.text.corpora import Corpus
 
 if TYPE_CHECKING:
@@ -159,17 +159,17 @@ def as_classes(
         relevance = relevance.unsqueeze(1)  # [B, 1, T]
     else:
         factors = factors[0, wanted] * (1 if against is None else 2)
-    factors = factors ** _degree(method)  # [B], or [1, 2] for all
+    factors = _rescaled(method, factors)  # [B], or [1, 2] for all
     relevance = relevance * factors.reshape(*factors.shape, *[1] * documents)
     ledger = found.ledger and found.ledger.signed(factors)
     return Attribution(relevance, scores, wanted, ledger, against)
 
 
-def _degree(method: Method) -> int:
-    """The k for which relevance of c times the score is c^k times the relevance of the score."""
+def _rescaled(method: Method, factors: Tensor) -> Tensor:
+    """What relevance is multiplied by where the score is multiplied by `factors`."""
     if method.parameters.get("start") == "one":
-        return 0  # it adds up to 1 whatever the score is
-    return 2 if isinstance(method, Sensitivity) else 1
+        return torch.ones_like(factors)  # it adds up to 1 whatever the score is
+    return method.rescaled(factors) if isinstance(method, Explainer) else factors
 
 
 def _single_output(classifier: TextClassifier, ids: Tensor) -> bool:

@@ -20,7 +20,7 @@ from seqlrp.deletion_report import DIRECTIONS, DeletionReport
 from seqlrp.errors import CorpusError, LabelError, OptionError, near
 from seqlrp.explain import BATCH_TOKENS, chosen_method, explained_documents, label_names
 from seqlrp.explanation import Explanation
-from seqlrp.methods.occlusion import Removal, ZeroedWords
+from seqlrp.methods.removal import Removal, ZeroedWords
 from seqlrp.text.corpora import Corpus
 from seqlrp.text.vocabulary import Vocabulary
 

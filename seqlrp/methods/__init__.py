@@ -5,6 +5,7 @@ options after that.
 """
 
 from seqlrp.lrp import LRP
+from seqlrp.methods.explainer import Explainer
 from seqlrp.methods.gradient import GradientXInput, Sensitivity
 from seqlrp.methods.occlusion import Occlusion
 from seqlrp.methods.protocol import Method
@@ -14,4 +15,4 @@ METHODS: dict[str, type[Method]] = {
     method.name: method for method in (LRP, GradientXInput, Sensitivity, Occlusion, Random)
 }
 
-__all__ = ["METHODS", "GradientXInput", "Method", "Occlusion", "Random", "Sensitivity"]
+__all__ = ["METHODS", "Explainer", "GradientXInput", "Method", "Occlusion", "Random", "Sensitivity"]

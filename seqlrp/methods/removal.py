@@ -1,0 +1,182 @@
+"""Words taken out: the model is asked again for texts that lack some of their words."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from seqlrp.batching import BatchTokens, Budget, in_batches
+from seqlrp.errors import IdsError, NonFiniteError, OptionError, near
+from seqlrp.lrp import door
+from seqlrp.lrp.documents import NOBODY
+from seqlrp.lrp.inputs import InputMode
+from seqlrp.methods.explainer import Explainer
+
+# A forward pass keeps little of a token, and a CPU is at its best with what fits its caches.
+BATCH_TOKENS = 4096
+
+Removal = Literal["zero", "delete", "unk"]
+
+
+class ZeroedWords(InputMode):
+    """Runs a model with the embeddings of some words set to zero; the length stays.
+
+    Args:
+        gone: bool, shaped as the ids, True where a word is left out.
+    """
+
+    def __init__(self, gone: Tensor) -> None:
+        super().__init__()
+        self.gone = gone.reshape(-1)
+
+    def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
+        """As `InputMode.read`, without a graph."""
+        gone = self.gone[origin] & (origin != NOBODY)
+        return vectors.masked_fill(gone.unsqueeze(-1), 0)
+
+
+class RemovalExplainer(Explainer):
+    """A method that takes words out and asks the model again; many such texts run at a time.
+
+    Args:
+        model: as for `seqlrp.LRP`; its answer must not depend on how a batch is padded.
+        removal: `"zero"` sets the word's embedding to zero and keeps the length, `"delete"` makes
+            the sequence shorter, `"unk"` puts the unknown word in its place.
+        unknown: the id of the unknown word, for `"unk"`; 1 in a `seqlrp.Vocabulary`.
+        batch_tokens: the most tokens in a batch of texts that lack words; halved when memory runs
+            out. `"auto"` finds it.
+        output: which part of the model's output holds the scores, if it returns several.
+
+    Raises:
+        OptionError: an unknown removal, or `"unk"` without `unknown`.
+        ModelError: the model cannot be run as it is.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        removal: Removal = "zero",
+        *,
+        unknown: int | None = None,
+        batch_tokens: BatchTokens = BATCH_TOKENS,
+        output: int | str | None = None,
+    ) -> None:
+        if removal not in get_args(Removal):
+            known = get_args(Removal)
+            raise OptionError(f"There is no removal {removal!r}. {near(str(removal), known)}")
+        if (removal == "unk") != (unknown is not None):
+            raise OptionError(
+                f"Got removal={removal!r} and unknown={unknown!r}; the id of the unknown word goes "
+                f"with removal='unk', where it is needed (1 in a seqlrp.Vocabulary)."
+            )
+        Budget(batch_tokens, torch.device("cpu"))  # refuses what is none
+        super().__init__(model, output=output)
+        self.removal = removal
+        self.unknown = unknown
+        self.batch_tokens = batch_tokens
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What is done with a word; how many texts run at a time does not matter."""
+        unknown = {} if self.unknown is None else {"unknown": self.unknown}
+        return {"removal": self.removal, **unknown}
+
+    def check_removable(self, inputs: Tensor, additional: Any, padding: Tensor) -> None:
+        """Refuse inputs of which this removal cannot take a single word.
+
+        Raises:
+            IdsError, OptionError: it says which other removal can.
+        """
+        vectors = inputs.dtype.is_floating_point
+        if padding.ndim < 2:
+            raise IdsError(
+                f"Got ids of shape {list(inputs.shape)}; {self.name} needs a row for each "
+                f"document, [B, T] or [B, S, W]."
+            )
+        if self.removal == "unk" and vectors:
+            raise OptionError("Vectors have no unknown word; leave words out with removal='zero'.")
+        if self.removal != "delete":
+            return
+        if inputs.ndim != (3 if vectors else 2) or additional is not None:
+            raise OptionError(
+                "removal='delete' needs ids [B, T] or vectors [B, T, D] and no "
+                "additional_forward_args, which would not fit the shorter text; use 'zero' or "
+                "'unk'."
+            )
+        short = (~padding).sum(1) < 2
+        if bool(short.any()):
+            raise IdsError(
+                f"Row {int(short.nonzero()[0])} holds a single word, without which nothing is "
+                f"left to answer from; leave such documents out, or use removal='zero'."
+            )
+
+    def scores_without(self, inputs: Tensor, additional: Any, rows: Tensor, gone: Tensor) -> Tensor:
+        """Scores `[N, C]` of N texts, each a document of the batch without some of its words.
+
+        Args:
+            inputs: ids or vectors, as for `attribution`.
+            additional: what the model takes after its input. Tensors with a row for each document
+                go along with it.
+            rows: which document each of the texts is, int64 `[N]`.
+            gone: bool `[N, *shape of one document's ids]`, True where a word is left out.
+
+        Raises:
+            OptionError: `"delete"` would leave a text without any place.
+            NonFiniteError: a score is NaN or infinite when words are left out.
+        """
+        counts = gone.flatten(1).sum(1)
+        parts: list[tuple[Tensor, Tensor]] = []
+        # Texts from which equally many words were deleted are equally long, and run together.
+        for count in sorted(set(counts.tolist())) if self.removal == "delete" else [None]:
+            if count is not None and count >= gone.shape[1]:
+                raise OptionError(
+                    "removal='delete' would leave a text without a word; use 'zero' or 'unk'."
+                )
+            chosen = (
+                torch.arange(len(rows), device=rows.device)
+                if count is None
+                else (counts == count).nonzero().squeeze(1)
+            )
+            found = self._in_batches(inputs, additional, rows[chosen], gone[chosen])
+            parts.append((chosen, found))
+        answers = torch.cat([found for _, found in parts])
+        answers = answers[torch.cat([chosen for chosen, _ in parts]).argsort()]
+        if not bool(answers.isfinite().all()):
+            raise NonFiniteError(
+                "A score is NaN or infinite when a word is left out; look for overflowing weights "
+                "or a division by the length of a vector."
+            )
+        return answers
+
+    def _in_batches(self, inputs: Tensor, additional: Any, rows: Tensor, gone: Tensor) -> Tensor:
+        lengths = [gone.shape[1:].numel()] * len(rows)
+        budget = Budget(self.batch_tokens, inputs.device, halves=True)
+
+        def run(batch: list[int]) -> Tensor:
+            chosen = torch.tensor(batch, device=rows.device)
+            with torch.inference_mode(False), torch.no_grad():
+                return self._scores(inputs, additional, rows[chosen], gone[chosen])
+
+        found = list(in_batches(lengths, budget, run))
+        order = torch.tensor([k for batch, _ in found for k in batch], device=rows.device)
+        return torch.cat([scores for _, scores in found])[order.argsort()]
+
+    def _scores(self, inputs: Tensor, additional: Any, rows: Tensor, gone: Tensor) -> Tensor:
+        texts = inputs[rows]
+        arguments = additional if isinstance(additional, tuple) else (additional,)
+        arguments = tuple(
+            a[rows] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
+            for a in (() if additional is None else arguments)
+        )
+        if self.removal == "zero":
+            output = ZeroedWords(gone).run(self.model, texts, arguments)
+        elif self.unknown is not None:
+            output = self.model(texts.masked_fill(gone, self.unknown), *arguments)
+        else:  # what stands behind a word moves up, padding too
+            left = gone.shape[1] - int(gone[0].sum())
+            kept = gone.long().argsort(dim=1, stable=True)[:, :left]
+            output = self.model(texts[torch.arange(len(rows), device=rows.device)[:, None], kept])
+        found: Tensor = door.selected(output, self.output)
+        return found.reshape(len(rows), -1)
