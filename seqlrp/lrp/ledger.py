@@ -122,5 +122,5 @@ def by_document(relevance: Tensor, documents: Tensor | None, count: int) -> Tens
     if alike:
         relevance = relevance.sum(alike, keepdim=True, dtype=torch.float64)
     documents = documents.expand(relevance.shape).reshape(-1).long()
-    known = documents >= 0
-    return total.index_add_(0, documents[known], relevance.double().reshape(-1)[known])
+    relevance = relevance.double().reshape(-1).masked_fill(documents < 0, 0)
+    return total.index_add(0, documents.clamp(min=0), relevance)
