@@ -234,11 +234,12 @@ def account(run: Forward, relevance: Tensor, baseline: Tensor) -> Ledger:
         relevance: of their words, `[C or 1, *ids]`, 0 on padding.
         baseline: what is explained, at the baseline, `[C or 1, B]`.
     """
-    tokens = relevance.double().flatten(2).sum(2)
-    amounts = (tokens, baseline.detach().double())
+    with torch.inference_mode(False), torch.no_grad():
+        tokens = relevance.flatten(2).sum(2, dtype=torch.float64)
+        start = torch.stack([start.to(torch.float64, copy=True) for start in run.starts])
+        amounts = (tokens, baseline.detach().to(torch.float64, copy=True))
     entries = tuple(
         Entry(kind, "", "", run.shaped(amount))
         for kind, amount in zip(AGAINST_BASELINE, amounts, strict=True)
     )
-    start = torch.stack(run.starts).detach().double()
     return Ledger(run.shaped(start), entries, AGAINST_BASELINE)

@@ -51,8 +51,10 @@ class Gradient(Explainer):
             InputError: ids, target or padding are not what was expected.
         """
         run = self.forward(inputs, target, additional_forward_args, padding)
-        words = [self.of_words(run.mode, found) for found in gradients(run.mode, run.starts)]
-        return run.attribution(torch.stack(words).masked_fill(run.padding, 0))
+        with torch.inference_mode(False), torch.enable_grad():
+            found = gradients(run.mode, run.starts)
+            words = torch.stack([self.of_words(run.mode, slopes) for slopes in found])
+        return run.attribution(words.masked_fill(run.padding, 0))
 
     @abstractmethod
     def of_words(self, mode: InputMode, gradients: list[Tensor | None]) -> Tensor:

@@ -141,9 +141,9 @@ def test_which_of_several() -> None:
 def test_what_is_refused() -> None:
     with pytest.raises(ModelError, match="no attention over its words"):
         AttentionWeights(small_classifier(pooling="mean").model).attribute(ids(), 0)
+    sentences = AttentionWeights(small_classifier(hierarchical=True).model)
     with pytest.raises(IdsError, match="read for words"):
-        sentences = small_classifier(hierarchical=True).model
-        AttentionWeights(sentences).attribute(ids().unsqueeze(1), 0)
+        sentences.attribute(ids().unsqueeze(1), 0)
     with pytest.raises(OptionError, match="which=-1"):
         AttentionWeights(small_classifier().model, -1)
 

@@ -96,7 +96,12 @@ def test_what_is_no_class_activation_map() -> None:
     def weighed(h: Tensor) -> Tensor:
         return (h.exp().mean(-1, keepdim=True) * h).sum(1)
 
+    class Probable(Reader):
+        def forward(self, vectors: Tensor) -> Tensor:
+            return super().forward(vectors).softmax(1)
+
     refused = {
+        "do not depend on the sequence": Probable(),
         "a single step": Reader(pool=lambda h: h[:, -1]),
         "not only through": Residual(),
         "not linear": Hidden(),
@@ -108,13 +113,13 @@ def test_what_is_no_class_activation_map() -> None:
         given = ids() if isinstance(model, Adder) else vectors()
         with pytest.raises(ModelError, match=message):
             ClassActivation(model.double().eval()).attribute(given, 0)
-    with pytest.raises(ModelError, match="do not depend on the sequence"):
+    with pytest.raises(ModelError, match="through its last state"):
         ClassActivation(small_classifier(pooling="last").model).attribute(ids(), 0)
     with pytest.raises(ModelError, match="not linear in the sequence"):
         ClassActivation(small_classifier(pooling="max").model).attribute(ids(), 0)
+    sentences = ClassActivation(small_classifier(hierarchical=True).model)
     with pytest.raises(IdsError, match="in a single sequence"):
-        sentences = small_classifier(hierarchical=True).model
-        ClassActivation(sentences).attribute(ids().unsqueeze(1), 0)
+        sentences.attribute(ids().unsqueeze(1), 0)
     with pytest.raises(OptionError, match="Did you mean 'head'"):
         ClassActivation(Reader().eval(), "haed")
     with pytest.raises(ModelError, match=r"needs \[3, 6, H\]"):
