@@ -10,7 +10,6 @@ The first two are entries of the ledger, the last is its `residual`.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ from seqlrp.methods.explainer import Forward, GradientMode
 
 NAMED = ("zero", "mean", "pad")
 OneBaseline = str | int | Tensor
-Given = OneBaseline | Sequence[OneBaseline]
+Given = OneBaseline | list[OneBaseline] | tuple[OneBaseline, ...]
 
 
 class Baseline:
@@ -44,8 +43,7 @@ class Baseline:
     """
 
     def __init__(self, given: Given = "zero") -> None:
-        several = isinstance(given, Sequence) and not isinstance(given, str)
-        self.given: list[OneBaseline] = list(given) if several else [given]  # type: ignore[arg-type,list-item]
+        self.given = list(given) if isinstance(given, (list, tuple)) else [given]
         for one in self.given:
             if isinstance(one, str) and one not in NAMED:
                 raise OptionError(

@@ -7,6 +7,7 @@ import torch
 from classifier_samples import small_classifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reading_models import Reader, vectors
 from torch import nn
 
 import seqlrp
@@ -92,6 +93,34 @@ def test_a_document_is_the_same_in_any_batch(name: str) -> None:
         alone = method.attribution(row[row != 0].unsqueeze(0), 1).relevance
         torch.testing.assert_close(alone[0], whole[b][row != 0], rtol=0, atol=1e-13)
     assert whole.dtype == (torch.float32 if name == "random" else torch.float64)
+
+
+ONE_SEQUENCE = {"attention", "class_activation"}  # which say so: see their own tests
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - ONE_SEQUENCE))
+def test_texts_by_sentences(name: str) -> None:
+    model = small_classifier(labels=("a", "b", "c"), hierarchical=True).model.double()
+    ids = torch.stack([batch(), batch().flip(0)], 1)
+    method = METHODS[name](model)
+    whole = method.attribution(ids, "all").relevance
+    assert whole.shape == (5, 3, 2, 7)
+    assert (whole.transpose(0, 1)[:, ids == 0] == 0).all()
+    again = method.attribution(torch.nn.functional.pad(ids.flip(0), (0, 2)), "all").relevance
+    torch.testing.assert_close(again.flip(0)[..., :7], whole, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"attention"}))
+def test_models_fed_with_vectors(name: str) -> None:
+    model, x = Reader("gru").double().eval(), vectors()
+    method = METHODS[name](model)
+    padding = torch.zeros(3, 6, dtype=torch.bool)
+    whole = method.attribution(x, "all", padding=padding).relevance
+    assert whole.shape == (3, 3, 6)
+    assert whole.abs().max() > 1e-3
+    for b in range(3):
+        alone = method.attribution(x[b : b + 1], "all").relevance
+        torch.testing.assert_close(alone[0], whole[b], rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))

@@ -56,6 +56,8 @@ def test_words_and_baseline_add_up_to_the_score(cell: str, baseline: str | int) 
 
     ledger = method.attribution(ids(), "all").ledger
     assert ledger is not None
+    with pytest.raises(OptionError, match="no entries of kind 'bias'"):
+        ledger.total("bias")
     start = model.embedding.weight.mean(0) if baseline == "mean" else torch.zeros(6)
     start = model.embedding.weight[1] if baseline == 1 else start
     at = torch.where((ids() != 0).unsqueeze(-1), start.double(), model.embedding(ids()))
