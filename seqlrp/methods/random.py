@@ -13,6 +13,14 @@ from seqlrp.lrp import Attribution, door
 from seqlrp.methods.explainer import Explainer
 
 
+def contents(inputs: Tensor, padding: Tensor) -> list[int]:
+    """A number for each document that depends on its words alone, to draw its own numbers by."""
+    inputs, words = inputs.detach().cpu(), ~padding.cpu()
+    return [
+        zlib.crc32(row[kept].numpy().tobytes()) for row, kept in zip(inputs, words, strict=True)
+    ]
+
+
 class Random(Explainer):
     """Uniform numbers from -1 to 1, the same for a document in any batch and at any time.
 
@@ -45,9 +53,10 @@ class Random(Explainer):
         run = self.forward(inputs, target, additional_forward_args, padding)
         classes = run.scores.shape[1] if run.wanted is None else 1
         numbers = torch.zeros(classes, *run.padding.shape)
-        for row, kept in enumerate(~run.padding.cpu()):
-            content = inputs[row].detach().cpu()[kept].numpy().tobytes()
-            drawn = np.random.default_rng([self.seed, zlib.crc32(content)])
+        words = ~run.padding.cpu()
+        for row, content in enumerate(contents(inputs, run.padding)):
+            kept = words[row]
+            drawn = np.random.default_rng([self.seed, content])
             count = int(kept.sum())
             numbers[:, row, kept] = torch.from_numpy(
                 drawn.uniform(-1, 1, (count, classes)).T.astype(np.float32).copy()
