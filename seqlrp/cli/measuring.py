@@ -29,11 +29,20 @@ if TYPE_CHECKING:
 
 
 class RemovalOption(StrEnum):
-    """What becomes of a deleted word."""
+    """What becomes of a removed word."""
 
     zero = "zero"
     delete = "delete"
     unk = "unk"
+    mask = "mask"
+
+
+class ScoreOption(StrEnum):
+    """What is watched when words are removed."""
+
+    probability = "probability"
+    logit = "logit"
+    accuracy = "accuracy"
 
 
 class Pooled(StrEnum):
@@ -47,14 +56,20 @@ class Pooled(StrEnum):
 def evaluate(
     model: ModelArgument,
     corpus: CorpusArgument,
-    out: Annotated[Path, typer.Option(help="Folder for table and figure.")],
+    out: Annotated[Path, typer.Option(help="Folder for tables and pictures.")],
     methods: Annotated[str, typer.Option(help="Names, separated by commas.")] = (
         "lrp,gradient_x_input,sensitivity,random"
     ),
-    ks: Annotated[str, typer.Option("--k", help="Numbers of deleted words.")] = "0,1,2,3,4,5",
-    removal: Annotated[RemovalOption, typer.Option(help="What becomes of a word.")] = (
-        RemovalOption.zero
+    metrics: Annotated[str, typer.Option(help="Names, separated by commas.")] = (
+        "word_deletion,aopc,comprehensiveness,sufficiency"
     ),
+    ks: Annotated[str, typer.Option("--k", help="Numbers of deleted words.")] = "0,1,2,3,4,5",
+    removal: Annotated[
+        RemovalOption,
+        typer.Option(help="What becomes of a word: an embedding of 0, gone, unknown, masked."),
+    ] = RemovalOption.zero,
+    score: Annotated[ScoreOption, typer.Option(help="What is watched.")] = ScoreOption.probability,
+    random_orders: Annotated[int, typer.Option(help="How often chance is tried.")] = 5,
     min_words: Annotated[int, typer.Option(help="Leave shorter texts out.")] = 10,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
@@ -62,24 +77,31 @@ def evaluate(
     device: DeviceOption = Device.auto,
     seed: SeedOption = 0,
 ) -> None:
-    """Delete the words that each method names, and see whether the answer changes."""
-    from seqlrp.deletion import evaluate as delete_words
+    """Put explanations to the test: remove the words that each method names, and ask again.
+
+    What is finished is kept in the folder: the same command goes on after an interruption.
+    """
+    from seqlrp.evaluation import evaluate as evaluated
 
     counts = numbers("--k", ks)
     classifier = loaded(model, device)
     texts = corpus_for(classifier, corpus, text_column, label_column, split)
-    report = delete_words(
+    report = evaluated(
         classifier,
         texts,
         methods=[m.strip() for m in methods.split(",")],
+        metrics=[m.strip() for m in metrics.split(",")],
         ks=counts,
         removal=removal.value,
+        score=score.value,
+        random_orders=random_orders,
         min_words=min_words,
         seed=seed,
+        out=out,
     )
-    for path in report.save(out):
-        print(path)
     print(report.summary())
+    print()
+    print(out)
 
 
 @app.command()

@@ -1,22 +1,18 @@
-"""Is it true? What a method names is put to the test, with figures that can be compared.
-
-`METRICS` is a plain dict, name to class; add your own. A class takes its options, and those named
-`ks` and `score` come from `seqlrp.evaluate`.
-"""
+"""Is it true? What a method names is put to the test, with figures that can be compared."""
 
 from seqlrp.evaluation.erasure import Comprehensiveness, Sufficiency
 from seqlrp.evaluation.explained import Explained
 from seqlrp.evaluation.metric import Measured, Metric, Quantity
+from seqlrp.evaluation.metrics import METRICS
 from seqlrp.evaluation.perturbation import Perturbation
+from seqlrp.evaluation.report import EvaluationReport
+from seqlrp.evaluation.run import evaluate
 from seqlrp.evaluation.word_deletion import WordDeletion
-
-METRICS: dict[str, type[Metric]] = {
-    metric.name: metric for metric in (WordDeletion, Perturbation, Comprehensiveness, Sufficiency)
-}
 
 __all__ = [
     "METRICS",
     "Comprehensiveness",
+    "EvaluationReport",
     "Explained",
     "Measured",
     "Metric",
@@ -24,4 +20,5 @@ __all__ = [
     "Quantity",
     "Sufficiency",
     "WordDeletion",
+    "evaluate",
 ]

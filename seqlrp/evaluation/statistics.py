@@ -107,7 +107,8 @@ def compare(
     paired = ~(np.isnan(a).any(1) | np.isnan(b).any(1))
     a, b = a[paired], b[paired]
     if not len(a):
-        return Comparison(*[float("nan")] * 6, documents=0)
+        nothing = float("nan")
+        return Comparison(nothing, nothing, nothing, nothing, nothing, nothing, 0)
     if swapped := _swapped(a, b):
         a, b = b, a
     order = _sorted(np.concatenate([a, b], axis=1))
@@ -168,10 +169,17 @@ def _draws(
     of_documents, of_orders = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     first = 0
     for count in _parts(resamples, documents):
-        weights = of_documents.multinomial(documents, np.full(documents, 1 / documents), count)
-        chosen = [of_orders.multinomial(o, np.full(o, 1 / o), count) / o for o in orders]
-        yield slice(first, first + count), weights.astype(np.float64), chosen
+        weights = _times_drawn(of_documents, count, documents)
+        chosen = [_times_drawn(of_orders, count, o) / o for o in orders]
+        yield slice(first, first + count), weights, chosen
         first += count
+
+
+def _times_drawn(generator: np.random.Generator, count: int, number: int) -> Floats:
+    """How often each of `number` things is among `number` drawn with replacement, `[R, number]`."""
+    drawn = generator.integers(0, number, (count, number)) + number * np.arange(count)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=count * number)
+    return times.reshape(count, number).astype(np.float64)
 
 
 def _parts(count: int, width: int) -> Iterator[int]:
