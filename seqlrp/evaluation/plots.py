@@ -63,7 +63,7 @@ def draw_curves(report: EvaluationReport, metric: str, direction: str, ax: Axes)
     ax.set_title(_title(report, metric, direction, texts), fontsize=9)
     ax.set_xlabel("words in question, in %" if quantity.k == "%" else f"number of {quantity.k}")
     ax.set_ylabel(_short(quantity.title))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     _plain(ax)
     return ax
 

@@ -58,7 +58,8 @@ def as_text(report: EvaluationReport) -> str:
         better = {"higher": "Higher is better.", "lower": "Lower is better."}
         texts = int(part["documents"].max())
         who = _DIRECTIONS.get(str(direction), str(direction))
-        lines += ["", f"{quantity.title.capitalize()}: {who} ({texts:,})"]
+        title = quantity.title[:1].upper() + quantity.title[1:] + _places(report, str(metric))
+        lines += ["", *textwrap.wrap(f"{title}: {who} ({texts:,})", _WIDTH)]
         if quantity.meaning not in told:
             lines += textwrap.wrap(
                 quantity.meaning, _WIDTH, initial_indent="  ", subsequent_indent="  "
@@ -66,7 +67,7 @@ def as_text(report: EvaluationReport) -> str:
             told.add(quantity.meaning)
         rows = _gains(gains, str(metric), str(direction))
         head = "better than random by" if rows else ""
-        lines.append(f"  {'':{width}}{'mean':>7}  {'95 % interval':18}{head}")
+        lines.append(f"  {'':{width}}{'mean':>7}  {'95 % interval':18}{head}".rstrip())
         for row in part.to_dict("records"):
             name = _one_line(str(row["method"]))
             interval = _interval(row["low"], row["high"])
@@ -175,9 +176,16 @@ def _head(report: EvaluationReport) -> Iterator[str]:
     yield from textwrap.wrap(
         f"Explanations of {made['documents']:,} texts{left_out} by {len(report.methods)} methods, "
         f"put to the test: {removal}, and the classifier is asked again. Numbers are means over "
-        f"texts; in brackets, the interval in which the mean lies with 95 % confidence.{chance}",
+        f"texts (and over k); in brackets, their 95 % intervals.{chance}",
         _WIDTH,
     )
+
+
+def _places(report: EvaluationReport, metric: str) -> str:
+    """Over which k the mean is."""
+    ks = [f"{k:g}" for k in report.ks(metric) if k != 0]
+    unit = report.quantities[metric].k
+    return f", k = {', '.join(ks)} {unit}" if ks else ""
 
 
 def _foot(report: EvaluationReport, width: int) -> list[str]:
