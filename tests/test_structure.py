@@ -32,7 +32,6 @@ STOREYS = (
     {
         "training",
         "deletion",
-        "deletion_report",
         "evaluation",
         "plots",
         "checking",
