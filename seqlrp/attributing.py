@@ -142,7 +142,7 @@ def as_classes(
         LabelError: the model gives more or fewer scores than there are labels.
     """
     labels = len(classifier.labels)
-    if labels != 2 or not _single_output(classifier, ids):
+    if labels != 2 or not single_output(classifier, ids):
         found = method.attribution(ids, target, padding=padding)
         if found.scores.shape[1] != labels:
             raise LabelError(
@@ -172,7 +172,8 @@ def _rescaled(method: Method, factors: Tensor) -> Tensor:
     return method.rescaled(factors) if isinstance(method, Explainer) else factors
 
 
-def _single_output(classifier: TextClassifier, ids: Tensor) -> bool:
+def single_output(classifier: TextClassifier, ids: Tensor) -> bool:
+    """Whether the model gives one score a text, by asking it for the first word of these ids."""
     with torch.no_grad():  # a single word of a single text tells
         scores = classifier.model(ids[(slice(0, 1),) * ids.ndim])
     return isinstance(scores, Tensor) and scores.numel() == 1

@@ -1,0 +1,144 @@
+"""Documents as one method explained them: all that a metric is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from seqlrp.attributing import single_output
+from seqlrp.batching import BatchTokens
+from seqlrp.deletion import scores_without
+from seqlrp.errors import OptionError, near
+from seqlrp.explain import BATCH_TOKENS
+from seqlrp.explanation import Explanation
+from seqlrp.methods import Method
+from seqlrp.methods.removal import Removal
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from seqlrp.text_classifier import EncodedText, TextClassifier
+
+Score = Literal["probability", "logit", "accuracy"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Explained:
+    """N documents as one method explained them, and the classifier to ask again.
+
+    Attributes:
+        classifier: what was explained.
+        documents: the encoded texts.
+        numbers: which of the user's texts each document is: the column `document` of every row.
+        labels: the true class of each, None where it is not known.
+        method: the method's name in the table; of attributions from outside, the name given.
+        order: which of several random orders this is; 0 for every other method.
+        explanations: of the *predicted* class of each whole text, relevance `[T]`.
+        of_label: of the *true* class; the same record where the prediction is right, None where
+            nothing is known of that class.
+        explainer: the method itself, to explain again; None for attributions from outside.
+        rationales: for each document the words that people marked, a number a word `[T]` from 0 to
+            1; None where nobody marked any.
+        removal: how words are taken out, see `seqlrp.deletion.scores_without`.
+        seed: of what a metric draws.
+        batch_tokens: the most tokens in a batch, padding included.
+    """
+
+    classifier: TextClassifier
+    documents: Sequence[EncodedText]
+    numbers: Sequence[int]
+    labels: Sequence[int | None]
+    method: str
+    explanations: Sequence[Explanation]
+    of_label: Sequence[Explanation | None]
+    order: int = 0
+    explainer: Method | None = None
+    rationales: Sequence[npt.NDArray[np.float64]] | None = None
+    removal: Removal = "zero"
+    seed: int = 0
+    batch_tokens: BatchTokens = BATCH_TOKENS
+    _known: dict[tuple[int, bytes], npt.NDArray[np.float32]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+
+    @cached_property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """The scores of the whole texts, `[N, C]`."""
+        return np.stack([e.scores for e in self.explanations])
+
+    @cached_property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """The class with which the classifier answers each whole text, `[N]`."""
+        return np.array([e.predicted for e in self.explanations], np.int64)
+
+    def scores_without(
+        self, which: Sequence[int], removed: Sequence[npt.NDArray[np.int64]]
+    ) -> npt.NDArray[np.float32]:
+        """Scores `[M, C]` of document `which[m]` without its words at the positions `removed[m]`.
+
+        What several metrics ask for is run once; nothing removed is the text as it was explained.
+        """
+        keys = [
+            (int(n), np.sort(positions).astype(np.int64).tobytes())
+            for n, positions in zip(which, removed, strict=True)
+        ]
+        for n, positions in keys:
+            if not positions:
+                self._known[n, positions] = self.scores[n]
+        missing = {key: m for m, key in enumerate(keys) if key not in self._known}
+        if missing:
+            found = scores_without(
+                self.classifier,
+                [self.documents[n] for n, _ in missing],
+                [np.frombuffer(positions, np.int64) for _, positions in missing],
+                self.removal,
+                batch_tokens=self.batch_tokens,
+            )
+            self._known.update(zip(missing, found, strict=True))
+        empty = np.zeros((0, len(self.classifier.labels)), np.float32)
+        return np.stack([self._known[key] for key in keys]) if keys else empty
+
+    def value(
+        self, scores: npt.NDArray[np.floating], classes: npt.NDArray[np.int64], score: Score
+    ) -> npt.NDArray[np.float64]:
+        """What is measured of scores `[M, C]` for one class each `[M]`.
+
+        `"probability"` is the softmax of the scores (where the model has one output s for two
+        labels, the logistic of s, though the scores are [-s, s]), `"logit"` the score itself, and
+        `"accuracy"` 1 where the class has the highest score, 0 elsewhere.
+        """
+        if score not in get_args(Score):
+            raise OptionError(f"There is no score {score!r}. {near(str(score), get_args(Score))}")
+        rows = np.arange(len(scores))
+        wide: npt.NDArray[np.float64] = np.asarray(scores, np.float64)
+        chosen: npt.NDArray[np.float64] = wide[rows, classes]
+        if score == "logit":
+            return chosen
+        if score == "accuracy":
+            return (wide.argmax(1) == classes).astype(np.float64)
+        if self.single_output:
+            wide, chosen = wide / 2, chosen / 2  # the softmax of [-s/2, s/2] is the logistic of s
+        probability: npt.NDArray[np.float64] = np.exp(chosen - np.logaddexp.reduce(wide, axis=1))
+        return probability
+
+    @cached_property
+    def single_output(self) -> bool:
+        """Whether the model has one output for two labels."""
+        if len(self.classifier.labels) != 2 or not self.documents:
+            return False
+        ids, _ = self.classifier.collate(self.documents[:1])
+        return single_output(self.classifier, ids.to(self.classifier.device))
+
+
+def most_relevant_first(relevance: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """Positions in decreasing order of relevance; of equal ones the earlier word comes first."""
+    return np.argsort(-relevance, kind="stable").astype(np.int64)
+
+
+def least_relevant_first(relevance: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """Positions in increasing order of relevance; of equal ones the earlier word comes first."""
+    return np.argsort(relevance, kind="stable").astype(np.int64)
