@@ -1,15 +1,10 @@
-"""Figures, with matplotlib: drawn without a display, returned to be shown or saved."""
+"""What figures share: drawn without a display, colours and names the same in all of them."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
-if TYPE_CHECKING:
-    from seqlrp.deletion_report import DeletionReport
 
 # Okabe and Ito's palette, which survives colour-blindness; chance is grey.
 _COLOURS = {
@@ -23,17 +18,7 @@ _MARKERS = "osd^vPX*"
 _NAMES = {
     "lrp": "LRP",
     "gradient_x_input": "gradient × input",
-    "sensitivity": "sensitivity",
     "random": "random order",
-}
-_AXES = {
-    "correct": "accuracy",
-    "probability": "probability of the true class",
-    "score": "score of the true class",
-}
-_TITLES = {
-    "right": "Classified correctly:\nmost relevant words deleted first",
-    "wrong": "Classified wrongly:\nleast relevant words deleted first",
 }
 
 
@@ -46,35 +31,16 @@ class NotebookFigure(Figure):
         return memory.getvalue()
 
 
-def deletion_figure(report: DeletionReport, value: str = "correct") -> Figure:
-    """The deletion curves of both directions side by side, shaded by their 95 % intervals."""
-    curves = report.curves(value)
-    figure = NotebookFigure(figsize=(9.5, 4.2), layout="constrained")
-    for place, (direction, title) in enumerate(_TITLES.items()):
-        axes = figure.add_subplot(1, 2, place + 1)
-        part = curves[curves["direction"] == direction]
-        for number, method in enumerate(report.methods):
-            curve = part[part["method"] == method]
-            colour = _COLOURS.get(method, _MORE[number % len(_MORE)])
-            axes.fill_between(
-                curve["k"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0
-            )
-            axes.plot(
-                curve["k"],
-                curve[value],
-                color=colour,
-                marker=_MARKERS[number % len(_MARKERS)],
-                markersize=4.5,
-                linestyle="--" if method == "random" else "-",
-                label=_NAMES.get(method, method),
-            )
-        documents = int(part["documents"].max()) if len(part) else 0
-        axes.set_title(f"{title} ({documents:,} texts)", fontsize=10)
-        axes.set_xlabel("number of deleted words")
-        axes.set_ylabel(_AXES.get(value, value))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-        if place == 0:
-            axes.legend(frameon=False)
-    return figure
+def colour_of(method: str, place: int) -> str:
+    """The colour of a method, its own or the next one for the method at this place."""
+    return _COLOURS.get(method, _MORE[place % len(_MORE)])
+
+
+def marker_of(place: int) -> str:
+    """A marker for the method at this place."""
+    return _MARKERS[place % len(_MARKERS)]
+
+
+def shown_name(method: str) -> str:
+    """A method's name for readers; `$`, with which matplotlib begins a formula, is escaped."""
+    return _NAMES.get(method, method).replace("$", r"\$")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from seqlrp.evaluation.explained import Explained
+    from seqlrp.text_classifier import TextClassifier
 
 # From spans to words
 
@@ -42,6 +43,25 @@ def tokens_inside(offsets: npt.ArrayLike, spans: Iterable[Sequence[int]]) -> npt
     for start, end in spans:
         inside |= _overlapping(places, start, end)
     return inside
+
+
+def marked_words(
+    classifier: TextClassifier, texts: Iterable[str], rationales: Iterable[Iterable[Sequence[int]]]
+) -> list[npt.NDArray[np.bool_]]:
+    """People's spans as `seqlrp.evaluate` takes them, bool `[T]` a text: the words they overlap.
+
+    Args:
+        classifier: splits the texts into words.
+        texts: what people read.
+        rationales: for each text its spans, as `tokens_inside` takes them.
+
+    Raises:
+        InputError: there are more or fewer texts than rationales, or a span of nothing.
+    """
+    encoded, given = list(classifier.encode(texts)), list(rationales)
+    if len(encoded) != len(given):
+        raise InputError(f"Got the rationales of {len(given)} texts for {len(encoded)} texts.")
+    return [tokens_inside(e.source.offsets, spans) for e, spans in zip(encoded, given, strict=True)]
 
 
 def span_relevance(

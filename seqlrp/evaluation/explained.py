@@ -11,12 +11,11 @@ import numpy as np
 
 from seqlrp.attributing import single_output
 from seqlrp.batching import BatchTokens
-from seqlrp.deletion import scores_without
-from seqlrp.errors import OptionError, near
+from seqlrp.deletion import Remover
+from seqlrp.errors import NonFiniteError, OptionError, near
 from seqlrp.explain import BATCH_TOKENS
 from seqlrp.explanation import Explanation
 from seqlrp.methods import Method
-from seqlrp.methods.removal import Removal
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,9 +42,9 @@ class Explained:
         explainer: the method itself, to explain again; None for attributions from outside.
         rationales: for each document the words that people marked, a number a word `[T]` from 0 to
             1; None where nobody marked any.
-        removal: how words are taken out, see `seqlrp.deletion.scores_without`.
+        remover: how words are taken out, see `seqlrp.deletion.Remover`.
         seed: of what a metric draws.
-        batch_tokens: the most tokens in a batch, padding included.
+        batch_tokens: the most tokens in a batch of texts to explain, padding included.
     """
 
     classifier: TextClassifier
@@ -58,7 +57,7 @@ class Explained:
     order: int = 0
     explainer: Method | None = None
     rationales: Sequence[npt.NDArray[np.float64]] | None = None
-    removal: Removal = "zero"
+    remover: Remover
     seed: int = 0
     batch_tokens: BatchTokens = BATCH_TOKENS
     _known: dict[tuple[int, bytes], npt.NDArray[np.float32]] = field(
@@ -89,18 +88,25 @@ class Explained:
         for n, positions in keys:
             if not positions:
                 self._known[n, positions] = self.scores[n]
-        missing = {key: m for m, key in enumerate(keys) if key not in self._known}
+        missing = [key for key in dict.fromkeys(keys) if key not in self._known]
         if missing:
-            found = scores_without(
-                self.classifier,
+            found = self.remover.scores(
                 [self.documents[n] for n, _ in missing],
                 [np.frombuffer(positions, np.int64) for _, positions in missing],
-                self.removal,
-                batch_tokens=self.batch_tokens,
             )
+            self._check_finite([n for n, _ in missing], found)
             self._known.update(zip(missing, found, strict=True))
         empty = np.zeros((0, len(self.classifier.labels)), np.float32)
         return np.stack([self._known[key] for key in keys]) if keys else empty
+
+    def _check_finite(self, which: list[int], scores: npt.NDArray[np.float32]) -> None:
+        wrong = ~np.isfinite(scores).all(1)
+        if wrong.any():
+            n = which[int(wrong.argmax())]
+            raise NonFiniteError(
+                f"A score of text {self.numbers[n]} is NaN or infinite when words are removed "
+                f"(removal={self.remover.removal!r}); look for a division by a length."
+            )
 
     def value(
         self, scores: npt.NDArray[np.floating], classes: npt.NDArray[np.int64], score: Score
@@ -109,21 +115,22 @@ class Explained:
 
         `"probability"` is the softmax of the scores (where the model has one output s for two
         labels, the logistic of s, though the scores are [-s, s]), `"logit"` the score itself, and
-        `"accuracy"` 1 where the class has the highest score, 0 elsewhere.
+        `"accuracy"` 1 where the class has the highest score, 0 elsewhere. What is missing, a row of
+        NaN, stays missing.
         """
-        if score not in get_args(Score):
-            raise OptionError(f"There is no score {score!r}. {near(str(score), get_args(Score))}")
-        rows = np.arange(len(scores))
+        checked_score(score)
         wide: npt.NDArray[np.float64] = np.asarray(scores, np.float64)
-        chosen: npt.NDArray[np.float64] = wide[rows, classes]
+        chosen: npt.NDArray[np.float64] = wide[np.arange(len(wide)), classes]
+        if score == "accuracy":
+            highest: npt.NDArray[np.bool_] = wide.argmax(1) == classes
+            return np.where(np.isnan(wide).any(1), np.nan, highest.astype(np.float64))
         if score == "logit":
             return chosen
-        if score == "accuracy":
-            return (wide.argmax(1) == classes).astype(np.float64)
         if self.single_output:
             wide, chosen = wide / 2, chosen / 2  # the softmax of [-s/2, s/2] is the logistic of s
-        probability: npt.NDArray[np.float64] = np.exp(chosen - np.logaddexp.reduce(wide, axis=1))
-        return probability
+        with np.errstate(invalid="ignore"):  # of what is missing
+            total: npt.NDArray[np.float64] = np.logaddexp.reduce(wide, axis=1)
+        return np.exp(chosen - total)
 
     @cached_property
     def single_output(self) -> bool:
@@ -134,6 +141,17 @@ class Explained:
         return single_output(self.classifier, ids.to(self.classifier.device))
 
 
+def checked_score(score: Score) -> Score:
+    """The score, if it is one that is known.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if score not in get_args(Score):
+        raise OptionError(f"There is no score {score!r}. {near(str(score), get_args(Score))}")
+    return score
+
+
 def most_relevant_first(relevance: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     """Positions in decreasing order of relevance; of equal ones the earlier word comes first."""
     return np.argsort(-relevance, kind="stable").astype(np.int64)
@@ -142,3 +160,27 @@ def most_relevant_first(relevance: npt.NDArray[np.floating]) -> npt.NDArray[np.i
 def least_relevant_first(relevance: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     """Positions in increasing order of relevance; of equal ones the earlier word comes first."""
     return np.argsort(relevance, kind="stable").astype(np.int64)
+
+
+def scores_after(
+    explained: Explained,
+    rankings: Sequence[npt.NDArray[np.int64] | None],
+    counts: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    """Scores `[N, K, C]` after the first `counts[n, k]` words of each ranking are taken out.
+
+    NaN where there is no ranking or a document has too few words, so that what could not be asked
+    is missing, and neither right nor wrong.
+    """
+    most = np.array([explained.remover.most(len(d)) for d in explained.documents])
+    ranked = np.array([r is not None for r in rankings])
+    possible = ((counts <= most[:, None]) | (counts == 0)) & ranked[:, None]
+    scores = np.full((*counts.shape, explained.scores.shape[1]), np.nan)
+    documents, places = possible.nonzero()
+    removed = []
+    for n, place in zip(documents.tolist(), places.tolist(), strict=True):
+        ranking = rankings[n]
+        assert ranking is not None
+        removed.append(ranking[: counts[n, place]])
+    scores[documents, places] = explained.scores_without(documents.tolist(), removed)
+    return scores

@@ -63,16 +63,16 @@ def _checked(
 
 
 def word_subsets(
-    words: int, samples: int, random: np.random.Generator, keep: int = 0
+    words: int, most: int, samples: int, random: np.random.Generator
 ) -> list[npt.NDArray[np.int64]]:
     """Positions of words to take out, `samples` times: how many is drawn first, then which.
 
-    Each number from 1 to `words` - `keep` is as likely as any other. Nothing comes of a text in
-    which no word can go.
+    Each number from 1 to `most` is as likely as any other. Nothing comes of a text in which no word
+    can go.
     """
-    if words <= keep:
+    if most < 1:
         return []
-    counts = random.integers(1, words - keep, samples, endpoint=True)
+    counts = random.integers(1, most, samples, endpoint=True)
     return [np.sort(random.permutation(words)[:count]).astype(np.int64) for count in counts]
 
 
@@ -118,9 +118,9 @@ class Infidelity(Metric):
         removed = [
             word_subsets(
                 len(document),
+                explained.remover.most(len(document)),
                 self.samples,
                 np.random.default_rng([explained.seed, number]),
-                keep=explained.removal == "delete",
             )
             for document, number in zip(explained.documents, explained.numbers, strict=True)
         ]

@@ -36,15 +36,24 @@ class Quantity:
 
     Attributes:
         title: a few plain words, for a table's head and a figure's axis.
-        better: `"higher"` or `"lower"`, or `"neither"` where no value is better by itself.
+        better: `"higher"` or `"lower"`, `"neither"` where no value is better by itself, or
+            `"by direction"`: lower for the direction `"right"`, higher for `"wrong"`.
         meaning: a sentence for somebody who has never heard of it, with its source.
-        k: what is counted, e.g. `"words"` or `"% of the words"`; empty where there is no k.
+        k: the unit of the places k: `"words"` or `"%"`.
+        headline: whether it has a place in summaries; a curve whose area is there has none.
     """
 
     title: str
-    better: Literal["higher", "lower", "neither"]
+    better: Literal["higher", "lower", "neither", "by direction"]
     meaning: str
-    k: str = ""
+    k: str = "words"
+    headline: bool = True
+
+    def sign(self, direction: str = WHOLE) -> int:
+        """+1 where higher is better, -1 where lower is, 0 where neither is."""
+        if self.better == "by direction":
+            return -1 if direction == "right" else 1
+        return {"higher": 1, "lower": -1}.get(self.better, 0)
 
 
 @dataclass(frozen=True, eq=False)

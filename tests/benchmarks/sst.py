@@ -239,28 +239,31 @@ def _report(options: argparse.Namespace) -> None:
     right = classifier.predict(whole.texts).predicted == whole.labels
     print(f"{right.mean():.1%} of {len(test):,} test sentences right (published: 46.3 %).")
     report = seqlrp.evaluate(
-        classifier, whole, methods=METHODS, ks=range(6), removal="zero", min_words=options.min_words
+        classifier,
+        whole,
+        methods=METHODS,
+        metrics=["word_deletion"],
+        ks=range(6),
+        removal="zero",
+        min_words=options.min_words,
     )
-    curves = report.curves()
-    count = len(test) - report.left_out
-    print(f"\nAccuracy in % of {count:,} sentences of {options.min_words} words or more, without k")
-    print(
-        "words: those classified correctly, most relevant first; the others, least relevant first."
-    )
+    curves = report.curves("deletion_accuracy")
+    count = len(test) - int(report.made["left_out"])
+    print(f"\nAccuracy in % of {count:,} sentences of {options.min_words} words or more without k")
+    print("words: those classified rightly, most relevant first; the others, least relevant first.")
     for direction, table in curves.groupby("direction"):
-        print(
-            f"\n{direction} ({table['documents'].max():,}){'':6}"
-            + "".join(f"{k:8}" for k in range(6))
-        )
+        head = f"{direction} ({table['documents'].max():,})"
+        print(f"\n{head:22}" + "".join(f"{k:8}" for k in range(6)))
         for method in METHODS:
-            values = table[table["method"] == method].sort_values("k")["correct"]
+            values = table[table["method"] == method].sort_values("k")["value"]
             print(f"{method:22}" + "".join(f"{100 * value:8.1f}" for value in values))
-    print("\nSteeper than a random order, in points (mean over k, 95 % interval of a bootstrap)")
+    print("\nSteeper than a random order, in points (mean over k; 95 % interval)")
     for row in report.advantage().itertuples():
-        print(
-            f"{row.direction:6} {row.method:18} {100 * row.advantage:6.1f} "
-            f"({100 * row.low:.1f} to {100 * row.high:.1f})"
-        )
+        if row.metric == "deletion_accuracy":
+            print(
+                f"{row.direction:6} {row.method:18} {100 * row.difference:6.1f} "
+                f"({100 * row.low:.1f} to {100 * row.high:.1f})"
+            )
     print("\nSpearman's correlation with people's sentiment, for very positive - very negative")
     print(f"{'':22}{'words':>12}{'all words':>12}{'phrases':>12}{'all phrases':>12}")
     for method in METHODS:

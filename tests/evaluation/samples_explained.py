@@ -7,6 +7,7 @@ from classifier_samples import WORDS, split_words
 from torch import nn
 
 from seqlrp import Vocabulary
+from seqlrp.deletion import Remover
 from seqlrp.evaluation.explained import Explained
 from seqlrp.explain import chosen_method, explain
 from seqlrp.text_classifier import TextClassifier
@@ -40,6 +41,7 @@ def explained_by(
 ) -> Explained:
     """As `evaluate` hands them to a metric, for the predicted class."""
     numbers = options.pop("numbers", range(len(texts)))
+    removal = options.pop("removal", "zero")
     chosen = chosen_method(classifier, method, {})
     explanations = list(explain(classifier, texts, chosen, progress=False))
     return Explained(
@@ -51,5 +53,6 @@ def explained_by(
         explanations=explanations,
         of_label=[None] * len(texts),
         explainer=chosen,
+        remover=Remover(classifier, removal),  # type: ignore[arg-type]
         **options,  # type: ignore[arg-type]
     )

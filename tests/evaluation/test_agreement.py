@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqlrp import explain
+from seqlrp import evaluate, explain
 from seqlrp.errors import InputError, LabelError, OptionError
 from seqlrp.evaluation.agreement import (
     Agreement,
     auroc,
     average_precision,
+    marked_words,
     pointing,
     span_relevance,
     token_f1,
@@ -263,6 +264,38 @@ def test_the_metric_asks_for_what_it_needs():
         Agreement().update(explained([explanation([3, 1, 2])], None))
     with pytest.raises(LabelError, match="needs the true class"):
         Agreement().update(explained([explanation([3, 1, 2])], [np.zeros(3)], [None]))
+
+
+def test_evaluate_takes_the_words_that_people_marked(classifier):
+    texts = ["a good film", "not bad at all", "very dull"]
+    spans = [[(2, 6)], [(0, 7)], []]
+    rationales = marked_words(classifier, texts, spans)
+    assert [r.tolist() for r in rationales] == [
+        [False, True, False],
+        [True, True, False, False],
+        [False, False],
+    ]
+    report = evaluate(
+        classifier,
+        texts,
+        [1, 0, 0],
+        methods=["lrp"],
+        metrics=["agreement", "infidelity", "max_sensitivity"],
+        rationales=rationales,
+        min_words=1,
+        progress=False,
+    )
+    explanations = explain(classifier, texts, target="label", labels=[1, 0, 0], progress=False)
+    table = report.table.set_index(["metric", "document"])["value"]
+    for number, (e, inside) in enumerate(zip(explanations, rationales, strict=True)):
+        expected = auroc(e.relevance, inside)
+        assert table["auroc", number] == pytest.approx(expected, nan_ok=True)
+    assert np.isnan(table["auroc", 2])
+    assert table["infidelity"].notna().all()
+    assert table["max_sensitivity"].notna().all()
+    assert "oken F1" in report.summary()
+    with pytest.raises(InputError, match="rationales of 1 texts for 3"):
+        marked_words(classifier, texts, spans[:1])
 
 
 def test_values_of_phrases_are_compared_with_sums():

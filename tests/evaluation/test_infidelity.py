@@ -59,7 +59,7 @@ def test_random_relevance_of_that_bag_is_wrong():
     assert table["unexplained"].mean() > 0.3
 
 
-@pytest.mark.parametrize("removal", ["zero", "delete", "unk"])
+@pytest.mark.parametrize("removal", ["zero", "delete", "unk", "mask"])
 def test_the_figure_is_that_of_the_definition(removal):
     classifier = small_classifier()
     made = explained_by(classifier, some_texts(6), removal=removal, numbers=range(5, 11), seed=2)
@@ -71,7 +71,7 @@ def test_the_figure_is_that_of_the_definition(removal):
             assert np.isnan(table["infidelity", number])
             continue
         errors = []
-        for removed in word_subsets(words, 7, np.random.default_rng([2, number]), keep):
+        for removed in word_subsets(words, words - keep, 7, np.random.default_rng([2, number])):
             row = made.numbers.index(number)
             left = made.scores_without([row], [removed])[0, e.target]
             errors.append((sum(float(e.relevance[k]) for k in removed) - (e.score - left)) ** 2)
@@ -90,15 +90,15 @@ def test_parts_of_a_corpus_give_what_the_whole_gives():
 
 
 def test_sets_of_words_are_drawn_as_stated():
-    drawn = word_subsets(4, 4000, np.random.default_rng(0))
+    drawn = word_subsets(4, 4, 4000, np.random.default_rng(0))
     counts = Counter(len(removed) for removed in drawn)
     assert sorted(counts) == [1, 2, 3, 4]
     assert min(counts.values()) > 900
     single = Counter(int(removed[0]) for removed in drawn if len(removed) == 1)
     assert min(single[k] for k in range(4)) > 200
     assert all(len(set(removed.tolist())) == len(removed) for removed in drawn)
-    assert {len(r) for r in word_subsets(4, 100, np.random.default_rng(0), keep=1)} == {1, 2, 3}
-    assert word_subsets(1, 5, np.random.default_rng(0), keep=1) == []
+    assert {len(r) for r in word_subsets(4, 3, 100, np.random.default_rng(0))} == {1, 2, 3}
+    assert word_subsets(1, 0, 5, np.random.default_rng(0)) == []
 
 
 @pytest.mark.parametrize("samples", [0, -1, True, 1.5])
