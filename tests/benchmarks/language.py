@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -51,16 +51,17 @@ class Trained(NamedTuple):
     accuracy: float
 
 
-def trained(sentences: int, *, reported: float = 0.3, seed: int = 0, epochs: int = 12) -> Trained:
-    """Train on four of five sentences of the language."""
+def trained(sentences: int, *, reported: float = 0.3, seed: int = 0, **options: Any) -> Trained:
+    """Train on four of five sentences of the language; `options` are those of `seqlrp.fit`."""
     train, test = sentiment_language(sentences, seed + 1, reported=reported).split(0.2, seed)
-    classifier = fitted(train.corpus, seed, epochs)
+    classifier = fitted(train.corpus, seed, **options)
     return Trained(classifier, test, accuracy(classifier, test.corpus))
 
 
-def fitted(corpus: seqlrp.Corpus, seed: int, epochs: int = 12) -> seqlrp.TextClassifier:
+def fitted(corpus: seqlrp.Corpus, seed: int, **options: Any) -> seqlrp.TextClassifier:
     """A bidirectional LSTM of 2 × 40 units with attention pooling."""
-    found, _ = seqlrp.fit(corpus, hidden=40, epochs=epochs, seed=seed, device="cpu", progress=False)
+    options = {"hidden": 40, "epochs": 12} | options
+    found, _ = seqlrp.fit(corpus, seed=seed, device="cpu", progress=False, **options)
     return found
 
 
