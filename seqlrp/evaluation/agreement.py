@@ -7,7 +7,7 @@ marked, or every word is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import comb
 from typing import TYPE_CHECKING, ClassVar
 
@@ -194,7 +194,7 @@ class Agreement(Metric):
         "token_f1": token_f1,
         "token_iou": token_iou,
     }
-    quantities = {  # noqa: RUF012
+    quantities: Mapping[str, Quantity] = {
         "auroc": Quantity(
             "AUROC",
             "higher",

@@ -11,7 +11,8 @@ answer is the sum of R_t over those words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from seqlrp.explanation import ALL, Explanation
 
 if TYPE_CHECKING:
     from seqlrp.evaluation.explained import Explained
+
+_CHUNK = 256  # documents whose scores are held at a time
 
 
 def infidelity(answers: npt.ArrayLike, changes: npt.ArrayLike) -> float:
@@ -87,7 +90,7 @@ class Infidelity(Metric):
     """
 
     name = "infidelity"
-    quantities = {  # noqa: RUF012
+    quantities: Mapping[str, Quantity] = {
         "infidelity": Quantity(
             "infidelity",
             "lower",
@@ -124,24 +127,30 @@ class Infidelity(Metric):
             )
             for document, number in zip(explained.documents, explained.numbers, strict=True)
         ]
-        which = [n for n, sets in enumerate(removed) for _ in sets]
-        scores = explained.scores_without(which, [chosen for sets in removed for chosen in sets])
-        errors, shares, first = [], [], 0
-        for e, sets in zip(explained.explanations, removed, strict=True):
-            left = scores[first : first + len(sets)].astype(np.float64)
-            first += len(sets)
-            wide = e.relevance.astype(np.float64)
-            answers = np.array([wide[chosen].sum() for chosen in sets])
-            changes = _explained(e, e.scores[None].astype(np.float64)) - _explained(e, left)
-            errors.append(infidelity(answers, changes))
-            shares.append(unexplained(answers, changes))
+        errors: list[float] = []
+        shares: list[float] = []
+        for first in range(0, len(removed), _CHUNK):
+            part = range(first, min(first + _CHUNK, len(removed)))
+            # A copy of its own, because hardly a set is drawn twice: its scores go with it.
+            scores = replace(explained).scores_without(
+                [n for n in part for _ in removed[n]], [sets for n in part for sets in removed[n]]
+            )
+            ends = np.cumsum([len(removed[n]) for n in part])[:-1]
+            for n, left in zip(part, np.split(scores, ends), strict=True):
+                answers, changes = _compared(explained.explanations[n], removed[n], left)
+                errors.append(infidelity(answers, changes))
+                shares.append(unexplained(answers, changes))
         yield Measured("infidelity", np.array(errors, np.float64))
         yield Measured("unexplained", np.array(shares, np.float64))
 
 
-def _explained(e: Explanation, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """What is explained, of scores `[S, C]`: a class, or the difference of two."""
+def _compared(
+    e: Explanation, removed: Sequence[npt.NDArray[np.int64]], left: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """What relevance says of sets of words, and by how much the score falls without them."""
     if e.target == ALL:
         raise OptionError("Got relevance for all classes; explain one class, or a contrast.")
-    chosen: npt.NDArray[np.float64] = scores[:, int(e.target)]
-    return chosen if e.against is None else chosen - scores[:, e.against]
+    relevance, scores = e.relevance.astype(np.float64), left.astype(np.float64)
+    answers = np.array([relevance[chosen].sum() for chosen in removed])
+    now = scores[:, int(e.target)]
+    return answers, e.score - (now if e.against is None else now - scores[:, e.against])

@@ -6,7 +6,7 @@ the maximum being taken over random points of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -55,7 +55,7 @@ class MaxSensitivity(Metric):
 
     name = "max_sensitivity"
     needs: ClassVar[frozenset[Need]] = frozenset({"explainer"})
-    quantities = {  # noqa: RUF012
+    quantities: Mapping[str, Quantity] = {
         "max_sensitivity": Quantity(
             "max-sensitivity",
             "lower",

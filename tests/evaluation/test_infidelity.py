@@ -78,7 +78,7 @@ def test_the_figure_is_that_of_the_definition(removal):
         assert table["infidelity", number] == pytest.approx(np.mean(errors), rel=1e-4, abs=1e-9)
 
 
-def test_parts_of_a_corpus_give_what_the_whole_gives():
+def test_parts_of_a_corpus_give_what_the_whole_gives(monkeypatch):
     classifier, texts = small_classifier(), some_texts(8)
     whole = table_of(explained_by(classifier, texts))
     one, other = Infidelity(), Infidelity()
@@ -87,6 +87,9 @@ def test_parts_of_a_corpus_give_what_the_whole_gives():
     one.merge(other)
     parts = one.compute().set_index(["metric", "document"])["value"]
     assert np.allclose(parts[whole.index], whole, atol=1e-5, equal_nan=True)
+    monkeypatch.setattr("seqlrp.evaluation.infidelity._CHUNK", 3)
+    again = table_of(explained_by(classifier, texts))
+    assert np.allclose(again, whole, atol=1e-5, equal_nan=True)
 
 
 def test_sets_of_words_are_drawn_as_stated():
