@@ -85,6 +85,15 @@ def figures(
 
 def of_words(run: Trained, method: str, *, negated: bool) -> Figures:
     """Relevance for the true class of test sentences that are classified rightly."""
+    part = _right(run, negated=negated)
+    explanations = seqlrp.explain(
+        run.classifier, part.corpus, method, target="label", progress=False
+    )
+    kinds = ("sentiment", "negation") if negated else ("sentiment",)
+    return figures(list(explanations), part.rationales(*kinds))
+
+
+def _right(run: Trained, *, negated: bool) -> Annotated:
     predicted = run.classifier.predict(run.test.corpus.texts, progress=False).predicted
     assert run.test.corpus.labels is not None
     chosen = [
@@ -93,12 +102,30 @@ def of_words(run: Trained, method: str, *, negated: bool) -> Figures:
         if predicted[row] == run.test.corpus.labels[row]
         and any(span.kind == "negation" for span in spans) == negated
     ]
-    part = run.test.part(chosen)
+    return run.test.part(chosen)
+
+
+class Signs(NamedTuple):
+    """Of a negation and the opinion it turns round: how often each speaks for the true class."""
+
+    negation: float
+    opinion: float
+    ratio: float  # mean relevance of the negation over that of the opinion
+
+
+def of_negations(run: Trained, method: str) -> Signs:
+    """Relevance for the true class in test sentences that are classified rightly."""
+    part = _right(run, negated=True)
+    pairs = []
     explanations = seqlrp.explain(
         run.classifier, part.corpus, method, target="label", progress=False
     )
-    kinds = ("sentiment", "negation") if negated else ("sentiment",)
-    return figures(list(explanations), part.rationales(*kinds))
+    for e, spans in zip(explanations, part.spans, strict=True):  # a span is a token
+        kinds = [span.kind for span in spans]
+        at = kinds.index("negation")
+        pairs.append((e.relevance[at], e.relevance[kinds.index("sentiment", at)]))
+    found = np.array(pairs)
+    return Signs(*(found > 0).mean(0).tolist(), float(found[:, 0].mean() / found[:, 1].mean()))
 
 
 def of_hybrids(run: Trained, method: str) -> tuple[float, float, int]:
@@ -138,6 +165,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"\nopinions that count, {'with' if negated else 'without'} negation\n{head}")
         for method in METHODS:
             print(_line(method, of_words(run, method, negated=negated)))
+    print(f"\nwho speaks for the true class\n{'':20}{'negation':>10}{'opinion':>10}{'ratio':>10}")
+    for method in METHODS:
+        print(f"{method:20}" + "".join(f"{value:10.3f}" for value in of_negations(run, method)))
     print(f"\nhybrids of ten sentences\n{'':20}{'hits':>10}{'chance':>11}{'games':>10}")
     for method in METHODS:
         hits, chance, games = of_hybrids(run, method)

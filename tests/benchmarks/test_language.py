@@ -7,7 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from language import ARTEFACT, Trained, main, of_artefact, of_hybrids, of_words, trained
+from language import (
+    ARTEFACT,
+    Trained,
+    main,
+    of_artefact,
+    of_hybrids,
+    of_negations,
+    of_words,
+    trained,
+)
 from language import with_artefact as planted_in
 
 from seqlrp.evaluation.sanity import cascading_randomisation, randomised_labels
@@ -65,6 +74,9 @@ def test_with_a_negation_less_is_found(run: Trained) -> None:
     assert random.auroc + 0.1 < lrp.auroc < plain.auroc - 0.1
     assert lrp.auroc < occlusion.auroc
     assert lrp.pointing > 0.7
+    signs = of_negations(run, "lrp")
+    assert signs.negation > 0.5
+    assert of_negations(run, "random").opinion == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.slow
@@ -103,5 +115,5 @@ def test_relevance_depends_on_what_was_learnt(run: Trained) -> None:
 def test_the_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--sentences", "400"])
     printed = capsys.readouterr().out
-    assert printed.count("\nlrp ") == 4
+    assert printed.count("\nlrp ") == 5
     assert "unseen sentences classified rightly" in printed
