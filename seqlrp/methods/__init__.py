@@ -7,12 +7,36 @@ options after that.
 from seqlrp.lrp import LRP
 from seqlrp.methods.explainer import Explainer
 from seqlrp.methods.gradient import GradientXInput, Sensitivity
+from seqlrp.methods.kernel_shap import KernelSHAP
+from seqlrp.methods.lime import LIME
 from seqlrp.methods.occlusion import Occlusion
 from seqlrp.methods.protocol import Method
 from seqlrp.methods.random import Random
+from seqlrp.methods.shapley import Shapley
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (LRP, GradientXInput, Sensitivity, Occlusion, Random)
+    method.name: method
+    for method in (
+        LRP,
+        GradientXInput,
+        Sensitivity,
+        Occlusion,
+        Shapley,
+        KernelSHAP,
+        LIME,
+        Random,
+    )
 }
 
-__all__ = ["METHODS", "Explainer", "GradientXInput", "Method", "Occlusion", "Random", "Sensitivity"]
+__all__ = [
+    "LIME",
+    "METHODS",
+    "Explainer",
+    "GradientXInput",
+    "KernelSHAP",
+    "Method",
+    "Occlusion",
+    "Random",
+    "Sensitivity",
+    "Shapley",
+]

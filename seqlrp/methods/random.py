@@ -46,10 +46,15 @@ class Random(Explainer):
         classes = run.scores.shape[1] if run.wanted is None else 1
         numbers = torch.zeros(classes, *run.padding.shape)
         for row, kept in enumerate(~run.padding.cpu()):
-            content = inputs[row].detach().cpu()[kept].numpy().tobytes()
-            drawn = np.random.default_rng([self.seed, zlib.crc32(content)])
+            drawn = generator_of(self.seed, inputs[row].detach().cpu()[kept])
             count = int(kept.sum())
             numbers[:, row, kept] = torch.from_numpy(
                 drawn.uniform(-1, 1, (count, classes)).T.astype(np.float32).copy()
             )
         return run.attribution(numbers.to(run.scores.device))
+
+
+def generator_of(seed: int, words: Tensor) -> np.random.Generator:
+    """Random numbers that depend on a seed and the words `[n]` or `[n, D]` of a document alone."""
+    content = words.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+    return np.random.default_rng([seed, zlib.crc32(content)])
