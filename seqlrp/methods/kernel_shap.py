@@ -73,7 +73,7 @@ class KernelSHAP(EstimatingExplainer):
 
     def enumerates(self, words: int) -> bool:
         """Whether all coalitions of so many words are asked."""
-        return 2**words - 2 <= self.budget(words)
+        return bool(2**words - 2 <= self.budget(words))
 
     def coalitions(self, words: int, drawn: np.random.Generator) -> Bools:
         """All coalitions, or pairs of a drawn one and its complement, `[N, n]`."""
@@ -126,7 +126,8 @@ class KernelSHAP(EstimatingExplainer):
         if enumerated:
             return values, torch.zeros_like(values)
         residual = rest - (design @ psi).T
-        pull = (residual.unsqueeze(-1) * design).unflatten(1, (-1, 2)).mean(2)  # [K, pairs, n − 1]
+        pull = residual.unsqueeze(-1) * design
+        pull = (pull[:, ::2] + pull[:, 1::2]) / 2  # [K, pairs, n − 1]
         pairs = pull.shape[1]
         # Where each pair stands for itself: residuals of a fit are smaller than those of the truth.
         freedom = max(pairs - (words - 1), 1)
@@ -141,4 +142,5 @@ def _orthogonal_to_ones(words: int, device: torch.device) -> Tensor:
     for k in range(1, words):
         columns[:k, k - 1] = 1
         columns[k, k - 1] = -k
-    return columns / columns.norm(dim=0)
+    lengths = columns.square().sum(0).sqrt()
+    return columns / lengths

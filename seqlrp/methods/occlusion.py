@@ -78,7 +78,7 @@ class Occlusion(RemovalExplainer):
             InputError: ids, target or padding are not what was expected.
         """
         run = self.forward(inputs, target, additional_forward_args, padding)
-        self.check_removable(inputs, additional_forward_args, run.padding)
+        self.check_removable(inputs, additional_forward_args, run.padding, self.ngram)
         rows, gone = self.windows(run.padding)
         answers = self.scores_without(inputs, additional_forward_args, rows, gone)
         scores = run.scores.detach()

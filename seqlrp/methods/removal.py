@@ -83,8 +83,10 @@ class RemovalExplainer(Explainer):
         unknown = {} if self.unknown is None else {"unknown": self.unknown}
         return {"removal": self.removal, **unknown}
 
-    def check_removable(self, inputs: Tensor, additional: Any, padding: Tensor) -> None:
-        """Refuse inputs of which this removal cannot take a single word.
+    def check_removable(
+        self, inputs: Tensor, additional: Any, padding: Tensor, most: int = 1
+    ) -> None:
+        """Refuse inputs of which this removal cannot take `most` words at a time.
 
         Raises:
             IdsError, OptionError: it says which other removal can.
@@ -105,11 +107,14 @@ class RemovalExplainer(Explainer):
                 "additional_forward_args, which would not fit the shorter text; use 'zero' or "
                 "'unk'."
             )
-        short = (~padding).sum(1) < 2
+        counts = (~padding).sum(1)
+        short = counts <= most
         if bool(short.any()):
+            row = int(short.nonzero()[0])
+            held = "a single word" if counts[row] == 1 else f"{int(counts[row])} words"
             raise IdsError(
-                f"Row {int(short.nonzero()[0])} holds a single word, without which nothing is "
-                f"left to answer from; leave such documents out, or use removal='zero'."
+                f"Row {row} holds {held}, without which nothing is left to answer from; leave such "
+                f"documents out, or use removal='zero'."
             )
 
     def scores_without(self, inputs: Tensor, additional: Any, rows: Tensor, gone: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import comb
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -79,9 +80,9 @@ class Shapley(EstimatingExplainer):
     def enumerates(self, words: int) -> bool:
         """Whether all coalitions of so many words are asked, for they are no more."""
         assert self.samples is not None
-        return 2**words - 2 <= self.samples * (words - 1)
+        return bool(2**words - 2 <= self.samples * (words - 1))
 
-    def orders(self, words: int, drawn: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
+    def orders(self, words: int, drawn: np.random.Generator) -> npt.NDArray[np.int64]:
         """Permutations `[P, n]`, each followed by its reverse."""
         assert self.samples is not None
         half = drawn.permuted(np.tile(np.arange(words), (self.samples // 2, 1)), axis=1)
@@ -101,7 +102,7 @@ class Shapley(EstimatingExplainer):
             [ends * game.nobody[:, None, None], grown, ends * game.everyone[:, None, None]], -1
         )
         added = grown.diff(dim=-1).gather(-1, rank.expand(len(grown), -1, -1))  # [K, P, n]
-        pairs = added.unflatten(1, (-1, 2)).mean(2)
+        pairs = (added[:, ::2] + added[:, 1::2]) / 2
         return pairs.mean(1), pairs.std(1) / pairs.shape[1] ** 0.5
 
 
