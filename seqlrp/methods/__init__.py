@@ -5,6 +5,7 @@ options after that.
 """
 
 from seqlrp.lrp import LRP
+from seqlrp.methods.contextual_decomposition import ContextualDecomposition
 from seqlrp.methods.explainer import Explainer
 from seqlrp.methods.gradient import GradientXInput, Sensitivity
 from seqlrp.methods.kernel_shap import KernelSHAP
@@ -24,6 +25,7 @@ METHODS: dict[str, type[Method]] = {
         Shapley,
         KernelSHAP,
         LIME,
+        ContextualDecomposition,
         Random,
     )
 }
@@ -31,6 +33,7 @@ METHODS: dict[str, type[Method]] = {
 __all__ = [
     "LIME",
     "METHODS",
+    "ContextualDecomposition",
     "Explainer",
     "GradientXInput",
     "KernelSHAP",
