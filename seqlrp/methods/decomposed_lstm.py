@@ -96,7 +96,7 @@ def lstm(
     V β_t−1, V γ_t−1 and, first, b:
 
         f_t ⊙ c_t−1   β: (L_f[β] + L_f[b]) ⊙ β^c_t−1
-        i_t ⊙ g_t     β: (L_i[β] + L_i[b]) ⊙ (L_g[β] + L_g[b]) − L_i[b] ⊙ L_g[b]
+        i_t ⊙ g_t     β: (L_i[β] + L_i[b]) ⊙ L_g[β] + L_i[β] ⊙ L_g[b]
         h_t = o_t ⊙ tanh(c_t), o_t not decomposed, tanh(c_t) = L[β^c] + L[γ^c]
 
     where L[β] is the sum over the terms with a β, and γ is all the rest: whatever has to do with
@@ -143,7 +143,7 @@ def lstm(
         g_in, g_out, g_b = _parts(torch.tanh, of_g, b_g)
         constant = i_b * g_b
         new_c = Parts(
-            (f_in + f_b) * c.inside + (i_in + i_b) * (g_in + g_b) - constant,
+            (f_in + f_b) * c.inside + (i_in + i_b) * g_in + i_in * g_b,
             f_out * c.inside + (f_in + f_out + f_b) * c.outside
             + i_out * (g_in + g_out + g_b) + (i_in + i_b) * g_out + constant,
         )  # fmt: skip
