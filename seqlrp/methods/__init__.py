@@ -8,9 +8,11 @@ from seqlrp.lrp import LRP
 from seqlrp.methods.contextual_decomposition import ContextualDecomposition
 from seqlrp.methods.explainer import Explainer
 from seqlrp.methods.gradient import GradientXInput, Sensitivity
+from seqlrp.methods.input_reduction import InputReduction
 from seqlrp.methods.kernel_shap import KernelSHAP
 from seqlrp.methods.lime import LIME
 from seqlrp.methods.occlusion import Occlusion
+from seqlrp.methods.outside import Outside
 from seqlrp.methods.protocol import Method
 from seqlrp.methods.random import Random
 from seqlrp.methods.shapley import Shapley
@@ -26,6 +28,7 @@ METHODS: dict[str, type[Method]] = {
         KernelSHAP,
         LIME,
         ContextualDecomposition,
+        InputReduction,
         Random,
     )
 }
@@ -36,9 +39,11 @@ __all__ = [
     "ContextualDecomposition",
     "Explainer",
     "GradientXInput",
+    "InputReduction",
     "KernelSHAP",
     "Method",
     "Occlusion",
+    "Outside",
     "Random",
     "Sensitivity",
     "Shapley",

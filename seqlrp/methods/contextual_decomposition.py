@@ -226,7 +226,8 @@ class ContextualDecomposition(Explainer):
                 for held, leaf, gamma in zip(found, leaves, gammas[: len(leaves)], strict=True):
                     held.append(torch.zeros_like(leaf) if gamma is None else gamma)
                 booked = run.books.close().values()
-                rest.append(sum(booked, torch.zeros(len(inputs), dtype=torch.float64)))
+                nothing = torch.zeros(len(inputs), dtype=torch.float64, device=inputs.device)
+                rest.append(sum(booked, nothing))
         stacked = iter([torch.stack(held) for held in found])
         each = [tuple(next(stacked) for _ in call.leaves) for call in run.recorded]
         return _Run(run, values, wanted, against, padding, each, torch.stack(rest))

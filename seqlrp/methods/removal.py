@@ -169,19 +169,31 @@ class RemovalExplainer(Explainer):
         return torch.cat([scores for _, scores in found])[order.argsort()]
 
     def _scores(self, inputs: Tensor, additional: Any, rows: Tensor, gone: Tensor) -> Tensor:
-        texts = inputs[rows]
-        arguments = additional if isinstance(additional, tuple) else (additional,)
-        arguments = tuple(
-            a[rows] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
-            for a in (() if additional is None else arguments)
-        )
+        texts, arguments = inputs[rows], self.arguments_of(additional, inputs, rows)
         if self.removal == "zero":
             output = ZeroedWords(gone).run(self.model, texts, arguments)
         elif self.unknown is not None:
             output = self.model(texts.masked_fill(gone, self.unknown), *arguments)
-        else:  # what stands behind a word moves up, padding too
-            left = gone.shape[1] - int(gone[0].sum())
-            kept = gone.long().argsort(dim=1, stable=True)[:, :left]
-            output = self.model(texts[torch.arange(len(rows), device=rows.device)[:, None], kept])
+        else:
+            output = self.model(self.shortened(texts, gone)[0])
         found: Tensor = door.selected(output, self.output)
         return found.reshape(len(rows), -1)
+
+    @staticmethod
+    def arguments_of(additional: Any, inputs: Tensor, rows: Tensor) -> tuple[Any, ...]:
+        """What the model takes after its input, with the rows of these documents."""
+        arguments = additional if isinstance(additional, tuple) else (additional,)
+        return tuple(
+            a[rows] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
+            for a in (() if additional is None else arguments)
+        )
+
+    @staticmethod
+    def shortened(texts: Tensor, gone: Tensor) -> tuple[Tensor, Tensor]:
+        """Texts without as many words each, and which places `[N, left]` of them are left.
+
+        What stands behind a word moves up, padding too.
+        """
+        left = gone.shape[1] - int(gone[0].sum())
+        kept = gone.long().argsort(dim=1, stable=True)[:, :left]
+        return texts[torch.arange(len(texts), device=texts.device)[:, None], kept], kept
