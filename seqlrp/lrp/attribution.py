@@ -32,6 +32,7 @@ class Attribution(NamedTuple):
         ledger: where all of the score went, or None if it was not asked for.
         against: for a contrast, the class that the target was compared with, int64 `[B]`.
         layers: relevance at the outputs of the modules that were asked for, by name.
+        error: the standard error of each relevance, where it is an estimate; shaped alike.
     """
 
     relevance: Tensor
@@ -40,6 +41,7 @@ class Attribution(NamedTuple):
     ledger: Ledger | None
     against: Tensor | None = None
     layers: dict[str, Any] | None = None
+    error: Tensor | None = None
 
 
 class LRP:

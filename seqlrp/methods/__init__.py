@@ -7,13 +7,19 @@ options after that.
 from seqlrp.lrp import LRP
 from seqlrp.methods.attention_weights import AttentionWeights
 from seqlrp.methods.class_activation import ClassActivation
+from seqlrp.methods.contextual_decomposition import ContextualDecomposition
 from seqlrp.methods.explainer import Explainer
 from seqlrp.methods.gradient import GradientXInput, Sensitivity
+from seqlrp.methods.input_reduction import InputReduction
+from seqlrp.methods.kernel_shap import KernelSHAP
+from seqlrp.methods.lime import LIME
 from seqlrp.methods.occlusion import Occlusion
+from seqlrp.methods.outside import Outside
 from seqlrp.methods.path import IntegratedGradients
 from seqlrp.methods.position import Position
 from seqlrp.methods.protocol import Method
 from seqlrp.methods.random import Random
+from seqlrp.methods.shapley import Shapley
 from seqlrp.methods.smooth_gradient import SmoothGrad
 from seqlrp.methods.taylor import DeepTaylor, Taylor
 
@@ -29,6 +35,11 @@ METHODS: dict[str, type[Method]] = {
         Taylor,
         ClassActivation,
         Occlusion,
+        Shapley,
+        KernelSHAP,
+        LIME,
+        ContextualDecomposition,
+        InputReduction,
         AttentionWeights,
         Position,
         Random,
@@ -36,18 +47,24 @@ METHODS: dict[str, type[Method]] = {
 }
 
 __all__ = [
+    "LIME",
     "METHODS",
     "AttentionWeights",
     "ClassActivation",
+    "ContextualDecomposition",
     "DeepTaylor",
     "Explainer",
     "GradientXInput",
+    "InputReduction",
     "IntegratedGradients",
+    "KernelSHAP",
     "Method",
     "Occlusion",
+    "Outside",
     "Position",
     "Random",
     "Sensitivity",
+    "Shapley",
     "SmoothGrad",
     "Taylor",
 ]
