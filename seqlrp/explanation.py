@@ -18,6 +18,8 @@ from seqlrp.errors import InputError, LabelError, OptionError, TargetError, near
 if TYPE_CHECKING:
     import pandas as pd
 
+    from seqlrp.merging import Units
+
 ALL = "all"
 
 
@@ -189,6 +191,15 @@ class Explanation:
             (int(i), self.tokens[i], float(relevance[i])) for i in order if sign * relevance[i] > 0
         ]
 
+    def merged(self, by: Units = "word") -> Explanation:
+        """This explanation by "word", by "sentence" or by given spans: relevance is added up.
+
+        See `seqlrp.merging.merged`.
+        """
+        from seqlrp.merging import merged
+
+        return merged(self, by)
+
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 40 else self.text[:39] + "…"
         against = "" if self.against is None else f"against={self.against_label!r}, "
@@ -242,6 +253,10 @@ class Explanations(Sequence[Explanation]):
     def filter(self, predicate: Callable[[Explanation], bool]) -> Explanations:
         """Those for which `predicate` is true, e.g. `lambda e: e.predicted != e.label`."""
         return Explanations(item for item in self._items if predicate(item))
+
+    def merged(self, by: str = "word") -> Explanations:
+        """Each of them by "word" or by "sentence"; see `seqlrp.merging.merged`."""
+        return Explanations(item.merged(by) for item in self._items)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write them to a `.parquet` or a `.jsonl` file, from which `load` gives the same again.

@@ -22,6 +22,7 @@ STOREYS = (
         "explanation_fields",
         "explanation_files",
         "explanation_frames",
+        "merging",
         "batching",
         "text",
         "lrp",
