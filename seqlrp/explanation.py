@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from seqlrp import explanation_fields as checked
 from seqlrp.errors import InputError, LabelError, OptionError, TargetError, near
+from seqlrp.explanation_exports import Exported
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Explanation:
+class Explanation(Exported):
     """One explained text: raw signed relevance for every word, and where the rest of the score is.
 
     The record checks itself when it is made, its arrays are copies that cannot be written to, and
@@ -200,6 +201,9 @@ class Explanation:
 
         return merged(self, by)
 
+    def _documents(self) -> Sequence[Explanation]:
+        return (self,)
+
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 40 else self.text[:39] + "…"
         against = "" if self.against is None else f"against={self.against_label!r}, "
@@ -221,7 +225,7 @@ class Explanation:
         return partial(Explanation, **values), ()
 
 
-class Explanations(Sequence[Explanation]):
+class Explanations(Sequence[Explanation], Exported):
     """Explained texts in order; a slice, a filter and a sum are `Explanations` again."""
 
     def __init__(self, explanations: Iterable[Explanation] = ()) -> None:
@@ -249,6 +253,9 @@ class Explanations(Sequence[Explanation]):
         if not isinstance(other, Explanations):
             return NotImplemented
         return Explanations(self._items + other._items)
+
+    def _documents(self) -> Sequence[Explanation]:
+        return self._items
 
     def filter(self, predicate: Callable[[Explanation], bool]) -> Explanations:
         """Those for which `predicate` is true, e.g. `lambda e: e.predicted != e.label`."""

@@ -19,6 +19,7 @@ STOREYS = (
     {"writing", "devices"},
     {
         "explanation",
+        "explanation_exports",
         "explanation_fields",
         "explanation_files",
         "explanation_frames",
@@ -27,7 +28,7 @@ STOREYS = (
         "text",
         "lrp",
     },
-    {"methods", "classifiers", "page", "rules"},
+    {"methods", "classifiers", "page", "exports", "rules"},
     {"text_classifier", "optimising", "attributing"},
     {"saving", "explain"},
     {"training", "deletion", "deletion_report", "plots", "checking", "check_report", "benchmark"},
