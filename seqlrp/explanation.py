@@ -302,6 +302,15 @@ class Explanations(Sequence[Explanation], Exported):
             raise OptionError(f"by={by!r} is not one of those allowed. {near(by, frames)}")
         return frames[by](self._items)
 
+    def summary(self, by: str = "word", **options: Any) -> pd.DataFrame:
+        """What each "word", "lemma" or "class" says over all documents, with 95 % intervals.
+
+        See `seqlrp.summarising.summarise`, which also takes a stream.
+        """
+        from seqlrp.summarising import summarise
+
+        return summarise(self._items, by, **options)
+
     def save_html(self, path: str | os.PathLike[str], **options: Any) -> None:
         """Write one HTML page that needs nothing else; `options` are those of `page.render`.
 

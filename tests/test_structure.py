@@ -24,6 +24,7 @@ STOREYS = (
         "explanation_files",
         "explanation_frames",
         "merging",
+        "summarising",
         "batching",
         "text",
         "lrp",

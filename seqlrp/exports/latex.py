@@ -96,7 +96,7 @@ def _document(shown: Shaded) -> str:
             *(f"{escape(line)}\\par\n" for line in rest),
             f"\\medskip\n{_text(shown)}\\par\\medskip\n" if shown.explanation.text else "",
             f"{{\\footnotesize {against} \\quad {for_}\\par}}\n" if shown.largest else "",
-            "\\endgroup\n",
+            "\\endgroup\\bigskip\n",
         ]
     )
 

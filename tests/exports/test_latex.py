@@ -37,7 +37,17 @@ CHARACTERS = {
     "textasciigrave": "`",
     "nobreakspace": "\u00a0",
 }
-COMMANDS = {"par", "medskip", "begingroup", "endgroup", "relax", "textbf", "footnotesize", "quad"}
+COMMANDS = {
+    "bigskip",
+    "par",
+    "medskip",
+    "begingroup",
+    "endgroup",
+    "relax",
+    "textbf",
+    "footnotesize",
+    "quad",
+}
 TOKEN = re.compile(
     r"\\symbol\{34\}|\\parindent=0pt|\\(?P<box>seqlrpfor|seqlrpagainst)\{\d+\}"
     r"|\\(?P<word>[a-zA-Z]+)|\\(?P<sign>[{}$&#_%])|(?P<open>\{)|(?P<close>\})|(?P<plain>[^\\{}])",
