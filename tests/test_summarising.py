@@ -13,6 +13,7 @@ from explanation_samples import HOSTILE, explanation, explanations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.lookups import Lookups
+from summary_samples import words
 
 from seqlrp.errors import OptionError
 from seqlrp.explanation import Explanations
@@ -32,10 +33,6 @@ def lemmatizer():
     lookups.add_table("lemma_lookup", {"films": "film", "was": "be", "is": "be"})
     nlp.add_pipe("lemmatizer", config={"mode": "lookup"}).initialize(lookups=lookups)
     return nlp
-
-
-def words(text: str, relevance: list[float], **changes):
-    return explanation(text, relevance=relevance, ledger={}, **changes)
 
 
 def test_a_word_over_documents():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 from matplotlib import font_manager, ft2font
+from matplotlib.textpath import text_to_path
 
 from seqlrp.errors import OptionError, near
 
@@ -27,6 +29,16 @@ class Fonts:
     def drawable(self, text: str) -> str:
         """The text with U+FFFD for every character that no font has."""
         return text.translate(self.missing)
+
+    def measure(self, size: float) -> Callable[[str], float]:
+        """A function that gives the width of a text in letters of this size, in points."""
+        font = font_manager.FontProperties(family=list(self.families), size=size)
+
+        @cache
+        def width(text: str) -> float:
+            return float(text_to_path.get_text_width_height_descent(text, font, False)[0])
+
+        return width
 
 
 def fonts_for(text: str, first: str | None = None) -> Fonts:

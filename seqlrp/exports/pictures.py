@@ -11,21 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from matplotlib import ft2font
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import text_to_path
 
 from seqlrp.errors import OptionError
 from seqlrp.explanation import Explanation
 from seqlrp.exports.fonts import Fonts, fonts_for
 from seqlrp.exports.shading import Shaded, shaded
-from seqlrp.exports.typesetting import Line, Measure, Run, direction, lines
+from seqlrp.exports.typesetting import Line, Run, direction, lines
 from seqlrp.page.colours import LIGHT, SHADES
 
 _A4 = (595.0, 842.0)  # points, as is everything here
@@ -146,7 +143,7 @@ def _typeset(shown: Shaded, width: float, fonts: Fonts) -> list[_Typeset]:
         pieces: Iterable[tuple[str, int]], size: float, ink: str = LIGHT.ink, above: float = 0.0
     ) -> Iterator[_Typeset]:
         drawable = ((fonts.drawable(text), level) for text, level in pieces)
-        for number, line in enumerate(lines(drawable, width, _measure(fonts.families, size))):
+        for number, line in enumerate(lines(drawable, width, fonts.measure(size))):
             yield _Typeset(line, size, ink, 0.0 if number else above)
 
     first, *rest = shown.heading()
@@ -169,17 +166,6 @@ def _scale(shown: Shaded) -> Iterator[tuple[str, int]]:
     yield "\u00a00\u00a0", 0
     yield from (("\u00a0\u00a0", step) for step in steps)
     yield f" {high}", 0
-
-
-def _measure(families: tuple[str, ...], size: float) -> Measure:
-    font = FontProperties(family=list(families), size=size)
-
-    @cache
-    def measure(text: str) -> float:
-        width, _, _ = text_to_path.get_text_width_height_descent(text, font, False)
-        return float(width)
-
-    return measure
 
 
 def _pages(document: list[_Typeset], height: float) -> Iterator[list[_Typeset]]:
