@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -62,6 +63,48 @@ def colours_for(stream: TextIO, environment: Mapping[str, str] = os.environ) -> 
     if environment.get("NO_COLOR"):
         return "none"
     return "truecolour" if environment.get("COLORTERM") in ("truecolor", "24bit") else "256"
+
+
+def show(
+    explanations: Iterable[Explanation],
+    stream: TextIO,
+    environment: Mapping[str, str] = os.environ,
+) -> bool:
+    """Write the highlighted texts to a stream if a person reads there, one after the other.
+
+    What the stream's encoding does not have is written as an escape of Python's.
+
+    Returns:
+        Whether it was a terminal; where it was none, nothing is written.
+    """
+    colours = colours_for(stream, environment)
+    if colours is None:
+        return False
+    encoding = stream.encoding or "utf-8"
+    for number, explanation in enumerate(explanations):
+        text = ("\n" if number else "") + to_ansi([explanation], colours=colours)
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    return True
+
+
+def with_standard_input(texts: Iterable[str], stream: TextIO) -> list[str]:
+    """The texts with "-" replaced by all that a stream holds, as one text.
+
+    The last end of line is left out: `echo` adds it. Bytes that are no text become U+FFFD.
+
+    Raises:
+        OptionError: nothing came, or "-" stands there twice.
+    """
+    given = list(texts)
+    if "-" not in given:
+        return given
+    if given.count("-") > 1:
+        raise OptionError("Standard input, '-', can be read once, got it twice.")
+    text = re.sub("[\ud800-\udfff]", "\ufffd", stream.read()).removesuffix("\n")
+    if not text:
+        raise OptionError("Nothing came from standard input, expected a text; is a pipe empty?")
+    given[given.index("-")] = text
+    return given
 
 
 @dataclass(frozen=True)

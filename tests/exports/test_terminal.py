@@ -14,14 +14,20 @@ from hypothesis import strategies as st
 from seqlrp.errors import OptionError
 from seqlrp.explanation import Explanations
 from seqlrp.exports.shading import visible
-from seqlrp.exports.terminal import COLOURS, colours_for, to_ansi
+from seqlrp.exports.terminal import COLOURS, colours_for, show, to_ansi, with_standard_input
 
 STYLE = re.compile(r"\x1b\[[0-9;]+m")
 
 
 class Terminal(io.StringIO):
+    encoding = "utf-8"
+
     def isatty(self) -> bool:
         return True
+
+
+class OldTerminal(Terminal):
+    encoding = "latin-1"
 
 
 @given(
@@ -77,3 +83,38 @@ def test_what_suits_a_stream():
 def test_other_colours_are_refused():
     with pytest.raises(OptionError, match=r"colours='255'.*'256'"):
         explanation().to_ansi(colours="255")
+
+
+def test_a_terminal_is_shown_the_texts():
+    both = Explanations([explanation("one"), explanation("two")])
+    stream = Terminal()
+    assert show(both, stream, {"COLORTERM": "truecolor"})
+    assert stream.getvalue() == both.to_ansi()
+    stream = Terminal()
+    assert show(iter(both), stream, {"NO_COLOR": "1"})
+    assert stream.getvalue() == both.to_ansi(colours="none")
+    assert "[38" not in stream.getvalue()
+    assert "48;" not in stream.getvalue()
+
+
+def test_a_file_is_shown_nothing():
+    stream = io.StringIO()
+    assert not show([explanation()], stream, {})
+    assert stream.getvalue() == ""
+
+
+def test_what_an_old_terminal_does_not_have_is_escaped():
+    stream = OldTerminal()
+    assert show([explanation("naïve 日本")], stream, {})
+    assert "naïve" in stream.getvalue()
+    assert "\\u65e5\\u672c" in stream.getvalue()
+
+
+def test_a_text_from_standard_input():
+    assert with_standard_input(["a"], io.StringIO("b")) == ["a"]
+    assert with_standard_input(["a", "-", "c"], io.StringIO("x\ny\n")) == ["a", "x\ny", "c"]
+    assert with_standard_input(["-"], io.StringIO("a\udcff")) == ["a\ufffd"]
+    with pytest.raises(OptionError, match="Nothing came from standard input"):
+        with_standard_input(["-"], io.StringIO("\n"))
+    with pytest.raises(OptionError, match="can be read once"):
+        with_standard_input(["-", "-"], io.StringIO("a"))
