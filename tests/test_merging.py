@@ -174,7 +174,7 @@ def test_every_class_and_all_else_is_kept():
 def test_sums_are_taken_in_double_precision():
     text = "a" * 4
     parts = cut(text, list(text))
-    values = np.array([2.0**24, 1.0, 1.0, -(2.0**24)], np.float32)
+    values = np.array([1.0, 2.0**24, 1.0, -(2.0**24)], np.float32)
     parts = explanation(text, tokens=parts.tokens, offsets=parts.offsets, relevance=values)
     assert parts.merged().relevance.tolist() == [2.0]
 
