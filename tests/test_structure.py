@@ -26,7 +26,7 @@ STOREYS = (
         "text",
         "lrp",
     },
-    {"methods", "classifiers", "page", "rules"},
+    {"methods", "classifiers", "page", "rules", "truth"},
     {"text_classifier", "optimising", "attributing"},
     {"saving", "explain"},
     {
