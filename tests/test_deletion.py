@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 import seqlrp
-from seqlrp.deletion import Remover, scores_without
+from seqlrp.deletion import Removal, Remover, scores_without
 from seqlrp.errors import NoEmbeddingError, OptionError
-from seqlrp.text_classifier import TextClassifier
+from seqlrp.text_classifier import EncodedText, TextClassifier
 
 
 @pytest.mark.parametrize("hierarchical", [False, True])
@@ -116,3 +116,22 @@ def test_where_there_is_no_embedding_there_is_no_mean() -> None:
     with pytest.raises(NoEmbeddingError, match="use removal='delete' or 'unk'"):
         scores_without(classifier, [document], [np.array([1])], "mask")
     assert scores_without(classifier, [document], [np.array([1])], "unk").shape == (1, 2)
+
+
+@pytest.mark.parametrize("hierarchical", [False, True])
+@pytest.mark.parametrize("removal", ["zero", "mask"])
+def test_what_stands_for_a_word_could_be_an_embedding_of_its_own(
+    hierarchical: bool, removal: Removal
+) -> None:
+    classifier = small_classifier(hierarchical=hierarchical)
+    texts = [f"{t.rstrip('.')}. {t}" for t in some_texts(12, 1)]  # two sentences
+    encoded = classifier.encode(texts)
+    documents = [EncodedText(np.where(e.ids == 1, 2, e.ids), e.source) for e in encoded]
+    drawn = np.random.default_rng(0)
+    removed = [drawn.choice(len(d), 1 + len(d) // 3, replace=False) for d in documents]
+    found = scores_without(classifier, documents, removed, removal)
+    table = classifier.model.embedding.weight.data
+    table[1] = table[2:].mean(0) if removal == "mask" else 0  # the unknown word, in no text
+    expected = scores_without(classifier, documents, removed, "unk")
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found - classifier.scores(documents).numpy()).max() > 1e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -81,20 +82,20 @@ class Explained:
 
         What several metrics ask for is run once; nothing removed is the text as it was explained.
         """
-        keys = [
-            (int(n), np.sort(positions).astype(np.int64).tobytes())
-            for n, positions in zip(which, removed, strict=True)
-        ]
-        for n, positions in keys:
-            if not positions:
-                self._known[n, positions] = self.scores[n]
-        missing = [key for key in dict.fromkeys(keys) if key not in self._known]
+        which = [int(n) for n in which]
+        keys = [(n, _digest(positions)) for n, positions in zip(which, removed, strict=True)]
+        missing: dict[tuple[int, bytes], int] = {}
+        for m, key in enumerate(keys):
+            if not len(removed[m]):
+                self._known[key] = self.scores[key[0]]
+            elif key not in self._known:
+                missing.setdefault(key, m)
         if missing:
+            places = list(missing.values())
             found = self.remover.scores(
-                [self.documents[n] for n, _ in missing],
-                [np.frombuffer(positions, np.int64) for _, positions in missing],
+                [self.documents[which[m]] for m in places], [removed[m] for m in places]
             )
-            self._check_finite([n for n, _ in missing], found)
+            self._check_finite([which[m] for m in places], found)
             self._known.update(zip(missing, found, strict=True))
         empty = np.zeros((0, len(self.classifier.labels)), np.float32)
         return np.stack([self._known[key] for key in keys]) if keys else empty
@@ -139,6 +140,12 @@ class Explained:
             return False
         ids, _ = self.classifier.collate(self.documents[:1])
         return single_output(self.classifier, ids.to(self.classifier.device))
+
+
+def _digest(positions: npt.NDArray[np.int64]) -> bytes:
+    """Short for a set of positions, in whatever order they come."""
+    content = np.sort(positions).astype(np.int64).tobytes()
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def checked_score(score: Score) -> Score:

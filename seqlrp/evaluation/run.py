@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from seqlrp.attributing import true_classes
+from seqlrp.attributing import strings, true_classes
 from seqlrp.batching import BatchTokens, Budget, ran_out_of_memory
 from seqlrp.deletion import Removal, Remover
-from seqlrp.errors import CorpusError, InputError, LabelError, OptionError, SeqlrpError
+from seqlrp.errors import (
+    CorpusError,
+    InputError,
+    LabelError,
+    OptionError,
+    SeqlrpError,
+    TextError,
+)
 from seqlrp.evaluation.candidates import (
     Candidate,
     Methods,
@@ -54,7 +61,7 @@ class Texts(NamedTuple):
 
 def evaluate(
     classifier: TextClassifier,
-    texts: Iterable[str] | Corpus,
+    texts: Iterable[str] | Corpus | Any,
     labels: Sequence[int | str] | None = None,
     methods: Methods = METHODS_COMPARED,
     metrics: Sequence[str | Metric] = METRICS_COMPUTED,
@@ -64,6 +71,7 @@ def evaluate(
     score: Score = "probability",
     rationales: Sequence[Any] | None = None,
     random_orders: int = 5,
+    column: str = "text",
     min_words: int = 10,
     seed: int = 0,
     batch_tokens: BatchTokens = BATCH_TOKENS,
@@ -74,7 +82,7 @@ def evaluate(
 
     Args:
         classifier: what is explained and asked again.
-        texts: strings, or a `Corpus` with labels.
+        texts: strings, a `Corpus` with labels, a pandas data frame, or a `datasets.Dataset`.
         labels: the true class of each text, by index or name; word deletion needs them.
         methods: names in `seqlrp.METHODS`, method objects, or a mapping of a name of your own to a
             name, an object, a mapping of options (`{"lrp, ε=0.1": {"method": "lrp", "epsilon":
@@ -88,6 +96,7 @@ def evaluate(
         rationales: the words that people marked, for metrics that compare with them: a number a
             word `[T]` from 0 to 1, or bool, for each text.
         random_orders: how many seeds `"random"` is run with.
+        column: which column of a data frame or `datasets.Dataset` holds the text.
         min_words: texts with fewer words are left out, and counted.
         seed: of random orders, metrics and bootstraps.
         batch_tokens: the most tokens in a batch, padding included, or `"auto"`.
@@ -104,8 +113,8 @@ def evaluate(
     """
     if isinstance(texts, Corpus):
         labels = label_names(texts) if labels is None else labels
-        texts = texts.texts
-    texts = list(texts)
+    stream, _ = strings(texts, column)
+    texts = list(stream)
     compared = candidates(classifier, methods, texts=len(texts), orders=random_orders, seed=seed)
     measured = chosen_metrics(metrics, METRICS, {"ks": ks, "score": score})
     if labels is None and any("labels" in m.needs for m in measured):
@@ -177,6 +186,9 @@ def _long_enough(
         if given is not None and len(given) != len(texts):
             error = LabelError if name == "labels" else InputError
             raise error(f"Got {len(given)} {name} for {len(texts)} texts.")
+    for k, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TextError(f"Text {k} is {type(text).__name__}, expected a string.")
     encoded = list(classifier.encode(texts))
     numbers = [k for k, e in enumerate(encoded) if len(e) >= min_words]
     if not numbers:

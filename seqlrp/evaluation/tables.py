@@ -76,7 +76,7 @@ def as_text(report: EvaluationReport) -> str:
         missing = int(part["missing"].max())
         verdict = [better.get(str(part["better"].iloc[0]), "")]
         if missing:
-            verdict.append(f"Missing for {missing:,} texts, which do not count.")
+            verdict.append(f"Missing in {missing:,} more, where there is nothing to measure.")
         lines += [f"  {' '.join(v for v in verdict if v)}"] if any(verdict) else []
     return "\n".join([*lines, *_foot(report, width)])
 
@@ -163,7 +163,7 @@ def _head(report: EvaluationReport) -> Iterator[str]:
     made = report.made
     left_out = ""
     if made["left_out"]:
-        left_out = f" ({made['left_out']:,} shorter than {made['min_words']} words are left out)"
+        left_out = f" ({made['left_out']:,} shorter than {made['min_words']} words left out)"
     orders = made["options"]["random_orders"]
     chance = ""
     if CHANCE in report.methods:
@@ -174,7 +174,8 @@ def _head(report: EvaluationReport) -> Iterator[str]:
         )
     removal = _REMOVAL.get(made["options"]["removal"], "")
     yield from textwrap.wrap(
-        f"Explanations of {made['documents']:,} texts{left_out} by {len(report.methods)} methods, "
+        f"Explanations of {_counted(made['documents'], 'text')}{left_out} by "
+        f"{_counted(len(report.methods), 'method')}, "
         f"put to the test: {removal}, and the classifier is asked again. Numbers are means over "
         f"texts (and over k); in brackets, their 95 % intervals.{chance}",
         _WIDTH,
@@ -208,6 +209,10 @@ def _gains(gains: pd.DataFrame | None, metric: str, direction: str) -> dict[str,
         interval = f"[{_signed(row['low'])}, {_signed(row['high'])}]"
         found[str(row["method"])] = f"{_signed(row['difference'])} {interval}{star}"
     return found
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _number(value: float) -> str:

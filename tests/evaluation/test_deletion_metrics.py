@@ -173,7 +173,7 @@ def test_nothing_to_measure_is_missing_and_counted() -> None:
         beyond = report.curves()[report.curves()["k"] > most]
         assert beyond["value"].isna().all()
         assert (beyond["documents"] == 0).all()
-        assert "Missing for 1 texts" in report.summary()
+        assert "Missing in 1 more, where there is nothing to measure." in report.summary()
 
 
 @pytest.mark.parametrize(("most_first", "gone"), [(True, 0), (False, 0)])

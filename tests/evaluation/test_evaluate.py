@@ -14,7 +14,14 @@ from evaluation_samples import labelled, lively_classifier
 
 import seqlrp
 from seqlrp.deletion import scores_without
-from seqlrp.errors import CorpusError, InputError, LabelError, NonFiniteError, OptionError
+from seqlrp.errors import (
+    CorpusError,
+    InputError,
+    LabelError,
+    NonFiniteError,
+    OptionError,
+    TextError,
+)
 from seqlrp.evaluation import Explained, Measured, Metric, Quantity, WordDeletion
 from seqlrp.lrp import Attribution
 from seqlrp.methods import Random
@@ -166,7 +173,7 @@ def test_what_is_refused() -> None:
 
     def refused(match: str, error: type[Exception] = OptionError, **options: Any) -> None:
         with pytest.raises(error, match=match):
-            seqlrp.evaluate(classifier, texts, **{"labels": labels, **QUICK, **options})
+            seqlrp.evaluate(classifier, **{"texts": texts, "labels": labels, **QUICK, **options})
 
     refused("pass labels=", LabelError, labels=None)
     refused("Got 3 labels for 4 texts", LabelError, labels=labels[:3])
@@ -176,6 +183,7 @@ def test_what_is_refused() -> None:
     refused("takes no option 'eps'", methods={"lrp": {"eps": 1}})
     refused("Two methods are called 'lrp'", methods=["lrp", seqlrp.LRP(classifier.model)])
     refused("Got no method", methods=[])
+    refused("Text 4 is int", TextError, texts=[*texts, 7], labels=[*labels, 0])
     refused("Got no metric", metrics=[])
     refused("Did you mean 'aopc'", metrics=["aopcs"])
     refused("Two metrics give 'deletion_accuracy'", metrics=["word_deletion", WordDeletion()])
@@ -343,3 +351,20 @@ def test_the_model_and_the_state_of_chance_stay_as_they_are() -> None:
     assert not classifier.model.training
     assert all(p.grad is None and p.requires_grad for p in classifier.model.parameters())
     assert not any(m._forward_hooks for m in classifier.model.modules())
+
+
+def test_texts_come_as_a_corpus_or_a_data_frame() -> None:
+    classifier = lively_classifier()
+    texts, labels = labelled(5)
+    names = ("positive", "negative")  # the other way round than the classifier's
+    corpus = seqlrp.Corpus("mine", texts, 1 - np.array(labels), names)
+    frame = pd.DataFrame({"body": texts})
+    tables = [
+        seqlrp.evaluate(classifier, corpus, **QUICK).table,
+        seqlrp.evaluate(classifier, frame, pd.Series(labels), column="body", **QUICK).table,
+        seqlrp.evaluate(classifier, iter(texts), np.array(labels), **QUICK).table,
+    ]
+    for table in tables[1:]:
+        pd.testing.assert_frame_equal(table, tables[0])
+    with pytest.raises(CorpusError, match="no column 'text'"):
+        seqlrp.evaluate(classifier, frame, labels, **QUICK)

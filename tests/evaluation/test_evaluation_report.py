@@ -147,7 +147,7 @@ def test_the_summary_explains_itself(report: EvaluationReport) -> None:
     hostile = made_up(0.3, 20, name="red\x1b[31m\n").summary()
     assert "\x1b" not in hostile
     assert "red\\x1b[31m\\n" in hostile
-    assert "2 shorter than 10 words are left out" in " ".join(hostile.split())
+    assert "(2 shorter than 10 words left out)" in " ".join(hostile.split())
 
 
 def test_tables_escape_what_is_special(report: EvaluationReport) -> None:
