@@ -49,7 +49,10 @@ def test_the_site_has_every_page() -> None:
 
 def test_the_reference_has_every_public_name() -> None:
     listed = set(re.findall(r"^::: (\S+)$", (DOCS / "reference.md").read_text("utf-8"), re.M))
-    assert {f"seqlrp.{name}" for name in seqlrp.__all__} - {"seqlrp.METHODS"} <= listed
+    public = {f"seqlrp.{name}" for name in seqlrp.__all__} - {"seqlrp.METHODS", "seqlrp.METRICS"}
+    assert public <= listed
+    for metric in seqlrp.METRICS.values():
+        assert f"seqlrp.evaluation.{metric.__name__}" in listed
     for name, method in METHODS.items():
         if name != "lrp":
             assert f"seqlrp.methods.{method.__name__}" in listed
