@@ -5,6 +5,7 @@ options after that.
 """
 
 from seqlrp.lrp import LRP
+from seqlrp.methods.deeplift import DeepLIFT, DeepSHAP
 from seqlrp.methods.explainer import Explainer
 from seqlrp.methods.gradient import GradientXInput, Sensitivity
 from seqlrp.methods.occlusion import Occlusion
@@ -12,7 +13,18 @@ from seqlrp.methods.protocol import Method
 from seqlrp.methods.random import Random
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (LRP, GradientXInput, Sensitivity, Occlusion, Random)
+    method.name: method
+    for method in (LRP, GradientXInput, Sensitivity, Occlusion, Random, DeepLIFT, DeepSHAP)
 }
 
-__all__ = ["METHODS", "Explainer", "GradientXInput", "Method", "Occlusion", "Random", "Sensitivity"]
+__all__ = [
+    "METHODS",
+    "DeepLIFT",
+    "DeepSHAP",
+    "Explainer",
+    "GradientXInput",
+    "Method",
+    "Occlusion",
+    "Random",
+    "Sensitivity",
+]

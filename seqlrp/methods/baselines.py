@@ -117,6 +117,7 @@ class Blend(GradientMode):
         return super().read(between, origin)
 
     def start(self, vectors: Tensor, origin: Tensor) -> Tensor:
+        """x̃ of a reading, broadcastable to its vectors."""
         given = self.baseline.of_table(self.table)
         if isinstance(given, Tensor):
             return self._handed_in(given.detach().to(vectors), vectors, origin)

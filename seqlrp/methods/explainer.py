@@ -129,19 +129,26 @@ class Explainer(ABC):
         target: door.Target,
         additional_forward_args: Any,
         padding: Tensor | None,
-        *,
-        mode: InputMode | None = None,
     ) -> Forward:
         """Run the model as it is, with a graph from the vectors of the words to the scores.
-
-        `mode` finds the vectors, and may have laws of its own.
 
         Raises:
             ModelError: the model returns no scores, or they do not depend on the input.
             InputError: ids, target or padding are not what was expected.
         """
+        mode = GradientMode()
+        return self.forward_under(mode, inputs, target, additional_forward_args, padding)
+
+    def forward_under(
+        self,
+        mode: InputMode,
+        inputs: Tensor,
+        target: door.Target,
+        additional_forward_args: Any,
+        padding: Tensor | None,
+    ) -> Forward:
+        """As `forward`, under a mode that may have laws of its own."""
         door.checked_model(self.model)
-        mode = GradientMode() if mode is None else mode
         with torch.inference_mode(False), torch.enable_grad():
             output = mode.run(self.model, inputs, additional_forward_args)
             output = door.selected(output, self.output)

@@ -1,7 +1,7 @@
 """Δz⁺ and Δz⁻: what raises a value and what lowers it, kept apart for the RevealCancel rule.
 
-By the Linear rule (Shrikumar et al. 2017, sec. 3.5.1) each input of a map z = Σ wᵢ xᵢ + b adds wᵢ Δxᵢ
-to Δz⁺ or to Δz⁻, by its sign. What follows a map, up to the next activation, keeps the two apart:
+By the Linear rule (Shrikumar et al. 2017, sec. 3.5.1) each input of a map z = Σ wᵢ xᵢ + b adds
+wᵢ Δxᵢ to Δz⁺ or to Δz⁻, by its sign. What follows, up to the next activation, keeps the two apart:
 moves, sums, scaling by a constant. A sum is a map too; every term of it without parts of its own
 is one contribution. Elsewhere a value counts as one contribution, for which RevealCancel is
 Rescale. Both parts carry the graph of what they are made of, so that a multiplier for each is all

@@ -8,18 +8,32 @@ from typing import Any, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from seqlrp.errors import NonFiniteError, OptionError, near
+from seqlrp.errors import IdsError, NonFiniteError, OptionError, near
 from seqlrp.lrp import Attribution, door
 from seqlrp.lrp.documents import NOBODY
 from seqlrp.methods.baselines import Baseline, Blend, Given, account
-from seqlrp.methods.explainer import Explainer, Forward
 from seqlrp.methods.deeplift.run import Lockstep, Rule
+from seqlrp.methods.explainer import Explainer, Forward
 
 
 class _Found(NamedTuple):
     run: Forward
     relevance: Tensor  # [C or 1, *ids]
     reference: Tensor  # what is explained, at the baseline, [C or 1, B]
+
+    def attribution(self) -> Attribution:
+        """The result, with an account of the score."""
+        words, owner = self.relevance, getattr(self.run.mode, "bag_owner", None)
+        if words.ndim == 2:  # bags: ids [N], whose documents the run knows
+            if owner is None:
+                raise IdsError(
+                    "Ids of one dimension [N] are explained only through nn.EmbeddingBag with "
+                    "offsets; hand ids [B, T] in."
+                )
+            words = torch.zeros_like(self.reference, dtype=torch.float64)
+            words = words.index_add_(1, owner, self.relevance.double()).unsqueeze(2)
+        ledger = account(self.run, words, self.reference)
+        return self.run.attribution(self.relevance, ledger)
 
 
 class _Differences(Explainer):
@@ -41,7 +55,7 @@ class _Differences(Explainer):
     ) -> _Found:
         """Multipliers times differences, for every start."""
         mode = Lockstep(self.model, self.rule, _References(baseline, inputs, padding))
-        run = self.forward(inputs, target, additional, padding, mode=mode)
+        run = self.forward_under(mode, inputs, target, additional, padding)
         if mode.known(run.scores) is None:
             door.refuse_no_embedding()
         reference = mode.partner(run.scores)
@@ -52,7 +66,7 @@ class _Differences(Explainer):
             multipliers = torch.autograd.grad(
                 start.sum(), leaves, retain_graph=k + 1 < len(starts), allow_unused=True
             )
-            products = [
+            products: list[Tensor | None] = [
                 None if m is None else (x.detach() - x0) * m
                 for m, x, x0 in zip(multipliers, leaves, mode.references, strict=True)
             ]
@@ -138,10 +152,8 @@ class DeepLIFT(_Differences):
             ModelError: the model returns no scores, or they do not depend on the input.
             InputError: ids, target or padding are not what was expected.
         """
-        run, relevance, reference = self.compared(
-            self.baseline, inputs, target, additional_forward_args, padding
-        )
-        return run.attribution(relevance, account(run, relevance, reference))
+        found = self.compared(self.baseline, inputs, target, additional_forward_args, padding)
+        return found.attribution()
 
 
 class DeepSHAP(_Differences):
@@ -192,12 +204,11 @@ class DeepSHAP(_Differences):
         *,
         padding: Tensor | None = None,
     ) -> Attribution:
-        """Attribution `[B, T]` or `[B, C, T]`, 0 on padding, with a ledger; raises as `DeepLIFT`."""
+        """Attribution `[B, T]` or `[B, C, T]`, 0 on padding, with a ledger; see `DeepLIFT`."""
         found = [
             self.compared(baseline, inputs, target, additional_forward_args, padding)
             for baseline in self.baselines
         ]
-        run = found[0].run
         relevance = torch.stack([one.relevance for one in found]).mean(0)
         reference = torch.stack([one.reference for one in found]).mean(0)
-        return run.attribution(relevance, account(run, relevance, reference))
+        return _Found(found[0].run, relevance, reference).attribution()

@@ -98,16 +98,16 @@ def product(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
 def averaged(run: Lockstep, function: Any, args: Any, kwargs: Any, degree: int) -> Tensor:
     """A polynomial of the words of a degree: its gradient, averaged from reference to text."""
 
-    def at(value: Tensor, point: float) -> Tensor:
-        if run.known(value) is None or not value.dtype.is_floating_point:
-            return run.raw(value)  # type: ignore[no-any-return]
-        return value + (point - 1) * rules.difference(value.detach(), run.partner(value))
+    def gradient_at(point: float) -> Tensor:
+        def at(value: Tensor) -> Tensor:
+            if run.known(value) is None or not value.dtype.is_floating_point:
+                return run.raw(value)  # type: ignore[no-any-return]
+            return value + (point - 1) * rules.difference(value.detach(), run.partner(value))
 
-    terms = []
-    for point, weight in rules.nodes(degree):
-        nest = substituted((args, kwargs), lambda t, point=point: at(t, point))
-        term = function(*nest[0], **nest[1])
-        terms.append(term if weight == 1 else weight * term)
+        nest = substituted((args, kwargs), at)
+        return function(*nest[0], **nest[1])  # type: ignore[no-any-return]
+
+    terms = [weight * gradient_at(point) for point, weight in rules.nodes(degree)]
     surrogate = sum(terms[1:], terms[0])
     with torch.no_grad():
         value = function(*run.values(args), **run.values(kwargs))
@@ -163,9 +163,8 @@ def _parts_of_product(
 def add_product(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`addmm`, `baddbmm`, `addcmul`: a product and a sum in one call."""
     name = spelled(function)
-    if run.rule == "rescale" or kwargs or len(args) != 3 or run.known(args[0]) is None:
-        if run.rule == "rescale" or kwargs or len(args) != 3:
-            return product(run, function, args, kwargs)
+    if run.rule == "rescale" or kwargs or len(args) != 3:
+        return product(run, function, args, kwargs)
     inner = torch.mul if name == "addcmul" else torch.matmul
     part = run.call(inner, args[1:], {})
     return run.call(torch.add, (args[0], part), {})  # type: ignore[no-any-return]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,10 +11,32 @@ from torch import Tensor
 from seqlrp.errors import TrainingModeError
 from seqlrp.lrp.functions import spelled
 from seqlrp.lrp.laws import attention
+from seqlrp.lrp.marks import tensors_in
 from seqlrp.methods.deeplift import laws, rules
 
 if TYPE_CHECKING:
     from seqlrp.methods.deeplift.run import Lockstep
+
+
+def with_the_same_value(law: Callable[..., Any]) -> Callable[..., Any]:
+    """The law of a function that is taken apart, refused if its parts do not make its value."""
+
+    def applied(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Any:
+        result = law(run, function, args, kwargs)
+        with torch.no_grad():
+            own = function(*run.values(args), **run.values(kwargs))
+        for mine, theirs in zip(tensors_in(result), tensors_in(own), strict=True):
+            near = torch.finfo(mine.dtype).eps ** 0.5
+            size = float(theirs.abs().nan_to_num(0.0, posinf=0.0).max()) if theirs.numel() else 0.0
+            if mine.shape != theirs.shape or not torch.allclose(
+                mine.detach(), theirs, rtol=near, atol=near * size, equal_nan=True
+            ):
+                run.refuse(
+                    function, "with arguments for which it is not known how to take it apart"
+                )
+        return result
+
+    return applied
 
 
 def _given(names: tuple[str, ...], args: Any, kwargs: Any) -> list[Any]:
@@ -223,10 +246,13 @@ def cosine(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
     return run.call(torch.sum, (run.call(torch.mul, sides, {}), dim), {})  # type: ignore[no-any-return]
 
 
+_WHERE = ("dim", "keepdim")
+
+
 def norm(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`norm`, `vector_norm`: (Σ |x|ᵖ)^(1/p)."""
-    order = ("input", "ord" if spelled(function) == "vector_norm" else "p", "dim", "keepdim")
-    x, p, dim, keep = _given(order, args, kwargs)
+    given = dict(zip(("input", "p", "dim", "keepdim"), args, strict=False)) | kwargs
+    x, p, dim, keep = given["input"], given.get("p", given.get("ord")), *map(given.get, _WHERE)
     p = 2.0 if p is None or p == "fro" else float(p)
     dims = tuple(range(x.ndim)) if dim is None else dim
     size = run.call(torch.abs, (x,), {}) if p != 2 else x

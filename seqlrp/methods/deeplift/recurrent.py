@@ -101,7 +101,7 @@ def _weights(run: Lockstep, function: Any, flat: Any, biased: bool) -> Weights:
     for weight in flat:
         if run.known(weight) is not None:
             run.refuse(function, "weights that depend on the words")
-    given = [None if w is None else run.raw(w) for w in flat]
+    given: list[Any] = [None if w is None else run.raw(w) for w in flat]
     biases = given[2:4] if biased else [None, None]
     return Weights(given[0], given[1], *biases, *given[4 if biased else 2 :])
 
@@ -253,8 +253,8 @@ def _gru_back(m: States, local: States, weights: Weights) -> tuple[Tensor, State
     (m_h,) = m
     to_earlier, to_rzn, to_q = local
     gates = m_h.repeat(1, 3) * to_rzn
-    rz, n = gates.split([2 * m_h.shape[-1], m_h.shape[-1]], -1)
-    return gates, (m_h * to_earlier + torch.cat([rz, n * to_q], -1) @ weights.hh,)
+    r, z, n = gates.chunk(3, -1)
+    return gates, (m_h * to_earlier + torch.cat([r, z, n * to_q], -1) @ weights.hh,)
 
 
 def _rnn(f: Callable[[Tensor], Tensor]) -> Callable[..., tuple[States, States]]:

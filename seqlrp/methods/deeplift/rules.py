@@ -1,8 +1,8 @@
-"""The multipliers m = Δy / Δx of DeepLIFT, as pure functions of a text's values and its reference's.
+"""The multipliers m = Δy / Δx of DeepLIFT: pure functions of values of a text and its reference.
 
 Shrikumar, Greenside and Kundaje 2017: beside each value `x` goes `x0`, what the same place of the
-network holds for the reference, and Δx = x − x0. A rule gives multipliers with Σ m Δx = Δy, exactly;
-the chain rule (their eq. 3) then makes Σ over words equal score − reference score.
+network holds for the reference, and Δx = x − x0. A rule gives multipliers with Σ m Δx = Δy,
+exactly; the chain rule (their eq. 3) then makes Σ over words equal score − reference score.
 """
 
 from __future__ import annotations
@@ -96,9 +96,9 @@ def quotient(a: Tensor, a0: Tensor, b: Tensor, b0: Tensor) -> tuple[Tensor, Tens
 def share_of_winner(lead: Tensor, lead0: Tensor) -> Tensor:
     """λ in Δy = λ Δx_i + (1 − λ) Δx_j for a maximum y, which x_i wins, and x_j for the reference.
 
-    With the leads a = x_i − x_j ≥ 0 and a0 = x0_j − x0_i ≥ 0 it is λ = a / (a + a0), the part of the
-    straight way from reference to text on which x_i is ahead of x_j; ½ where they are never apart.
-    It is exact, between 0 and 1, the same with text and reference exchanged, and for
+    With the leads a = x_i − x_j ≥ 0 and a0 = x0_j − x0_i ≥ 0 it is λ = a / (a + a0), the part of
+    the straight way from reference to text on which x_i is ahead of x_j; ½ where they are never
+    apart. It is exact, between 0 and 1, the same with text and reference exchanged, and for
     max(x, 0) it is the Rescale rule of a ReLU.
     """
     lead, lead0 = lead.nan_to_num(0.0), lead0.nan_to_num(0.0)  # both -inf, behind a mask

@@ -2,8 +2,8 @@
 
 Each value that depends on the words carries what the same place holds for the reference; each
 function that the model calls is called for both, with the same ids, lengths and indices. Values and
-their partners so stay aligned however the model sorts, packs or writes in place. Backward, automatic
-differentiation carries multipliers: `table.py` says which law each function has.
+their partners so stay aligned however the model sorts, packs or writes in place. Backward,
+automatic differentiation carries multipliers: `table.py` says which law each function has.
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ class Dual(Mark):
         reference: same shape and dtype, without a graph.
         parts: Δ⁺ and Δ⁻, with the graph of their contributions, for RevealCancel; None: the value
             counts as one contribution.
+        version: how often the value's memory had been written to when this was noted.
         jumps: it is ordered by value, and otherwise for the reference; whoever uses it is refused.
     """
 
     reference: Tensor = field(kw_only=True)
     parts: tuple[Tensor, Tensor] | None = None
+    version: int = 0
     jumps: bool = False
 
 
@@ -66,12 +68,23 @@ class Lockstep(FollowingMode):
         self.references.append(reference)
         return self.pair(super().read(vectors, origin), reference.clone())
 
+    def own_documents(self, vectors: Tensor, index: Tensor, count: int) -> None:
+        """As `InputMode.own_documents`: which bag each of the ids is in."""
+        rows = torch.arange(len(vectors), device=vectors.device).unsqueeze(1)
+        self.bag_owner = rows.new_zeros(count)
+        self.bag_owner[index[index >= 0]] = rows.expand(index.shape)[index >= 0]
+
     # What is known of a value
 
     def pair(self, value: Tensor, reference: Tensor, *, jumps: bool = False) -> Tensor:
         """Note what the reference has in the place of a value."""
         self.mark(value)
-        return put_mark(value, Dual(self, reference=reference.detach(), jumps=jumps))
+        reference = reference.detach()
+        if value._base is None and reference.stride() != value.stride():
+            # Written to through views, both must lie alike.
+            reference = _laid_out_as(value).copy_(reference)
+        dual = Dual(self, reference=reference, version=value._version, jumps=jumps)
+        return put_mark(value, dual)
 
     def known(self, value: object) -> Dual | None:
         """The partner of a value that depends on the words; None for all others.
@@ -79,20 +92,23 @@ class Lockstep(FollowingMode):
         A view that is older than the words written into its base finds theirs.
         """
         mark = super().known(value)
-        if isinstance(mark, Dual):
-            if mark.jumps:
-                self.refuse_choice()
+        if not isinstance(value, Tensor) or (mark is not None and not isinstance(mark, Dual)):
+            return None
+        if mark is not None and mark.jumps:
+            self.refuse_choice()
+        whole = None if value._base is None else super().known(value._base)
+        if not isinstance(whole, Dual) or (mark is not None and _share(mark, whole)):
+            if mark is not None and mark.version != value._version:
+                mark.parts = None  # of what was there before
             return mark
-        if mark is None and isinstance(value, Tensor) and value._base is not None:
-            whole = super().known(value._base)
-            if isinstance(whole, Dual):
-                if whole.reference.stride() != value._base.stride():
-                    self.refuse_views()
-                place = value.storage_offset() - value._base.storage_offset()
-                place += whole.reference.storage_offset()
-                part = whole.reference.as_strided(value.shape, value.stride(), place)
-                return Dual(self, reference=part)
-        return None
+        if mark is not None and mark.version == value._version:
+            return mark
+        base = value._base
+        if base is None or mark is not None or whole.reference.stride() != base.stride():
+            self.refuse_views()
+        place = value.storage_offset() - base.storage_offset() + whole.reference.storage_offset()
+        part = whole.reference.as_strided(value.shape, value.stride(), place)
+        return Dual(self, reference=part, version=value._version)
 
     def partner(self, value: Tensor) -> Tensor:
         """What the reference has in the place of a value, or the value itself if it is constant."""
@@ -114,9 +130,7 @@ class Lockstep(FollowingMode):
     def signals(self, nest: Any) -> list[Tensor]:
         """The floating values among the arguments that depend on the words."""
         return [
-            t
-            for t in tensors_in(nest)
-            if t.dtype.is_floating_point and self.known(t) is not None
+            t for t in tensors_in(nest) if t.dtype.is_floating_point and self.known(t) is not None
         ]
 
     def delta(self, value: Tensor) -> Tensor:
@@ -159,14 +173,14 @@ class Lockstep(FollowingMode):
         """The reference's tensor in the place of one that is about to be written into."""
         dual = self.known(target)
         if dual is not None:
+            whole = None if target._base is None else self.known(target._base)
+            if whole is not None and not _share(dual, whole):
+                self.refuse_views()
             return dual.reference
         if self.is_own(target):
             self.refuse(Tensor.copy_, "the model writes into a parameter or buffer of its own")
-        whole = target if target._base is None else target._base
-        twin = torch.empty_strided(
-            whole.shape, whole.stride(), dtype=whole.dtype, device=whole.device
-        )
-        self.pair(whole, twin.copy_(whole.detach()))
+        base = target if target._base is None else target._base
+        self.pair(base, _laid_out_as(base).copy_(base.detach()))
         return self.partner(target)
 
     def in_place(self, law: Any, function: Any, args: Any, kwargs: Any) -> Tensor:
@@ -205,7 +219,7 @@ class Lockstep(FollowingMode):
                 return self._asked(function, args, kwargs)
             if not any(t.dtype.is_floating_point for t in duals):
                 return self._chosen(function, args, kwargs)
-            self.check_choices(duals)
+            self.check_choices(function, duals)
             law = lookup(function)
             if law is None:
                 self.refuse(function)
@@ -222,7 +236,7 @@ class Lockstep(FollowingMode):
             if answers or isinstance(result, (bool, int)):
                 reference = function(*self.partners(args), **self.partners(kwargs))
                 if not answers and result != reference:
-                    self.refuse_choice()
+                    self.refuse_choice(function)
                 others = [t for t in tensors_in(reference) if not t.dtype.is_floating_point]
                 for mine, other in zip(answers, others, strict=True):
                     if not torch.equal(mine, other):
@@ -232,34 +246,35 @@ class Lockstep(FollowingMode):
     def _chosen(self, function: Any, args: Any, kwargs: Any) -> Any:
         """A function of masks or indices only, which differ between text and reference."""
         if works_in_place(function) or full_name(function).endswith("_"):
-            self.check_choices(tensors_in((args, kwargs)))
+            self.check_choices(function, tensors_in((args, kwargs)))
             return function(*args, **kwargs)
         with torch.no_grad():
             result = function(*args, **kwargs)
             reference = function(*self.partners(args), **self.partners(kwargs))
         mine, others = tensors_in(result), tensors_in(reference)
         if not mine and result != reference:
-            self.refuse_choice()
+            self.refuse_choice(function)
         for one, other in zip(mine, others, strict=True):
             if one.shape != other.shape or not torch.equal(one, other):
                 if one.dtype.is_floating_point or one.shape != other.shape:
-                    self.refuse_choice()
+                    self.refuse_choice(function)
                 self.pair(one, other)
         return result
 
-    def check_choices(self, tensors: list[Tensor]) -> None:
+    def check_choices(self, function: Any, tensors: list[Tensor]) -> None:
         """Refuse masks and indices that are not the same for text and reference."""
         for tensor in tensors:
             if not tensor.dtype.is_floating_point:
                 dual = self.known(tensor)
                 if dual is not None and not torch.equal(tensor, dual.reference):
-                    self.refuse_choice()
+                    self.refuse_choice(function)
 
-    def refuse_choice(self) -> NoReturn:
-        """Refuse a choice by values (a comparison, an arg max, an order) that the reference flips."""
+    def refuse_choice(self, function: Any = None) -> NoReturn:
+        """Refuse a choice by values (a comparison, an arg max) that the reference flips."""
+        name = "" if function is None else f"{full_name(function)} in "
         raise RefusedFunctionError(
-            f"{self.place_in_words().capitalize()} chooses by a comparison, an arg max or an order "
-            f"of values that the words decide, and the baseline would choose otherwise: the "
+            f"{name}{self.place_in_words()} uses a choice (a comparison, an arg max or an order of "
+            f"values) that the words decide, and the baseline would choose otherwise: the "
             f"difference of the scores then jumps, and no multipliers add up to it. Write the "
             f"step with a function that has a rule (relu, maximum, max, clamp), or take a "
             f"baseline that chooses alike."
@@ -274,6 +289,16 @@ class Lockstep(FollowingMode):
             "(seqlrp.methods.deeplift.table.ruled() lists them), or explain the part of the model "
             "after it by handing its vectors [B, T, D] in."
         )
+
+
+def _laid_out_as(value: Tensor) -> Tensor:
+    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=value.device)
+
+
+def _share(one: Dual, other: Dual) -> bool:
+    """Whether two references lie in the same memory."""
+    memory = (d.reference.untyped_storage().data_ptr() for d in (one, other))
+    return len(set(memory)) == 1
 
 
 def _fills(args: Any, kwargs: Any) -> bool:

@@ -1,7 +1,7 @@
 """Maxima and minima: shared by the winner for the text and the winner for the reference.
 
-The two winners i and j of a maximum y enclose its change, Δx_j ≤ Δy ≤ Δx_i, so that Δy is a weighted
-mean of theirs: `rules.share_of_winner`.
+The two winners i and j of a maximum y enclose its change, Δx_j ≤ Δy ≤ Δx_i, so that Δy is a
+weighted mean of theirs: `rules.share_of_winner`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def extreme(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Any:
     dim = rest.get("dim", args[1] if len(args) > 1 else None)
     keep = bool(rest.get("keepdim", args[2] if len(args) > 2 else False))
     least = (spelled(function) or "") in ("min", "amin")
-    dims = range(given.ndim) if dim is None or dim == () else (dim,) if isinstance(dim, int) else dim
+    dims = (
+        range(given.ndim) if dim is None or dim == () else (dim,) if isinstance(dim, int) else dim
+    )
     dims = sorted(d % given.ndim for d in dims)
     others = [d for d in range(given.ndim) if d not in dims]
     # The dimensions that are reduced come last, as one.
@@ -67,15 +69,12 @@ def _shared(run: Lockstep, x: Tensor, i: Tensor, j: Tensor, dim: int, least: boo
 def larger(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`maximum`, `minimum`, `fmax`, `fmin` of two tensors."""
     a, b = args[0], args[1] if len(args) > 1 else kwargs["other"]
-    a, b = (_spread(run, t, torch.broadcast_shapes(a.shape, b.shape)) for t in (a, b))
+    shape = (a.detach() + b.detach()).shape
+    a, b = (run.call(torch.broadcast_to, (t, tuple(shape)), {}) for t in (a, b))
     both = run.call(torch.stack, ([a, b], -1), {})
     name = (spelled(function) or "").removesuffix("imum").removeprefix("f")
     least = torch.amin if name == "min" else torch.amax
     return run.call(least, (both, -1), {})  # type: ignore[no-any-return]
-
-
-def _spread(run: Lockstep, value: Tensor, shape: Any) -> Tensor:
-    return run.call(torch.broadcast_to, (value, tuple(shape)), {})  # type: ignore[no-any-return]
 
 
 def max_pool(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Any:
@@ -92,7 +91,7 @@ def max_pool(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Any:
     rest = {k: v for k, v in kwargs.items() if k != "return_indices"}
     x = args[0]
     value, i = with_indices(x.detach(), *args[1:], **rest)
-    reference, j = with_indices(run.partner(x), *args[1:], **rest)
+    _, j = with_indices(run.partner(x), *args[1:], **rest)
     rows = run.call(torch.flatten, (x, -flat), {})
     start = i.ndim - flat
     y = _shared(run, rows, i.flatten(start), j.flatten(start), -1, least=False)

@@ -21,6 +21,25 @@ from seqlrp.methods.deeplift import laws, normalising, recurrent, selecting
 
 Law = Callable[[Any, Any, Any, Any], Any]
 
+# Taken apart into functions of the table below.
+_TAKEN_APART: dict[str, Law] = {
+    family("softmax"): normalising.softmax,
+    family("log_softmax"): normalising.log_softmax,
+    family("logsumexp"): normalising.log_sum_exp,
+    family("glu"): normalising.gated_linear_unit,
+    family("layer_norm"): normalising.layer,
+    family("rms_norm"): normalising.rms,
+    family("batch_norm"): normalising.batch,
+    family("group_norm"): normalising.group,
+    family("instance_norm"): normalising.instance,
+    family("normalize"): normalising.unit_length,
+    family("cosine_similarity"): normalising.cosine,
+    **dict.fromkeys(families(("norm", "vector_norm")), normalising.norm),
+    **dict.fromkeys(families(("std", "var")), normalising.spread),
+    family("scaled_dot_product_attention"): normalising.scaled_dot_product,
+    family("multi_head_attention_forward"): normalising.multi_head,
+}
+
 _TABLE: dict[str, Law] = {
     # Linear: multipliers are gradients.
     **dict.fromkeys(MOVES, laws.move),
@@ -28,8 +47,8 @@ _TABLE: dict[str, Law] = {
         families(
             (
                 "sum", "mean", "cumsum", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d",
-                "adaptive_avg_pool2d", "diff", "diagonal", "diag", "tril", "triu", "rot90",
-                "narrow_copy", "nansum", "cuda", "cpu", "float", "double", "half", "bfloat16",
+                "adaptive_avg_pool2d", "diagonal", "diag", "tril", "triu", "rot90",
+                "cuda", "cpu", "float", "double", "half", "bfloat16",
                 "contiguous", "to", "type_as",
             )
         ),
@@ -81,22 +100,7 @@ _TABLE: dict[str, Law] = {
         laws.elementwise,
     ),
     family("expit"): laws.elementwise,
-    # Taken apart into the above.
-    family("softmax"): normalising.softmax,
-    family("log_softmax"): normalising.log_softmax,
-    family("logsumexp"): normalising.log_sum_exp,
-    family("glu"): normalising.gated_linear_unit,
-    family("layer_norm"): normalising.layer,
-    family("rms_norm"): normalising.rms,
-    family("batch_norm"): normalising.batch,
-    family("group_norm"): normalising.group,
-    family("instance_norm"): normalising.instance,
-    family("normalize"): normalising.unit_length,
-    family("cosine_similarity"): normalising.cosine,
-    **dict.fromkeys(families(("norm", "vector_norm")), normalising.norm),
-    **dict.fromkeys(families(("std", "var")), normalising.spread),
-    family("scaled_dot_product_attention"): normalising.scaled_dot_product,
-    family("multi_head_attention_forward"): normalising.multi_head,
+    **_TAKEN_APART,
     # The largest and the smallest.
     **dict.fromkeys(families(("max", "min", "amax", "amin")), selecting.extreme),
     **dict.fromkeys(families(("maximum", "minimum", "fmax", "fmin")), selecting.larger),
@@ -133,7 +137,11 @@ def lookup(function: Any) -> Law | None:
     """The law of a function in any of its spellings, or None: it is to be refused."""
     name = spelled(function)
     law = _TABLE.get(name) if name is not None else None
-    if law is None or name is None or not works_in_place(function):
+    if law is None or name is None:
+        return None
+    if name in _TAKEN_APART:
+        law = normalising.with_the_same_value(law)
+    if not works_in_place(function):
         return law
     if law in (laws.same, laws.copy, dropout):
         return law
