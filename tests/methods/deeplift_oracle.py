@@ -62,7 +62,10 @@ def words(vectors: Array, reference: Array) -> list[list[Value]]:
     """Each word's vector `[T, D]`, whose difference it is itself."""
     count = len(vectors)
     return [
-        [Value(float(x), float(x0), (x - x0) * np.eye(count)[t]) for x, x0 in zip(v, r, strict=True)]
+        [
+            Value(float(x), float(x0), (x - x0) * np.eye(count)[t])
+            for x, x0 in zip(v, r, strict=True)
+        ]
         for t, (v, r) in enumerate(zip(vectors, reference, strict=True))
     ]
 

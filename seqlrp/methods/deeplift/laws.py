@@ -49,6 +49,7 @@ def set_item(run: Lockstep, function: Any, args: Any, kwargs: Any) -> None:
     """`x[index] = value`, for the reference too."""
     base, index, value = args
     reference = run.written(base)
+    _ = base.grad_fn  # asked for, a view of what was written into gets its graph
     base[index] = run.raw(value)
     reference[index] = run.partner(value) if isinstance(value, Tensor) else value
     run.pair(base, reference)

@@ -165,6 +165,7 @@ class Lockstep(FollowingMode):
         """Write a result over an existing tensor, for the reference too."""
         mine = self.written(target)
         partner = self.partner(result)
+        _ = target.grad_fn  # asked for, a view of what was written into gets its graph
         target.copy_(self.raw(result))
         mine.copy_(partner)
         return self.pair(target, mine)
@@ -212,7 +213,10 @@ class Lockstep(FollowingMode):
         if not duals:
             if spelled(function) == "dropout":
                 dropout(self, function, args, kwargs)  # type: ignore[arg-type]  # refuses one on
-            with torch.no_grad():
+            # With a graph to nothing: views made without one could not be written into later.
+            if getattr(function, "__name__", "") != "__set__":
+                args, kwargs = self.constants_detached(args), self.constants_detached(kwargs)
+            with torch.enable_grad():
                 return function(*args, **kwargs)
         with torch.inference_mode(False), torch.enable_grad():
             if spelled(function) in ASKED:
