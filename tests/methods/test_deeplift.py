@@ -370,14 +370,14 @@ def test_what_cannot_be_followed_is_refused() -> None:
     x, _ = vectors()
     with pytest.raises(RefusedFunctionError, match="an autograd function of its own"):
         DeepLIFT(model(lambda v: Own.apply(v) * 2)).attribute(x, 0)  # type: ignore[no-untyped-call]
+    broken = Step(lambda v: broken.fc.bias.data.copy_(v[0, 0]) * v).eval()
     with pytest.raises(RefusedFunctionError, match="parameter or buffer"):
-        broken = Step(lambda v: broken.fc.bias.data.copy_(v[0, 0]) * v).eval()
         DeepLIFT(broken).attribute(x, 0)
 
 
 def test_options_and_inputs_are_checked() -> None:
     network = small_classifier().model
-    with pytest.raises(OptionError, match="There is no rule 'rescal'. Did you mean 'rescale'"):
+    with pytest.raises(OptionError, match=r"There is no rule 'rescal'\. Did you mean 'rescale'"):
         DeepLIFT(network, "rescal")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="Got 'zero' for the baselines"):
         DeepSHAP(network, "zero")
@@ -385,8 +385,8 @@ def test_options_and_inputs_are_checked() -> None:
         DeepSHAP(network, [])
     with pytest.raises(NonFiniteError, match="NaN or infinite"):
         DeepLIFT(model(lambda v: v.square().sum(2).log())).attribute(vectors()[0], 0)
+    lone = nn.Sequential(nn.Embedding(5, 2), nn.Linear(2, 2)).eval()
     with pytest.raises(IdsError, match="EmbeddingBag"):
-        lone = nn.Sequential(nn.Embedding(5, 2), nn.Linear(2, 2)).eval()
         DeepLIFT(lone).attribute(torch.tensor([1, 2]), 0)
 
 

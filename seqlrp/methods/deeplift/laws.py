@@ -149,7 +149,7 @@ def _parts_of_product(
         def changed(t: Tensor) -> Tensor:
             if t is x:
                 return value
-            return run.raw(t) if weight is None else weight  # type: ignore[no-any-return]
+            return run.raw(t) if weight is None else weight
 
         nest = substituted((args, kwargs), changed)
         return function(*nest[0], **nest[1])  # type: ignore[no-any-return]

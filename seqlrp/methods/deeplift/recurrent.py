@@ -1,7 +1,7 @@
 """Recurrent layers that a model calls as one function: `torch.lstm`, `torch.gru` and kin.
 
-One direction of one layer is one step of the graph: text and reference run forward side by side,
-gates are kept, and multipliers go back through time. Gates are signals here as any other:
+One direction of one layer is one node of the graph: text and reference run forward side by side,
+and multipliers go back through time. Gates are signals here as any other:
 
     LSTM   Δc = f̄ Δc' + c̄' Δf + ī Δg + ḡ Δi,   Δh = ō Δtanh(c) + mean(tanh c) Δo
     GRU    Δh = (1 − z̄) Δn + z̄ Δh' + (h̄' − n̄) Δz,   with r · q, q = W_hn h' + b, in n's argument
@@ -118,109 +118,103 @@ def _recur(
         return (out, h) if c is None else (out, h, c)
     operands = [x, *states]
     partners = [run.partner(t) for t in operands]
-    tape: list[_Step] = []
     results = _Recurrence.apply(  # type: ignore[no-untyped-call]
-        direction, partners, tape, *(run.raw(t) for t in operands)
+        direction, partners, *(run.raw(t) for t in operands)
     )
     values, references = results[: len(results) // 2], results[len(results) // 2 :]
     return tuple(run.pair(v, r) for v, r in zip(values, references, strict=True))
 
 
-class _Step(NamedTuple):
-    """Multipliers of one step: what its outputs pass to each of its arguments."""
-
-    rows: slice
-    local: tuple[Tensor, ...]
-
-
 class _Recurrence(torch.autograd.Function):
-    """One direction of a layer, forward for text and reference, backward for multipliers."""
+    """One direction of a layer, forward for text and reference, backward for multipliers.
+
+    In time order there is one step of the layer forward, one product and a few multiplications
+    backward; the multipliers within all steps are computed at once in between.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        direction: Direction,
-        partners: list[Tensor],
-        tape: list[_Step],
-        x: Tensor,
-        *states: Tensor,
+        ctx: Any, direction: Direction, partners: list[Tensor], x: Tensor, *states: Tensor
     ) -> tuple[Tensor, ...]:
         kind, weights, steps, reverse = direction
-        step = _STEPS[kind]
-        both = torch.stack([x, partners[0]])  # [2, N, D]
+        step, multipliers, _ = _LAYERS[kind]
+        both = torch.stack([x, partners[0]])  # [2, N, D]: text and reference
         now = tuple(torch.stack(pair) for pair in zip(states, partners[1:], strict=True))
-        # What x contributes to all pre-activations, for all rows at once.
-        of_x = both @ weights.ih.T
+        of_x = both @ weights.ih.T  # for all rows at once
         if weights.bias_ih is not None:
             of_x = of_x + weights.bias_ih
-        outputs = []
+        kept: list[tuple[int, States, Tensor]] = []
         for rows in steps.rows(reverse):
             n = rows.stop - rows.start
-            held = tuple(s[:, :n] for s in now)
-            new, local = step(of_x[:, rows], held, weights)
-            tape.append(_Step(rows, local))
-            outputs.append(new[0])
+            new, inner = step(of_x[:, rows], tuple(s[:, :n] for s in now), weights)
+            kept.append((rows.start, inner, new[0]))
             now = tuple(torch.cat([a, s[:, n:]], 1) for a, s in zip(new, now, strict=True))
-        out = torch.cat(outputs[::-1] if reverse else outputs, 1)
-        ctx.direction, ctx.tape = direction, tape
+        kept.sort(key=lambda entry: entry[0])  # as rows lie, whichever way they were read
+        inner = tuple(torch.cat(parts, 1) for parts in zip(*(k[1] for k in kept), strict=True))
+        out = torch.cat([k[2] for k in kept], 1)
+        ctx.direction, ctx.local = direction, multipliers(*inner)
         references = tuple(t[1].clone() for t in (out, *now))
         ctx.mark_non_differentiable(*references)
         return (*(t[0].clone() for t in (out, *now)), *references)
 
     @staticmethod
     def backward(ctx: Any, *multipliers: Tensor) -> Any:
-        kind, weights, _, _ = ctx.direction
-        back = _BACK[kind]
+        kind, weights, steps, reverse = ctx.direction
+        back = _LAYERS[kind][2]
         of_out, *of_last = multipliers[: len(multipliers) // 2]
         m = tuple(of_last)
-        gates: list[tuple[slice, Tensor]] = []
-        for rows, local in reversed(ctx.tape):
+        gates = of_out.new_empty(len(of_out), len(weights.ih))
+        for rows in reversed(list(steps.rows(reverse))):
             n = rows.stop - rows.start
             arriving = (m[0][:n] + of_out[rows], *(s[:n] for s in m[1:]))
-            of_x, earlier = back(arriving, local, weights)
-            gates.append((rows, of_x))
+            local = tuple(t[rows] for t in ctx.local)
+            gates[rows], earlier = back(arriving, local, weights)
             m = tuple(torch.cat([a, s[n:]]) for a, s in zip(earlier, m, strict=True))
-        gates.sort(key=lambda pair: pair[0].start)
-        of_rows = torch.cat([g for _, g in gates]) @ weights.ih
-        return None, None, None, of_rows, *m
+        return None, None, gates @ weights.ih, *m
 
 
-# Each step gets, with text and reference along dimension 0: what x contributes to the
-# pre-activations [2, n, G], the states [2, n, ·]; it returns new states and local multipliers.
+# For each kind of layer three functions. With text and reference along dimension 0:
+#   step:        of_x [2, n, G], states [2, n, ·] -> new states, and what has to be kept
+#   multipliers: what was kept, of all rows [2, N, ·] -> multipliers within a step [N, ·]
+#   back:        multipliers of the new states, those within the step -> of the pre-activations as
+#                x sees them [n, G], and of the states before
 
 States = tuple[Tensor, ...]
 
 
-def _of_states(h: Tensor, weights: Weights) -> Tensor:
+def _of_state(h: Tensor, weights: Weights) -> Tensor:
     y = h @ weights.hh.T
     return y if weights.bias_hh is None else y + weights.bias_hh
 
 
-def _squashed(f: Callable[[Tensor], Tensor], p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """f(p) for both, its mean, and the Rescale multiplier."""
+def _through(f: Callable[[Tensor], Tensor], p: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of f(p) over text and reference, and its Rescale multiplier."""
     y = f(p)
-    return y, y.mean(0), rules.rescale(f, p[0], p[1], y[0], y[1])
+    return y.mean(0), rules.rescale(f, p[0], p[1], y[0], y[1])
 
 
 def _lstm(of_x: Tensor, states: States, weights: Weights) -> tuple[States, States]:
     h, c = states
-    pi, pf, pg, po = (of_x + _of_states(h, weights)).chunk(4, -1)
-    i, mean_i, m_i = _squashed(torch.sigmoid, pi)
-    f, mean_f, m_f = _squashed(torch.sigmoid, pf)
-    g, mean_g, m_g = _squashed(torch.tanh, pg)
-    o, mean_o, m_o = _squashed(torch.sigmoid, po)
-    new = f * c + i * g
-    squashed, mean_squashed, m_squashed = _squashed(torch.tanh, new)
-    out = o * squashed
-    if weights.hr is not None:
-        out = out @ weights.hr.T
-    local = (
+    p = of_x + _of_state(h, weights)
+    i, f, g, o = p.chunk(4, -1)
+    new = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    out = o.sigmoid() * new.tanh()
+    return (out if weights.hr is None else out @ weights.hr.T, new), (p, c, new)
+
+
+def _lstm_multipliers(p: Tensor, c: Tensor, new: Tensor) -> States:
+    i, f, g, o = p.chunk(4, -1)
+    mean_i, m_i = _through(torch.sigmoid, i)
+    mean_f, m_f = _through(torch.sigmoid, f)
+    mean_g, m_g = _through(torch.tanh, g)
+    mean_o, m_o = _through(torch.sigmoid, o)
+    mean_squashed, m_squashed = _through(torch.tanh, new)
+    return (
         mean_o * m_squashed,  # h to c
         mean_f,  # c to the c before
         torch.cat([mean_g * m_i, c.mean(0) * m_f, mean_i * m_g], -1),  # c to i, f, g
         mean_squashed * m_o,  # h to o
     )
-    return (out, new), local
 
 
 def _lstm_back(m: States, local: States, weights: Weights) -> tuple[Tensor, States]:
@@ -235,18 +229,26 @@ def _lstm_back(m: States, local: States, weights: Weights) -> tuple[Tensor, Stat
 
 def _gru(of_x: Tensor, states: States, weights: Weights) -> tuple[States, States]:
     (h,) = states
+    of_h = _of_state(h, weights)
     xr, xz, xn = of_x.chunk(3, -1)
-    hr, hz, q = _of_states(h, weights).chunk(3, -1)
-    r, mean_r, m_r = _squashed(torch.sigmoid, xr + hr)
-    z, mean_z, m_z = _squashed(torch.sigmoid, xz + hz)
-    n, mean_n, m_n = _squashed(torch.tanh, xn + r * q)
+    hr, hz, q = of_h.chunk(3, -1)
+    z = (xz + hz).sigmoid()
+    n = ((xr + hr).sigmoid() * q + xn).tanh()
+    return ((1 - z) * n + z * h,), (of_x, of_h, h)
+
+
+def _gru_multipliers(of_x: Tensor, of_h: Tensor, h: Tensor) -> States:
+    xr, xz, xn = of_x.chunk(3, -1)
+    hr, hz, q = of_h.chunk(3, -1)
+    mean_r, m_r = _through(torch.sigmoid, xr + hr)
+    mean_z, m_z = _through(torch.sigmoid, xz + hz)
+    mean_n, m_n = _through(torch.tanh, (xr + hr).sigmoid() * q + xn)
     to_n = (1 - mean_z) * m_n
-    local = (
+    return (
         mean_z,  # h to the h before
         torch.cat([to_n * q.mean(0) * m_r, (h.mean(0) - mean_n) * m_z, to_n], -1),  # h to r, z, n
         mean_r,  # n's argument to q
     )
-    return ((1 - z) * n + z * h,), local
 
 
 def _gru_back(m: States, local: States, weights: Weights) -> tuple[Tensor, States]:
@@ -257,28 +259,21 @@ def _gru_back(m: States, local: States, weights: Weights) -> tuple[Tensor, State
     return gates, (m_h * to_earlier + torch.cat([r, z, n * to_q], -1) @ weights.hh,)
 
 
-def _rnn(f: Callable[[Tensor], Tensor]) -> Callable[..., tuple[States, States]]:
+def _rnn(f: Callable[[Tensor], Tensor]) -> tuple[Callable[..., Any], ...]:
     def step(of_x: Tensor, states: States, weights: Weights) -> tuple[States, States]:
-        new, _, m = _squashed(f, of_x + _of_states(states[0], weights))
-        return (new,), (m,)
+        p = of_x + _of_state(states[0], weights)
+        return (f(p),), (p,)
 
-    return step
+    def back(m: States, local: States, weights: Weights) -> tuple[Tensor, States]:
+        gates = m[0] * local[0]
+        return gates, (gates @ weights.hh,)
+
+    return step, lambda p: (_through(f, p)[1],), back
 
 
-def _rnn_back(m: States, local: States, weights: Weights) -> tuple[Tensor, States]:
-    gates = m[0] * local[0]
-    return gates, (gates @ weights.hh,)
-
-
-_STEPS: dict[str, Callable[..., tuple[States, States]]] = {
-    "lstm": _lstm,
-    "gru": _gru,
+_LAYERS: dict[str, tuple[Callable[..., Any], ...]] = {
+    "lstm": (_lstm, _lstm_multipliers, _lstm_back),
+    "gru": (_gru, _gru_multipliers, _gru_back),
     "rnn_tanh": _rnn(torch.tanh),
     "rnn_relu": _rnn(torch.relu),
-}
-_BACK: dict[str, Callable[..., tuple[Tensor, States]]] = {
-    "lstm": _lstm_back,
-    "gru": _gru_back,
-    "rnn_tanh": _rnn_back,
-    "rnn_relu": _rnn_back,
 }
