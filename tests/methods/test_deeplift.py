@@ -265,6 +265,62 @@ def test_parts_add_up_between_map_and_activation(between: Callable[..., Tensor])
     torch.testing.assert_close(found.sum(1), difference, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "moved",
+    [
+        lambda m, z: z.contiguous(),
+        lambda m, z: z.to(torch.float64).clone(),
+        lambda m, z: z.mT.mT,
+        lambda m, z: z.reshape(-1, D).view_as(z),
+        lambda m, z: torch.stack(z.unbind(1), 1),
+        lambda m, z: (z * -2.0) / -2.0,
+        lambda m, z: z.neg().neg(),
+        lambda m, z: m.fc.bias.type_as(z) * 0 + z,
+        lambda m, z: F.dropout(z, 0.5, training=False),
+        lambda m, z: z + 1.0 - 1.0,
+        lambda m, z: (z.flatten(0, 1).T).T.unflatten(0, (2, D)),
+    ],
+)
+def test_parts_are_carried_from_map_to_activation(moved: Callable[..., Tensor]) -> None:
+    x, x0 = vectors()
+    plain = Step(lambda v: (v.mT @ plain.fc.weight[:T]).tanh()).eval()  # of all words together
+    score = Step(lambda v: moved(score, v.mT @ score.fc.weight[:T]).tanh()).eval()
+    found = DeepLIFT(score, "reveal_cancel", x0).attribute(x, 0)
+    expect = DeepLIFT(plain, "reveal_cancel", x0).attribute(x, 0)
+    torch.testing.assert_close(found, expect, rtol=1e-12, atol=1e-12)
+    assert (found - DeepLIFT(plain, "rescale", x0).attribute(x, 0)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_the_callers_own_mode_does_not_matter(around: Any) -> None:
+    network = small_classifier().model
+    ids = torch.tensor([[2, 3, 4, 0], [5, 6, 2, 3]])
+    expect = DeepLIFT(network).attribute(ids, "all")
+    with around():
+        assert torch.equal(DeepLIFT(network).attribute(ids, "all"), expect)
+
+    class Quiet(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network
+
+        @around()  # type: ignore[untyped-decorator]
+        def forward(self, ids: Tensor) -> Tensor:
+            return self.inner(ids)  # type: ignore[no-any-return]
+
+    assert torch.equal(DeepLIFT(Quiet().eval()).attribute(ids, "all"), expect)
+
+
+def test_features_of_a_document_are_words_of_one_dimension() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(D, 5), nn.Tanh(), nn.Linear(5, 2)).double().eval()
+    x = torch.randn(3, D, dtype=torch.float64)
+    found = DeepLIFT(network).attribution(x, "all")
+    assert found.relevance.shape == (3, 2, D)
+    difference = (network(x) - network(x * 0)).detach()
+    torch.testing.assert_close(found.relevance.sum(2), difference)
+
+
 # Other toolkits
 
 

@@ -54,6 +54,17 @@ class _Differences(Explainer):
         padding: Tensor | None,
     ) -> _Found:
         """Multipliers times differences, for every start."""
+        with torch.inference_mode(False), torch.enable_grad():
+            return self._compared(baseline, inputs, target, additional, padding)
+
+    def _compared(
+        self,
+        baseline: Baseline,
+        inputs: Tensor,
+        target: door.Target,
+        additional: Any,
+        padding: Tensor | None,
+    ) -> _Found:
         mode = Lockstep(self.model, self.rule, _References(baseline, inputs, padding))
         run = self.forward_under(mode, inputs, target, additional, padding)
         if mode.known(run.scores) is None:

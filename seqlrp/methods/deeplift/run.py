@@ -19,7 +19,7 @@ from seqlrp.errors import ModelError, RefusedFunctionError
 from seqlrp.lrp.following import FollowingMode
 from seqlrp.lrp.functions import arranged, full_name, spelled, works_in_place
 from seqlrp.lrp.laws.moving import dropout
-from seqlrp.lrp.marks import Mark, put_mark, substituted, tensors_in
+from seqlrp.lrp.marks import Mark, mark_of, put_mark, substituted, tensors_in
 from seqlrp.lrp.table import RANDOM, RANDOM_NAMES
 from seqlrp.methods.deeplift.rules import difference
 from seqlrp.methods.deeplift.table import ASKED, lookup
@@ -64,9 +64,11 @@ class Lockstep(FollowingMode):
 
     def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
         """As `InputMode.read`; beside the words go their references."""
-        reference = self._reference(self, vectors.detach(), origin)
-        self.references.append(reference)
-        return self.pair(super().read(vectors, origin), reference.clone())
+        with torch.inference_mode(False), torch.enable_grad():
+            vectors = vectors.clone() if vectors.is_inference() else vectors.detach()
+            reference = self._reference(self, vectors, origin)
+            self.references.append(reference)
+            return self.pair(super().read(vectors, origin), reference.clone())
 
     def own_documents(self, vectors: Tensor, index: Tensor, count: int) -> None:
         """As `InputMode.own_documents`: which bag each of the ids is in."""
@@ -143,6 +145,9 @@ class Lockstep(FollowingMode):
         """A nest of results, each with its partner; what is no number must be the same for both."""
         theirs = tensors_in(reference)
         for mine, other in zip(tensors_in(result), theirs, strict=True):
+            known = mark_of(mine, self)
+            if isinstance(known, Dual) and known.reference is other:
+                continue  # the very same value, as from `contiguous`
             if mine.dtype.is_floating_point or not torch.equal(mine, other):
                 self.pair(mine, other)
         return result
@@ -216,7 +221,7 @@ class Lockstep(FollowingMode):
             # With a graph to nothing: views made without one could not be written into later.
             if getattr(function, "__name__", "") != "__set__":
                 args, kwargs = self.constants_detached(args), self.constants_detached(kwargs)
-            with torch.enable_grad():
+            with torch.inference_mode(False), torch.enable_grad():
                 return function(*args, **kwargs)
         with torch.inference_mode(False), torch.enable_grad():
             if spelled(function) in ASKED:

@@ -48,8 +48,6 @@ _TABLE: dict[str, Law] = {
             (
                 "sum", "mean", "cumsum", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d",
                 "adaptive_avg_pool2d", "diagonal", "diag", "tril", "triu", "rot90",
-                "cuda", "cpu", "float", "double", "half", "bfloat16",
-                "contiguous", "to", "type_as",
             )
         ),
         laws.linear,
