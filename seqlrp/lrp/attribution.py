@@ -218,7 +218,6 @@ class LRP:
             with watch.outputs(run):
                 output = run.run(self.model, inputs, additional_forward_args)
             output = door.selected(output, self.output)
-            run.check_rules_used()
             mark = run.known(output) if isinstance(output, Tensor) else None
             if mark is None and isinstance(output, Tensor):
                 run.check_constant(output)
@@ -227,6 +226,7 @@ class LRP:
             squashed = type(getattr(output, "grad_fn", None)).__name__ == "_SoftmaxBackward"
             gate = mark is not None and (mark.gate or squashed)
             scores = door.checked_scores(output, count, gate=gate)
+            run.check_rules_used()
             if padding is None:
                 padding = run.padding
                 door.check_padding(padding)

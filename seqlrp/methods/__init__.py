@@ -5,26 +5,54 @@ options after that.
 """
 
 from seqlrp.lrp import LRP
+from seqlrp.methods.attention_weights import AttentionWeights
+from seqlrp.methods.class_activation import ClassActivation
 from seqlrp.methods.deeplift import DeepLIFT, DeepSHAP
 from seqlrp.methods.explainer import Explainer
 from seqlrp.methods.gradient import GradientXInput, Sensitivity
 from seqlrp.methods.occlusion import Occlusion
+from seqlrp.methods.path import IntegratedGradients
+from seqlrp.methods.position import Position
 from seqlrp.methods.protocol import Method
 from seqlrp.methods.random import Random
+from seqlrp.methods.smooth_gradient import SmoothGrad
+from seqlrp.methods.taylor import DeepTaylor, Taylor
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
-    for method in (LRP, GradientXInput, Sensitivity, Occlusion, Random, DeepLIFT, DeepSHAP)
+    for method in (
+        LRP,
+        DeepTaylor,
+        GradientXInput,
+        Sensitivity,
+        SmoothGrad,
+        IntegratedGradients,
+        Taylor,
+        DeepLIFT,
+        DeepSHAP,
+        ClassActivation,
+        Occlusion,
+        AttentionWeights,
+        Position,
+        Random,
+    )
 }
 
 __all__ = [
     "METHODS",
+    "AttentionWeights",
+    "ClassActivation",
     "DeepLIFT",
     "DeepSHAP",
+    "DeepTaylor",
     "Explainer",
     "GradientXInput",
+    "IntegratedGradients",
     "Method",
     "Occlusion",
+    "Position",
     "Random",
     "Sensitivity",
+    "SmoothGrad",
+    "Taylor",
 ]

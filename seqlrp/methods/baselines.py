@@ -10,7 +10,6 @@ The first two are entries of the ledger, the last is its `residual`.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ from seqlrp.methods.explainer import Forward, GradientMode
 
 NAMED = ("zero", "mean", "pad")
 OneBaseline = str | int | Tensor
-Given = OneBaseline | Sequence[OneBaseline]
+Given = OneBaseline | list[OneBaseline] | tuple[OneBaseline, ...]
 
 
 class Baseline:
@@ -44,8 +43,7 @@ class Baseline:
     """
 
     def __init__(self, given: Given = "zero") -> None:
-        several = isinstance(given, Sequence) and not isinstance(given, str)
-        self.given: list[OneBaseline] = list(given) if several else [given]  # type: ignore[arg-type,list-item]
+        self.given = list(given) if isinstance(given, (list, tuple)) else [given]
         for one in self.given:
             if isinstance(one, str) and one not in NAMED:
                 raise OptionError(
@@ -235,11 +233,12 @@ def account(run: Forward, relevance: Tensor, baseline: Tensor) -> Ledger:
         relevance: of their words, `[C or 1, *ids]`, 0 on padding.
         baseline: what is explained, at the baseline, `[C or 1, B]`.
     """
-    tokens = relevance.double().flatten(2).sum(2)
-    amounts = (tokens, baseline.detach().double())
+    with torch.inference_mode(False), torch.no_grad():
+        tokens = relevance.flatten(2).sum(2, dtype=torch.float64)
+        start = torch.stack([start.to(torch.float64, copy=True) for start in run.starts])
+        amounts = (tokens, baseline.detach().to(torch.float64, copy=True))
     entries = tuple(
         Entry(kind, "", "", run.shaped(amount))
         for kind, amount in zip(AGAINST_BASELINE, amounts, strict=True)
     )
-    start = torch.stack(run.starts).detach().double()
     return Ledger(run.shaped(start), entries, AGAINST_BASELINE)

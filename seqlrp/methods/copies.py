@@ -79,7 +79,8 @@ class CopiesExplainer(Explainer):
         budget = Budget(self.batch_tokens, device, halves=True)
 
         def numbered(batch: list[int]) -> Found:
-            return work(torch.tensor(batch, device=device))
+            with torch.inference_mode(False), torch.enable_grad():
+                return work(torch.tensor(batch, device=device))
 
         for batch, found in in_batches(lengths, budget, numbered):
             yield torch.tensor(batch, device=device), found

@@ -42,6 +42,9 @@ class Forward(NamedTuple):
 
     def attribution(self, relevance: Tensor, ledger: Ledger | None = None) -> Attribution:
         """Relevance `[C or 1, *ids]` of the starts as the result of a method."""
+        if relevance.is_inference():  # a caller's inference mode is not for what is given back
+            with torch.inference_mode(False):
+                relevance = relevance.clone()
         scores = self.scores.detach()
         return Attribution(self.shaped(relevance), scores, self.wanted, ledger, self.against)
 

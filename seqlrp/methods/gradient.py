@@ -44,15 +44,17 @@ class Gradient(Explainer):
         *,
         padding: Tensor | None = None,
     ) -> Attribution:
-        """Attribution `[B, T]` or `[B, C, T]`, with the scores of the same forward pass.
+        """Attribution `[B, T]` or `[B, C, T]`, 0 on padding, with the scores of the same pass.
 
         Raises:
             ModelError: the model returns no scores, or they do not depend on the input.
             InputError: ids, target or padding are not what was expected.
         """
         run = self.forward(inputs, target, additional_forward_args, padding)
-        words = [self.of_words(run.mode, found) for found in gradients(run.mode, run.starts)]
-        return run.attribution(torch.stack(words))
+        with torch.inference_mode(False), torch.enable_grad():
+            found = gradients(run.mode, run.starts)
+            words = torch.stack([self.of_words(run.mode, slopes) for slopes in found])
+        return run.attribution(words.masked_fill(run.padding, 0))
 
     @abstractmethod
     def of_words(self, mode: InputMode, gradients: list[Tensor | None]) -> Tensor:

@@ -133,6 +133,10 @@ class Taylor(BaselineExplainer):
 class DeepTaylor(LRP):
     """Deep Taylor decomposition (Montavon et al. 2017): `LRP` with the z⁺-rule over the w²-rule.
 
+    It is derived for feed-forward nets of rectifiers. In a recurrent layer its rules hold for every
+    map, which is a rule of thumb there: the w²-rule gives a state that is exactly 0 a share as
+    well, which the ledger books as `"zero input"`.
+
     Args:
         model: as for `seqlrp.LRP`.
         output: which part of the model's output holds the scores, if it returns several.

@@ -175,7 +175,8 @@ class DeepSHAP(_Differences):
 
     Args:
         model: as for `DeepLIFT`.
-        baselines: as many as there are passes, each as `baseline` of `DeepLIFT`.
+        baselines: a list, each as `baseline` of `DeepLIFT`; one pass for each. Unless said otherwise
+            `"zero"` and `"mean"`, and for vectors, which come from no table with a mean, `"zero"`.
         rule: as for `DeepLIFT`.
         output: which part of the model's output holds the scores, if it returns several.
 
@@ -189,11 +190,13 @@ class DeepSHAP(_Differences):
     def __init__(
         self,
         model: nn.Module,
-        baselines: Sequence[Given] = ("zero", "mean"),
+        baselines: Sequence[Given] | None = None,
         rule: Rule = "rescale",
         *,
         output: int | str | None = None,
     ) -> None:
+        self._unsaid = baselines is None
+        baselines = ("zero", "mean") if baselines is None else baselines
         if isinstance(baselines, (str, int, Tensor)) or not len(baselines):
             raise OptionError(
                 f"Got {baselines!r} for the baselines; expected a list of at least one, e.g. "
@@ -216,9 +219,10 @@ class DeepSHAP(_Differences):
         padding: Tensor | None = None,
     ) -> Attribution:
         """Attribution `[B, T]` or `[B, C, T]`, 0 on padding, with a ledger; see `DeepLIFT`."""
+        tableless = inputs.dtype.is_floating_point
         found = [
             self.compared(baseline, inputs, target, additional_forward_args, padding)
-            for baseline in self.baselines
+            for baseline in self.baselines[: 1 if self._unsaid and tableless else None]
         ]
         relevance = torch.stack([one.relevance for one in found]).mean(0)
         reference = torch.stack([one.reference for one in found]).mean(0)
