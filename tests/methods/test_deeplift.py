@@ -206,6 +206,9 @@ def test_spellings_agree_and_add_up(name: str, rule: Any) -> None:
         found = DeepLIFT(score, rule, x0).attribute(x, 0)
         difference = (score(x) - score(x0))[:, 0]
         torch.testing.assert_close(found.sum(1), difference, rtol=1e-12, atol=1e-13)
+        # What leads there leads back.
+        back = DeepLIFT(score, rule, x).attribute(x0, 0)
+        torch.testing.assert_close(back, -found, rtol=1e-11, atol=1e-12)
         first = found if first is None else first
         if rule == "rescale":
             torch.testing.assert_close(found, first, rtol=1e-11, atol=1e-12)
@@ -243,6 +246,11 @@ def test_changes_behind_a_view_drop_what_was_known_of_the_parts() -> None:
         lambda m, z: z,
         lambda m, z: -z,
         lambda m, z: z * -2.0,
+        lambda m, z: 1 - z,
+        lambda m, z: torch.rsub(z, m.fc.bias),
+        lambda m, z: torch.rsub(z, m.fc(z)),
+        lambda m, z: torch.sub(m.fc(z), z, alpha=2.0),
+        lambda m, z: (z @ m.fc.bias)[..., None] + z,
         lambda m, z: z / m.fc.bias,
         lambda m, z: m.fc.bias - z,
         lambda m, z: torch.cat(z.chunk(2, -1), -1),

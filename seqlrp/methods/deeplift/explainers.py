@@ -175,8 +175,8 @@ class DeepSHAP(_Differences):
 
     Args:
         model: as for `DeepLIFT`.
-        baselines: a list, each as `baseline` of `DeepLIFT`; one pass for each. Unless said otherwise
-            `"zero"` and `"mean"`, and for vectors, which come from no table with a mean, `"zero"`.
+        baselines: a list, each as `baseline` of `DeepLIFT`; one pass for each. None: `"zero"` and
+            `"mean"`, and for vectors, which come from no table with a mean, `"zero"`.
         rule: as for `DeepLIFT`.
         output: which part of the model's output holds the scores, if it returns several.
 

@@ -36,7 +36,7 @@ def secant(x: Tensor, x0: Tensor, y: Tensor, y0: Tensor, slope: Tensor) -> Tenso
     """
     dx, dy = difference(x, x0), difference(y, y0)
     rounding = y.abs() + y0.abs() + slope.abs() * (x.abs() + x0.abs())
-    agree = (slope * dx - dy).abs() <= 2 * torch.finfo(x.dtype).eps * rounding
+    agree = (slope * dx - dy).abs() <= 4 * torch.finfo(x.dtype).eps * rounding
     still = dx == 0
     slope = torch.where(slope.isfinite(), slope, 0)  # of a square root at 0, say
     return torch.where(still | agree, slope, dy / dx.masked_fill(still, 1))
