@@ -329,6 +329,63 @@ def test_features_of_a_document_are_words_of_one_dimension() -> None:
     torch.testing.assert_close(found.relevance.sum(2), difference)
 
 
+def moved_within(x: Tensor) -> Tensor:
+    x = x.clone()
+    x[:, 1:] = x[:, :-1].tanh()
+    left, right = x[..., :2], x[..., 2:]
+    left.mul_(right.sigmoid())
+    right.add_(left)
+    return x
+
+
+def written_beside(x: Tensor) -> Tensor:
+    out = x.new_zeros(len(x), T, 2 * D)
+    right = out[..., D:]
+    out[..., :D] = x
+    right.copy_(x.tanh())
+    right[:, 0].neg_()
+    return out[..., :D] + out[..., D:]
+
+
+STEPS: tuple[Callable[[Tensor], Tensor], ...] = (
+    moved_within, written_beside, torch.tanh, F.gelu, F.silu, F.softplus,
+    lambda x: x @ OFFSETS.diag().cos(),
+    lambda x: F.linear(x, OFFSETS.outer(OFFSETS) + 0.5, OFFSETS),
+    lambda x: x.softmax(1) * x,
+    lambda x: x / (1 + x.abs()),
+    lambda x: torch.maximum(x, x.flip(1)),
+    lambda x: x - x.amax(1, keepdim=True),
+    lambda x: torch.baddbmm(x, x @ x.mT, x),
+    lambda x: (x * x + 1).log(),
+    lambda x: F.glu(torch.cat([x, x.flip(2)], -1)),
+    lambda x: F.max_pool1d(x, 2, 1, padding=1)[..., :D],
+    lambda x: torch.lerp(x, x.flip(1), x.sigmoid()),
+    lambda x: F.elu(x.clone(), inplace=True),
+)  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.sampled_from(STEPS), min_size=1, max_size=5),
+    st.integers(0, 10**6),
+    st.sampled_from(["rescale", "reveal_cancel"]),
+)
+def test_any_composition_adds_up(steps: Any, seed: int, rule: Any) -> None:
+    def composed(x: Tensor) -> Tensor:
+        x = x * 1.0
+        for step in steps:
+            x = step(x)
+        return x
+
+    score, (x, x0) = model(composed), vectors(seed=seed)
+    scores = score(x)[:, 0].detach(), score(x0)[:, 0].detach()
+    found = DeepLIFT(score, rule, x0).attribute(x, 0)
+    size = max(1.0, found.abs().max().item(), *(s.abs().max().item() for s in scores))
+    torch.testing.assert_close(found.sum(1), scores[0] - scores[1], rtol=0, atol=1e-11 * size)
+    back = DeepLIFT(score, rule, x).attribute(x0, 0)
+    torch.testing.assert_close(back, -found, rtol=0, atol=1e-8 * size)
+
+
 # Other toolkits
 
 
