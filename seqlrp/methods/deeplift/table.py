@@ -1,13 +1,7 @@
-"""The table: torch function → how multipliers go through it. What is not in it is refused by name.
-
-    python -m seqlrp.methods.deeplift.table
-
-prints it.
-"""
+"""The table: torch function → how multipliers go through it. What is not in it is refused by name."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -167,12 +161,3 @@ def _out_of_place(name: str) -> Any:
 def ruled() -> tuple[str, ...]:
     """Names of the functions that multipliers go through."""
     return tuple(sorted(_TABLE))
-
-
-if __name__ == "__main__":
-    by_law: dict[Law, list[str]] = {}
-    for known, rule in _TABLE.items():
-        by_law.setdefault(rule, []).append(known)
-    for rule, names in by_law.items():
-        sentence = (inspect.getdoc(rule) or "").split("\n\n")[0].replace("\n", " ")
-        print(f"{', '.join(sorted(names))}\n    {sentence}")
