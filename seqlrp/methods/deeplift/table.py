@@ -1,4 +1,4 @@
-"""The table: torch function → how multipliers go through it. What is not in it is refused by name."""
+"""The table: torch function → how multipliers go through it; what is not in it is refused."""
 
 from __future__ import annotations
 
