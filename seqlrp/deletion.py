@@ -22,14 +22,14 @@ from seqlrp.explain import BATCH_TOKENS, chosen_method, explained_documents, lab
 from seqlrp.explanation import Explanation
 from seqlrp.methods.removal import Removal, ZeroedWords
 from seqlrp.text.corpora import Corpus
-from seqlrp.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
     from torch import Tensor
 
-    from seqlrp.text_classifier import EncodedText, TextClassifier
+    from seqlrp.text.encoded import EncodedText
+    from seqlrp.text_classifier import TextClassifier
 
 
 def scores_without(
@@ -69,14 +69,15 @@ def scores_without(
             gone[np.concatenate([removed[k] + f for k, f in zip(batch, firsts, strict=True)])] = 1
             away[words] = torch.from_numpy(gone)
         with torch.no_grad():
+            if removal == "unk":
+                ids = ids.masked_fill(away, classifier.unknown_id)
+            ids = ids.to(device)
+            additional = classifier.arguments(ids, words.to(device))
             if removal == "zero":
-                found = ZeroedWords(away.to(device)).run(classifier.model, ids.to(device), None)
+                found = ZeroedWords(away.to(device)).run(classifier.model, ids, additional)
             else:
-                found = classifier.model(ids.masked_fill(away, Vocabulary.UNK).to(device))
-        if found.shape[-1] == 1 and len(classifier.labels) == 2:
-            found = torch.cat([-found, found], dim=-1)
-        on_cpu: Tensor = found.float().cpu()
-        return on_cpu
+                found = classifier.model(ids, *additional)
+        return classifier.by_label(found).float().cpu()
 
     lengths = [classifier.length(d) for d in documents]
     for batch, found in in_batches(lengths, Budget(batch_tokens, device), run):

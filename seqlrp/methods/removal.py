@@ -167,7 +167,7 @@ class RemovalExplainer(Explainer):
         texts = inputs[rows]
         arguments = additional if isinstance(additional, tuple) else (additional,)
         arguments = tuple(
-            a[rows] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
+            a[rows.to(a.device)] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
             for a in (() if additional is None else arguments)
         )
         if self.removal == "zero":
