@@ -30,6 +30,7 @@ STOREYS = (
     {"text_classifier", "optimising", "attributing"},
     {"saving", "explain"},
     {"training", "deletion", "deletion_report", "plots", "checking", "check_report", "benchmark"},
+    {"integrations"},
     {"demo"},
     {"cli"},
     {"__main__", "__init__"},
