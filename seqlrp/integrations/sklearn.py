@@ -16,7 +16,7 @@ try:
     from sklearn.base import BaseEstimator, ClassifierMixin
 except ImportError as error:
     raise MissingPackageError(
-        "This module needs scikit-learn, which is not installed: pip install 'seqlrp[sklearn]'"
+        'This module needs scikit-learn, which is not installed: pip install "seqlrp[sklearn]"'
     ) from error
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from classifier_samples import small_classifier, some_texts
 
+import seqlrp
 from seqlrp.errors import LabelError
 from seqlrp.text_classifier import TextClassifier
 
@@ -27,9 +31,10 @@ LABELS = ("positive", "negative", "mixed")  # not sorted
 
 
 def truths(classifier: TextClassifier, wrong: int = 5) -> list[str]:
-    """What the classifier says, but for every so many."""
-    found = classifier.predict(TEXTS).predicted
-    shifted = [(k + (n % wrong == 0)) % len(classifier.labels) for n, k in enumerate(found)]
+    """What the classifier says, but for every so many, which are spread over the others."""
+    found, classes = classifier.predict(TEXTS).predicted.tolist(), len(classifier.labels)
+    shifts = [0 if n % wrong else 1 + n // wrong % (classes - 1) for n in range(len(TEXTS))]
+    shifted = [(k + shift) % classes for k, shift in zip(found, shifts, strict=True)]
     return [classifier.labels[k] for k in shifted]
 
 
@@ -79,7 +84,7 @@ def test_two_classes(labels: tuple[str, str], classes: int) -> None:
     assert estimator.classes_[(decision > 0).astype(int)].tolist() == (
         estimator.predict(TEXTS).tolist()
     )
-    y = estimator.predict(TEXTS)
+    y = estimator.classes_[(decision > np.median(decision)).astype(int)]
     assert roc_auc_score(y, decision) == 1.0
 
 
@@ -107,3 +112,15 @@ def test_fit_leaves_the_model_alone_and_refuses_other_classes() -> None:
         estimator.fit(TEXTS, ["neutral"] * len(TEXTS))
     with pytest.raises(LabelError, match=r"Got the class 0.*Classes are names here; see indices="):
         estimator.fit(TEXTS, [0, 1])
+
+
+def test_without_scikit_learn_it_says_what_to_install() -> None:
+    project = str(Path(seqlrp.__file__).parents[1])
+    code = (
+        f"import sys; sys.path.insert(0, {project!r}); sys.modules['sklearn'] = None\n"
+        "import seqlrp.integrations.sklearn"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "MissingPackageError: This module needs scikit-learn" in done.stderr
+    assert 'pip install "seqlrp[sklearn]"' in done.stderr
