@@ -201,8 +201,11 @@ def _without_words(
         progress=bar,
     )
     with np.errstate(invalid="ignore"):  # of what is missing
-        total = np.logaddexp.reduce(scores, axis=2)
-    score = np.take_along_axis(scores, labels[:, None, None], axis=2)[..., 0]
+        chances = classifier.probabilities(scores)
+    score, probability = (
+        np.take_along_axis(part, labels[:, None, None], axis=2)[..., 0]
+        for part in (scores, chances)
+    )
     correct = (scores.argmax(2) == labels[:, None]).astype(np.float64)
     correct[np.isnan(score)] = np.nan
     directions = [DIRECTIONS[0 if turn else 1] for turn in right for _ in ks]
@@ -212,7 +215,7 @@ def _without_words(
             "direction": directions,
             "k": np.tile(ks, len(documents)),
             "score": score.ravel(),
-            "probability": np.exp(score - total).ravel(),
+            "probability": probability.ravel(),
             "correct": correct.ravel(),
         }
     )

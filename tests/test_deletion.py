@@ -119,6 +119,16 @@ def test_the_protocol_of_the_experiment(classifier: TextClassifier, removal: str
     assert row["probability"] == pytest.approx(probability, abs=1e-5)
 
 
+def test_the_probability_of_a_single_output_is_its_sigmoid() -> None:
+    classifier = small_classifier(classes=1)
+    texts, labels = labelled(6)
+    table = seqlrp.evaluate(classifier, texts, labels, ["lrp"], ks=(1,)).table
+    score = classifier.predict(texts).scores[np.arange(len(texts)), labels].astype(np.float64)
+    start = table[table["k"] == 0]
+    np.testing.assert_allclose(start["probability"], 1 / (1 + np.exp(-score)), rtol=1e-4)
+    assert table["probability"].between(0, 1).all()
+
+
 def test_more_words_than_there_are_is_missing_and_not_a_number(classifier: TextClassifier) -> None:
     text = "good film but very dull"
     for removal, most in (("zero", 5), ("unk", 5), ("delete", 4)):
