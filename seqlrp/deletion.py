@@ -54,6 +54,12 @@ def scores_without(
     """
     if removal not in get_args(Removal):
         raise OptionError(f"There is no removal {removal!r}. {near(removal, get_args(Removal))}")
+    unknown = classifier.vocabulary.unk
+    if removal == "unk" and unknown is None:
+        raise OptionError(
+            "The vocabulary has no unknown word to put in the place of others; use removal='zero' "
+            "or 'delete'."
+        )
     if removal == "delete":
         documents = [d.without(r) for d, r in zip(documents, removed, strict=True)]
     scores = np.zeros((len(documents), len(classifier.labels)), np.float32)
@@ -69,8 +75,8 @@ def scores_without(
             gone[np.concatenate([removed[k] + f for k, f in zip(batch, firsts, strict=True)])] = 1
             away[words] = torch.from_numpy(gone)
         with torch.no_grad():
-            if removal == "unk":
-                ids = ids.masked_fill(away, classifier.unknown_id)
+            if removal == "unk" and unknown is not None:
+                ids = ids.masked_fill(away, unknown)
             ids = ids.to(device)
             additional = classifier.arguments(ids, words.to(device))
             if removal == "zero":

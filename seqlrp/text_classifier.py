@@ -156,28 +156,16 @@ class TextClassifier:
             )
 
     @property
-    def unknown_id(self) -> int:
-        """What stands for an unknown word.
+    def single_output(self) -> bool:
+        """Whether the model gives one number a text; asked of a text of a few words.
 
         Raises:
-            VocabularyError: the vocabulary has no such thing.
+            TrainingModeError: the model or a part of it is in training mode.
         """
-        if self.vocabulary.unk is None:
-            raise VocabularyError(
-                "The vocabulary has no unknown word to put in the place of others; use "
-                "removal='zero' or 'delete'."
-            )
-        return self.vocabulary.unk
-
-    @property
-    def single_output(self) -> bool:
-        """Whether the model gives one number a text; asked of a text of a few words."""
         shape = (1, _FEW) if self.layout == "words" else (1, 1, _FEW)
         words = torch.ones(shape, dtype=torch.bool, device=self.device)
         id_ = next(id_ for id_ in range(len(self.vocabulary)) if id_ != self.vocabulary.pad)
-        ids = torch.full(shape, id_, device=self.device)
-        with torch.no_grad():
-            scores = self.model(ids, *self.arguments(ids, words))
+        scores = self._answer(torch.full(shape, id_, device=self.device), words)
         return isinstance(scores, Tensor) and scores.numel() == 1
 
     @property
@@ -272,15 +260,7 @@ class TextClassifier:
             OutputError: the model returns something else than scores `[B, C]`.
             NonFiniteError: a score is NaN or infinite.
         """
-        for name, module in self.model.named_modules():
-            if module.training:
-                raise TrainingModeError(
-                    f"The model is in training mode ({name or type(module).__name__}), where its "
-                    "scores may change from call to call; call model.eval() first."
-                )
-        ids, words = (part.to(self.device) for part in self.collate(batch))
-        with torch.no_grad():
-            scores = self.model(ids, *self.arguments(ids, words))
+        scores = self._answer(*(part.to(self.device) for part in self.collate(batch)))
         if not isinstance(scores, Tensor) or not scores.is_floating_point():
             raise OutputError(
                 f"The model returns a {_kind(scores)}, expected a float tensor of scores [B, C]."
@@ -297,6 +277,17 @@ class TextClassifier:
                 "The model returns a score that is NaN or infinite; check its weights."
             )
         return scores
+
+    def _answer(self, ids: Tensor, words: Tensor) -> Any:
+        """What the model returns for a batch, if nothing in it could change by that."""
+        for name, module in self.model.named_modules():
+            if module.training:
+                raise TrainingModeError(
+                    f"The model is in training mode ({name or type(module).__name__}), where its "
+                    "scores may change from call to call; call model.eval() first."
+                )
+        with torch.no_grad():
+            return self.model(ids, *self.arguments(ids, words))
 
     def by_label(self, scores: Tensor) -> Tensor:
         """Scores by label: for two labels and a single output s, `[B]` or `[B, 1]`, `[-s, s]`."""

@@ -193,6 +193,18 @@ def test_training_mode_is_refused() -> None:
     classifier.model.get_submodule("dropout").train()
     with pytest.raises(TrainingModeError, match=r"\(dropout\).*call model.eval\(\) first"):
         classifier.predict(["a film"])
+    with pytest.raises(TrainingModeError, match=r"\(dropout\)"):
+        _ = classifier.single_output
+
+
+def test_a_model_in_training_mode_is_not_run_to_count_its_outputs() -> None:
+    class Counting(BagOfWords):
+        def forward(self, ids: Tensor) -> Any:
+            raise AssertionError("was run")
+
+    classifier = TextClassifier(Counting().train(), VOCABULARY, ("no", "yes"), split_words)
+    with pytest.raises(TrainingModeError, match=r"call model.eval\(\) first"):
+        explain(classifier, ["a film"])
 
 
 @pytest.mark.parametrize(
@@ -464,7 +476,7 @@ def test_without_an_unknown_word_none_can_stand_for_others() -> None:
     classifier = TextClassifier(BagOfWords().eval(), vocabulary, ("a", "b"), split_words)
     documents = list(classifier.encode(["good film"]))
     assert scores_without(classifier, documents, [np.array([0])], "zero").shape == (1, 2)
-    with pytest.raises(VocabularyError, match="no unknown word to put in the place of others"):
+    with pytest.raises(OptionError, match="no unknown word to put in the place of others"):
         scores_without(classifier, documents, [np.array([0])], "unk")
 
 
