@@ -41,7 +41,7 @@ def coloured_text(explanation: Explanation, largest: float) -> Html:
     for (start, end), shade, relevance in zip(
         explanation.offsets.tolist(), shades, explanation.relevance.tolist(), strict=True
     ):
-        if shade:
+        if shade and start < end:  # [CLS] and the like stand nowhere
             word, value = _cut(explanation.text, start, end), format(relevance, number)
             pieces.append(_cut(explanation.text, done, start))
             pieces.append(element("mark", word, class_=shade_class(shade), title=value))
