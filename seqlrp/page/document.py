@@ -1,10 +1,11 @@
-"""One explained text as HTML: the verdict, coloured words, the legend and the tables beside them."""
+"""One explained text as HTML: verdict, coloured words, legend, and the tables beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from seqlrp.explanation import Explanation
 from seqlrp.page.colours import SHADES, levels, shade_class
@@ -92,16 +93,12 @@ def verdict(explanation: Explanation) -> Html:
         truth = ["; the true class is not known"]
     elif explanation.label != explanation.predicted:
         truth += [" (it is ", name(explanation.label_name), ")"]
-    ahead = margin(explanation)
-    runner_up = _runner_up(explanation)
+    ahead, runner_up = margin(explanation), _runner_up(explanation)
+    lead: list[str] = []
+    if ahead is not None and runner_up is not None:
+        lead = [f", {abs(ahead):.3g} {'ahead of' if ahead >= 0 else 'behind'} ", runner_up]
     return element(
-        "p",
-        "Predicted ",
-        name(explanation.predicted_label),
-        *truth,
-        "." if ahead is None or runner_up is None else ", ",
-        *([] if ahead is None or runner_up is None else [f"{ahead:.3g} ahead of ", runner_up, "."]),
-        class_="verdict",
+        "p", "Predicted ", name(explanation.predicted_label), *truth, *lead, ".", class_="verdict"
     )
 
 
@@ -181,7 +178,9 @@ def coloured_text(
     return Html("".join(pieces))
 
 
-def _openings(values: np.ndarray, largest: float, least: float, kind: str) -> list[str]:  # type: ignore[type-arg]
+def _openings(
+    values: npt.NDArray[np.float64], largest: float, least: float, kind: str
+) -> list[str]:
     """The attributes of marks: ` class=f3 data-v=+0.120`."""
     number = number_format(largest)
     classes = [""] + [shade_class(level) or "" for level in range(1, SHADES + 1)]

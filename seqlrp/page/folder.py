@@ -75,7 +75,7 @@ def save_pages(
             count = parts.count
             body = beginning if number == 1 else [element("h1", element("bdi", title))]
             turn = _turn("index", number, last=number == count) if count > 1 else None
-            html = page_of(title, look, *body, listed(entries, script=True), turn, minify=minify)
+            html = page_of(title, look, *body, listed(entries, here=False), turn, minify=minify)
             _write(temporary / _file("index", number), html)
     return folder / "index.html"
 
@@ -117,7 +117,7 @@ class _Pages:
             f"{self._title} ({self._number})",
             self._look,
             element("header", element("h1", element("bdi", self._title)), turn),
-            listed(self._entries, script=True),
+            listed(self._entries),
             controls(self._look, every=self._every),
             element("main", *self._articles, class_="wide" if self._wide else None),
             turn,

@@ -57,10 +57,10 @@ def header(title: str, tally: Tally, look: Look, *, script: bool) -> Html:
     parts = {"word": "words", "token": "tokens", "sentence": "sentences"}[look.by]
     largest_of = "each text" if look.scale == "document" else "all texts together"
     read = (
-        "Point at a word or tap it, or go to a text with Tab and to its words with the arrow keys, "
-        "to see the value, and its share of the absolute values of all words of the text."
+        f"Point at one or tap it, or go to a text with Tab and to its {parts} with the arrow keys, "
+        f"to see the value, and its share of the absolute values of all {parts} of the text."
         if script
-        else "Point at a word to see its value."
+        else "Point at one to see its value."
     )
     return element(
         "header",
@@ -121,8 +121,8 @@ def excerpt(explanation: Explanation) -> str:
     return " ".join(words)[:_EXCERPT] or "(no visible character)"
 
 
-def listed(entries: list[Html], *, script: bool) -> Html | None:
-    """The list of texts; None where there are not two."""
+def listed(entries: list[Html], *, here: bool = True, script: bool = True) -> Html | None:
+    """The list of texts, on this page or on others; None where there are not two."""
     if len(entries) < 2:
         return None
     return element(
@@ -130,6 +130,7 @@ def listed(entries: list[Html], *, script: bool) -> Html | None:
         element("h2", "Texts"),
         finder() if script else None,
         element("ol", *entries),
+        class_="here" if here else None,
         aria_label="Texts",
     )
 
@@ -186,7 +187,7 @@ def finder() -> Html:
     ]
     return element(
         "div",
-        element("label", "Search ", element("input", type="search", id="search", size=18)),
+        element("label", "Search ", element("input", type="search", id="search")),
         element("label", "Class ", element("select", _option("any", ""), id="class")),
         element(
             "label",
@@ -196,7 +197,7 @@ def finder() -> Html:
         element(
             "label",
             "Ahead by at most ",
-            element("input", type="number", id="margin", min=0, step="any", size=6),
+            element("input", type="number", id="margin", min=0, step="any"),
         ),
         element(
             "label",

@@ -104,7 +104,7 @@ def figures(largest: float) -> int:
 
 
 def packed(units: Units) -> dict[str, Any]:
-    """The values of all classes [C, U] as text for the script: four figures of each class's largest.
+    """The values of all classes [C, U] as text for the script: four figures of the largest.
 
     16-bit integers, little end first, in base64; a value is its integer times 10 ** -k.
     """

@@ -1,4 +1,4 @@
-"""What is shown with one colour: tokens as they are, whole words, or sentences; relevance is summed.
+"""What is shown with one colour: tokens as they are, words, or sentences; relevance is summed.
 
 A word is what its author would call one: pieces of a tokenizer that meet inside it are put together
 again, an n-gram stays whole. Scripts that are written without spaces keep the tokenizer's cuts.
@@ -82,13 +82,13 @@ def sentences(text: str, parts: Units) -> Units:
 def sentence_ends(text: str) -> list[int]:
     """Where sentences end, in characters, exclusive; the last one ends with the text.
 
-    A full stop after an abbreviation or an initial, or before a small letter, ends no sentence,
+    A full stop after an abbreviation or an initial, or any mark before a small letter, ends none,
     unless it stands by itself, as in texts that have been cut into words.
     """
     ends = []
     for found in _END.finditer(text):
         start, end = found.span()
-        if found[0][0] in ".…" and not text[max(start - 1, 0) : start].isspace():
+        if found[0][0] in ".!?…" and not text[max(start - 1, 0) : start].isspace():
             following = text[end : end + 40].lstrip()
             if following[:1].islower() or (
                 found[0] == "." and _ABBREVIATION.search(text[max(start - 12, 0) : start])
