@@ -30,7 +30,7 @@ class Browser:
         command = [
             BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--disable-extensions", "--disable-features=BackForwardCache", 
+            "--disable-extensions", "--disable-features=BackForwardCache",
             "--hide-scrollbars", f"--user-data-dir={profile}",
             "--remote-debugging-pipe", "about:blank",
         ]  # fmt: skip
@@ -126,7 +126,8 @@ class Browser:
         """Give a control a value, as a reader does."""
         self.run(
             f"(() => {{ const c = document.querySelector({json.dumps(selector)});"
-            f"c.value = {json.dumps(value)}; c.dispatchEvent(new Event('input', {{bubbles: true}}));"
+            f"c.value = {json.dumps(value)};"
+            "c.dispatchEvent(new Event('input', {bubbles: true}));"
             "c.dispatchEvent(new Event('change', {bubbles: true})); })()"
         )
 

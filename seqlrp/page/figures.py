@@ -74,7 +74,7 @@ def _table(caption: str | None, table: Any) -> Html:
     if not hasattr(table, "itertuples") or not hasattr(table, "columns"):
         raise OptionError(f"A table must be a pandas DataFrame, got {table!r:.80}.")
     index = [level for level in table.index.names if level is not None]
-    table = table.reset_index() if index else table
+    table = table.reset_index(allow_duplicates=True) if index else table
     columns = [element("th", element("bdi", _said(c)), scope="col") for c in table.columns]
     rows = [
         element("tr", *(element("td", element("bdi", _said(value))) for value in row))

@@ -43,8 +43,7 @@ class Tally:
             right = f"{self._right:,} of {self._known:,}"
             facts += [element("dt", "Predicted rightly"), element("dd", right)]
         for (method, parameters), count in self._methods.items():
-            several = len(self._methods) > 1
-            only = f" ({count:,} of {self.texts:,} texts)" if several else None
+            only = f" ({count:,} of {self.texts:,} texts)" if count != self.texts else None
             facts += [element("dt", "Method"), element("dd", element("bdi", method), only)]
             if parameters:
                 facts += [element("dt", "Parameters"), element("dd", element("bdi", parameters))]

@@ -61,14 +61,22 @@ def tokens(explanation: Explanation) -> Units:
 
 
 def words(explanation: Explanation) -> Units:
-    """Tokens that meet inside a word are one unit."""
+    """Tokens that meet inside a word are one unit, without the white space round it."""
     text, spans = explanation.text, explanation.offsets.tolist()
     starts = [
         i
         for i, (start, _) in enumerate(spans)
         if i == 0 or spans[i - 1][1] != start or not _inside_a_word(text, start)
     ]
-    return _grouped(explanation.offsets, explanation.relevance, starts)
+    units = _grouped(explanation.offsets, explanation.relevance, starts)
+    for span in units.spans:
+        written = text[span[0] : span[1]]
+        if written[0].isspace() or written[-1].isspace():
+            bare = written.strip()
+            if bare:
+                span[0] += written.index(bare[0])
+                span[1] = span[0] + len(bare)
+    return units
 
 
 def sentences(text: str, parts: Units) -> Units:
