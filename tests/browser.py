@@ -68,9 +68,12 @@ class Browser:
                 return dict(answer["result"])
             self.events.append(answer)
 
-    def open(self, path: Path | str, *, width: int = 1200, dark: bool = False) -> None:
+    def open(
+        self, path: Path | str, *, width: int = 1200, dark: bool = False, script: bool = True
+    ) -> None:
         """Load a page, and wait until it is there."""
         mobile = width < 600
+        self.send("Emulation.setScriptExecutionDisabled", value=not script)
         self.send(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=900, deviceScaleFactor=1, mobile=mobile,

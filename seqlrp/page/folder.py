@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from seqlrp.errors import OptionError
 from seqlrp.explanation import Explanation
 from seqlrp.page.aligned import aligned
@@ -63,7 +65,9 @@ def save_pages(
         tally = Tally()
         parts = _Parts(temporary)
         pages = _Pages(temporary, title, look, minify)
-        for number, row in enumerate(aligned(docs, compare), 1):
+        count = len(docs) if isinstance(docs, Sequence) else None
+        bar = tqdm(aligned(docs, compare), "pages", count, unit="text", disable=None)
+        for number, row in enumerate(bar, 1):
             readings = [Reading.of(e, look.by) for e in row]
             sides = [(r, scales[i] if scales else None) for i, r in enumerate(readings)]
             tally.add(sides)
@@ -72,9 +76,8 @@ def save_pages(
         pages.finish()
         beginning = [header(title, tally, look, script=True), before]
         for number, entries in enumerate(parts.read(), 1):
-            count = parts.count
             body = beginning if number == 1 else [element("h1", element("bdi", title))]
-            turn = _turn("index", number, last=number == count) if count > 1 else None
+            turn = _turn("index", number, last=number == parts.count) if parts.count > 1 else None
             html = page_of(title, look, *body, listed(entries, here=False), turn, minify=minify)
             _write(temporary / _file("index", number), html)
     return folder / "index.html"

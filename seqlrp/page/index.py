@@ -121,8 +121,8 @@ def excerpt(explanation: Explanation) -> str:
 
 
 def listed(entries: list[Html], *, here: bool = True, script: bool = True) -> Html | None:
-    """The list of texts, on this page or on others; None where there are not two."""
-    if len(entries) < 2:
+    """The list of texts, on this page or on others; None where there is nothing to choose."""
+    if len(entries) < (2 if here else 1):
         return None
     return element(
         "nav",
