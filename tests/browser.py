@@ -6,6 +6,7 @@ import base64
 import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import time
@@ -15,7 +16,7 @@ from typing import Any
 BROWSER = next(
     filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
 )
-SECONDS = 60.0  # for any answer
+SECONDS = 30.0  # for any answer
 
 
 class Browser:
@@ -144,7 +145,8 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What the browser reported on the console or as an error since the page was opened."""
-        self.run("new Promise(done => setTimeout(done, 50))")
+        time.sleep(0.05)
+        self.run("0")
         kinds = {"Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"}
         return [json.dumps(e["params"]) for e in self.events if e.get("method") in kinds]
 
@@ -164,7 +166,8 @@ class Browser:
     def _message(self) -> dict[str, Any]:
         until = time.monotonic() + SECONDS
         while b"\0" not in self._rest:
-            assert time.monotonic() < until, "the browser does not answer"
+            left = max(until - time.monotonic(), 0)
+            assert select.select([self._read], [], [], left)[0], "the browser does not answer"
             data = os.read(self._read, 1 << 20)
             assert data, "the browser has gone"
             self._rest += data

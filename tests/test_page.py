@@ -269,7 +269,7 @@ def test_the_scale_is_that_of_the_document_or_of_the_corpus():
     }
     assert classes == {"document": ["f20", "f20"], "corpus": ["f5", "f20"]}
     assert render(items, scale="corpus").count("<span>-4.000</span>") == 2
-    assert 'data-w="4"' in render(items, scale="corpus", page=True)
+    assert 'data-w="+4.000"' in render(items, scale="corpus", page=True)
     every = explanation(**EVERY, predicted=0)  # -7 to 8, the predicted class -7 to 0
     assert "<span>+8.000</span>" in render([every], scale="corpus", by="token")
 

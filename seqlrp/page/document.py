@@ -80,9 +80,9 @@ def _pane(
         ),
         data_block(_for_script(reading)) if script and reading.every is not None else None,
         class_="pane",
-        # What the deepest colour stands for, where all texts share that.
-        data_w=f"{scale[0]:.9g}" if script and scale else None,
-        data_s=f"{scale[1]:.9g}" if script and scale else None,
+        # What the deepest colour stands for where all texts share that, rounded as the values are.
+        data_w=format(scale[0], number_format(scale[0])) if script and scale else None,
+        data_s=format(scale[1], number_format(scale[1])) if script and scale else None,
     )
 
 
