@@ -11,6 +11,7 @@ from test_explanation import EVERY
 from test_page import Page, shown
 
 import seqlrp.page.folder
+from seqlrp.cli import main
 from seqlrp.errors import OptionError, WriteError
 from seqlrp.explanation import Explanations
 from seqlrp.page import render, save_pages
@@ -176,6 +177,21 @@ def test_hostile_strings_in_a_folder(text, tmp_path):
         assert page.text["h1"] == [shown(text)]
         ids = [a["data-i"] for tag, a in page.tags if tag == "li"]
         assert ids == [shown(text[:80])] * 2
+
+
+def test_render_on_the_command_line_writes_a_file_or_a_folder(tmp_path, capsys, monkeypatch):
+    saved = tmp_path / "r.jsonl"
+    Explanations(some(8)).save(saved)
+    for out in (tmp_path / "pages", tmp_path / "page.html"):
+        arguments = ["seqlrp", "render", saved, "--out", out, "--first", "3", "--title", "<T>"]
+        monkeypatch.setattr("sys.argv", list(map(str, arguments)))
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert not end.value.code
+        out_said, err = capsys.readouterr()
+        assert out_said.split() == [str(out)]
+        assert ("first 3 of 8" in err) == (out.suffix == ".html")
+    assert len(read(tmp_path / "pages")["page-1.html"].text["text"]) == 8
 
 
 @pytest.mark.slow

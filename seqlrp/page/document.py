@@ -181,8 +181,8 @@ def coloured_text(
 def _openings(
     values: npt.NDArray[np.float64], largest: float, least: float, kind: str
 ) -> list[str]:
-    """The attributes of marks: ` class=f3 data-v=+0.120`."""
-    number = number_format(largest)
+    """The attributes of marks: ` class=f3 data-v=+0.120`, four figures of the text's largest."""
+    number = number_format(float(np.abs(values).max(initial=0.0)))
     classes = [""] + [shade_class(level) or "" for level in range(1, SHADES + 1)]
     classes += [shade_class(level) or "" for level in range(-SHADES, 0)]  # indices from the end
     if kind:
