@@ -304,6 +304,23 @@ def test_values_by_keyboard(visit, text, forward, back):
     assert browser.run("document.activeElement.textContent") == text.partition(" . ")[0] + " ."
 
 
+def test_every_control_has_a_name(visit):
+    browser = visit([classes(), explanation()])
+    nodes = browser.send("Accessibility.getFullAXTree")["nodes"]
+    roles = {"combobox", "slider", "searchbox", "spinbutton", "group", "navigation", "article"}
+    named = [
+        (n["role"]["value"], n.get("name", {}).get("value")) for n in nodes if not n["ignored"]
+    ]
+    found = [(role, name) for role, name in named if role in roles]
+    assert {"combobox", "slider", "searchbox", "spinbutton", "group"} <= {role for role, _ in found}
+    assert not [role for role, name in found if not name and role != "group"]  # one is details
+    assert ("group", "Text; the arrow keys go from word to word") in found
+    assert ("article", "Text 1 reviews/1") in found
+    headings = [n["properties"] for n in nodes if n.get("role", {}).get("value") == "heading"]
+    levels = [p["value"]["value"] for ps in headings for p in ps if p["name"] == "level"]
+    assert levels == [1, 2, 2, 2]
+
+
 # Choices
 
 
@@ -332,6 +349,19 @@ def test_another_class_looks_as_if_it_had_been_explained_alone(visit, browser, t
     assert marks(browser, 1)[0] == [*alone[1][0][0][:1], marks(browser, 1)[0][1], alone[1][0][0][2]]
     browser.mouse("mouseMoved", *browser.place(".text u", 3))
     assert browser.run(TIP).split(" · ")[0] == alone[4][0][4][2]
+
+
+def test_classes_of_very_different_scales(visit):
+    every = classes(5, relevance=np.outer([1e-30, 1e-8, 1.0, 1e6, 1e30], np.linspace(-1, 0.5, 30)))
+    browser = visit([every])
+    for c in (0, 3, 4, 2, 1):
+        browser.choose(".asked select", str(c))
+        found = np.array([float(m[2]) for m in marks(browser) if m[0].startswith("word")])
+        row = every.relevance[c].astype(float)[3:-2]
+        assert np.abs(found - row).max() <= 5.1e-4 * abs(every.relevance[c]).max()
+        printed = browser.run("document.querySelector('.legend').children[5].textContent")
+        assert printed == ["+1.000e-30", "+1.000e-08", "+1.000", "+1000000", "+1.000e+30"][c]
+        assert [m[1] for m in marks(browser)][1] == "a20"
 
 
 def test_one_class_is_chosen_for_all_texts(visit):
