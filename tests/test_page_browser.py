@@ -390,6 +390,12 @@ def test_words_or_sentences(visit):
     assert browser.run(scale) == "+2.000"
     browser.choose("#unit", "sentence")
     assert browser.run(painted) == [[False] * 6, [True, True]]
+    found = browser.run(
+        "[...document.querySelectorAll('.s')].map(e => getComputedStyle(e).backgroundColor)"
+    )
+    for colour, level in zip(found, (-4, 20), strict=True):
+        expected = colours_of(PALETTES["red-blue"][0].shade(level))
+        assert np.abs(colours(colour) - expected).max() <= 1
     assert browser.run(scale) == "+2.500"
     lines = "[...document.querySelectorAll('.s')].map(e => getComputedStyle(e).textDecorationStyle)"
     assert browser.run(lines) == ["dotted", "solid"]
