@@ -54,6 +54,7 @@ PALETTES = {  # name: (light, dark)
         Palette(*_DARK, deepest_for="#a13a73", deepest_against="#46731a"),
     ),
 }
+LIGHT, DARK = PALETTES["red-blue"]  # the default
 
 
 def mixed(first: str, second: str, share: float) -> str:
