@@ -19,14 +19,17 @@ STOREYS = (
     {"writing", "devices"},
     {
         "explanation",
+        "explanation_exports",
         "explanation_fields",
         "explanation_files",
         "explanation_frames",
+        "merging",
+        "summarising",
         "batching",
         "text",
         "lrp",
     },
-    {"methods", "classifiers", "page", "rules", "truth"},
+    {"methods", "classifiers", "page", "exports", "rules", "truth"},
     {"text_classifier", "optimising", "attributing"},
     {"saving", "explain"},
     {

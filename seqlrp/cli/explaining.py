@@ -57,11 +57,13 @@ def explain(
 ) -> None:
     """Explain texts with a trained model: relevance of every word for the score of a class."""
     from seqlrp.explain import explain as explain_texts
+    from seqlrp.exports.terminal import show, with_standard_input
 
     if (corpus is None) == (not text):
         raise OptionError("Say what to explain: either a corpus or --text, and not both.")
     classifier = loaded(model, device)
-    texts = text or corpus_for(classifier, str(corpus), text_column, label_column, split)
+    given = with_standard_input(text or (), sys.stdin)
+    texts = given or corpus_for(classifier, str(corpus), text_column, label_column, split)
     options = lrp_options(epsilon, gate_rule)
     explanations = explain_texts(classifier, texts, method, pair(target, against), **options)
     if out is not None:
@@ -70,7 +72,7 @@ def explain(
     if html is not None:
         explanations.save_html(html)
         print(html)
-    if out is None and html is None:
+    if out is None and html is None and not show(explanations, sys.stdout):
         for explanation in explanations:
             _print_words(explanation)
 

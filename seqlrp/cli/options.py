@@ -50,7 +50,9 @@ EpsilonOption = Annotated[float | None, typer.Option(help="LRP's stabiliser Îµ â
 GateRuleOption = Annotated[
     GateRule | None, typer.Option(help="LRP: what a gate gets of its product; all: the signal all.")
 ]
-TextOption = Annotated[list[str] | None, typer.Option("--text", help="A text; repeatable.")]
+TextOption = Annotated[
+    list[str] | None, typer.Option("--text", help="A text, or - for standard input; repeatable.")
+]
 SizesOption = Annotated[str | None, typer.Option(help="Numbers, separated by commas.")]
 AgainstOption = Annotated[
     str | None,

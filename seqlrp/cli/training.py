@@ -55,7 +55,9 @@ def train(
     layers: Annotated[int, typer.Option(help="Recurrent layers.")] = 1,
     unidirectional: Annotated[bool, typer.Option(help="Read forwards only.")] = False,
     hierarchical: Annotated[bool, typer.Option(help="Words → sentences → document.")] = False,
-    vectors: Annotated[str | None, typer.Option(help="Pretrained vectors: a name or file.")] = None,
+    vectors: Annotated[
+        str | None, typer.Option(help="Pretrained word vectors: none, a name or a file.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="At most.")] = None,
     language: Annotated[str, typer.Option(help="Language of the tokenizer.")] = "en",
     device: DeviceOption = Device.auto,
@@ -74,7 +76,7 @@ def train(
     trained = fit(
         found,
         layout="sentences" if hierarchical else "words",
-        vectors=vectors,
+        vectors=None if vectors == "none" else vectors,
         tokenizer=SpacyTokenizer(language),
         device=device.value,
         cell=cell,

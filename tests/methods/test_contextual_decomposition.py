@@ -311,9 +311,13 @@ class Around(nn.Module):
         self.rnn = nn.RNN(4, 4, batch_first=True)
         self.cell = nn.LSTMCell(4, 4)
         self.head = nn.Linear(4, 2)
+        self.norm, self.place = nn.LayerNorm(4), nn.Embedding(9, 4)
+        self.hidden = nn.Linear(4, 4)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         x = self.embedding(ids)
+        if self.kind == "norm":
+            x = self.norm(x + self.place(torch.arange(ids.shape[1])))
         if self.kind == "conv":
             x = self.conv(x.transpose(1, 2)).transpose(1, 2)
         if self.kind == "rnn":
@@ -330,8 +334,33 @@ class Around(nn.Module):
             last = last + x.mean(1)
         if self.kind == "residual":
             last = (states + x)[:, -1]
+        if self.kind == "hidden":
+            last = torch.tanh(self.hidden(last))
         scores = self.head(last)
         return scores.softmax(1) if self.kind == "probabilities" else scores
+
+
+@pytest.mark.parametrize("documents", [1, 3])
+@pytest.mark.parametrize("kind", ["plain", "norm", "hidden"])
+def test_padded_models_and_what_comes_before_and_after(kind: str, documents: int) -> None:
+    model = Around(kind).double().eval()
+    ids = some_ids([4] * documents)
+    method = ContextualDecomposition(model)
+    found = method.decomposition(ids, [(1, 2), (0, 3)], "all")
+    total = found.inside + found.outside
+    expected = model(ids).detach().unsqueeze(2).expand_as(total)
+    torch.testing.assert_close(total, expected, rtol=0, atol=1e-12)
+    weights = weights_of(model.lstm, "l0")
+    for b in range(documents):
+        x = model.embedding(ids[b])
+        x = model.norm(x + model.place(torch.arange(4))) if kind == "norm" else x
+        betas, gammas, _ = decomposed_by_hand(weights, x.detach().numpy(), {0, 1, 2}, "paper")
+        carried = model.head.weight.detach()
+        if kind == "hidden":  # f(x)/x stays as it is in the full run
+            z = model.hidden(torch.tensor(betas[-1] + gammas[-1])).detach()
+            carried = carried * (torch.tanh(z) / z) @ model.hidden.weight.detach()
+        inside = carried.numpy() @ betas[-1]
+        np.testing.assert_allclose(found.inside[b, :, 1].numpy(), inside, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("documents", [1, 2])

@@ -166,6 +166,16 @@ def test_vectors(removal: str) -> None:
         torch.testing.assert_close(found[:, t], expected, rtol=0, atol=1e-13)
 
 
+def test_captum_agrees() -> None:
+    attr = pytest.importorskip("captum.attr")
+    model, vectors = Reader().double().eval(), torch.randn(2, 6, 4, dtype=torch.float64)
+    mask = torch.arange(6).view(1, 6, 1).expand(1, 6, 4).contiguous()
+    theirs = attr.FeatureAblation(model).attribute(vectors, target=1, feature_mask=mask)
+    found = Occlusion(model).attribute(vectors, 1)
+    torch.testing.assert_close(found, theirs[..., 0], rtol=0, atol=1e-6, check_dtype=False)
+    assert found.abs().max() > 1e-3
+
+
 def test_what_belongs_to_a_document_goes_along_with_it() -> None:
     model = Reader().double().eval()
     vectors, lengths = torch.randn(4, 5, 4, dtype=torch.float64), torch.tensor([5, 1, 3, 2])
