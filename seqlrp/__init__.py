@@ -3,8 +3,7 @@
 from seqlrp import rules
 from seqlrp.check_report import CheckReport
 from seqlrp.checking import check
-from seqlrp.deletion import evaluate
-from seqlrp.deletion_report import DeletionReport
+from seqlrp.evaluation import METRICS, EvaluationReport, evaluate
 from seqlrp.explain import explain
 from seqlrp.explanation import Explanation, Explanations
 from seqlrp.lrp import LRP
@@ -17,9 +16,10 @@ from seqlrp.training import fit
 __all__ = [
     "LRP",
     "METHODS",
+    "METRICS",
     "CheckReport",
     "Corpus",
-    "DeletionReport",
+    "EvaluationReport",
     "Explanation",
     "Explanations",
     "SpacyTokenizer",

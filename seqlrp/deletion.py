@@ -1,35 +1,31 @@
-"""Is it true? Delete the words that a method names, and look at what the classifier then says.
-
-The experiment of Arras et al. 2017 (sec. 4): with the true class as target, words go in decreasing
-order of relevance where the classifier was right (its accuracy should fall), and in increasing
-order where it was wrong (its accuracy should rise). A method is as good as its curve is steep.
-"""
+"""Words taken out of texts, and what the classifier says of what is left."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from torch import Tensor
 
-from seqlrp.attributing import true_classes
 from seqlrp.batching import BatchTokens, Budget, in_batches
-from seqlrp.deletion_report import DIRECTIONS, DeletionReport
-from seqlrp.errors import CorpusError, LabelError, OptionError, near
-from seqlrp.explain import BATCH_TOKENS, chosen_method, explained_documents, label_names
-from seqlrp.explanation import Explanation
-from seqlrp.methods.removal import Removal, ZeroedWords
-from seqlrp.text.corpora import Corpus
+from seqlrp.errors import NoEmbeddingError, OptionError, near
+from seqlrp.explain import BATCH_TOKENS
+from seqlrp.lrp.documents import NOBODY
+from seqlrp.lrp.inputs import InputMode
+from seqlrp.methods.removal import ZeroedWords
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import pandas as pd
-    from torch import Tensor
 
     from seqlrp.text.encoded import EncodedText
     from seqlrp.text_classifier import TextClassifier
+
+Removal = Literal["zero", "delete", "unk", "mask"]
+MASKS = ("<mask>", "[MASK]", "[mask]")  # how vocabularies spell a word that is hidden
 
 
 def scores_without(
@@ -39,189 +35,168 @@ def scores_without(
     removal: Removal = "zero",
     *,
     batch_tokens: BatchTokens = BATCH_TOKENS,
-    progress: tqdm[Any] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Scores `[N, C]` of documents without the words at `removed` (positions, one array each).
 
-    Args:
+    As `Remover(classifier, removal, batch_tokens).scores(documents, removed)`.
+    """
+    return Remover(classifier, removal, batch_tokens).scores(documents, removed)
+
+
+@dataclass(frozen=True, eq=False)
+class Remover:
+    """Takes words out of texts and asks a classifier for the rest.
+
+    Attributes:
         classifier: what answers.
-        documents: as `classifier.encode` gives them; one may stand here many times.
-        removed: positions to take out of each; a document must keep a word under `"delete"`.
         removal: `"zero"` sets the words' embeddings to zero and keeps the length (Arras 2017),
             `"delete"` makes the sequence shorter, `"unk"` puts the unknown word in their place.
+            `"mask"` puts a word of its own there: `<mask>` or `[MASK]` where the vocabulary has
+            one; elsewhere the mean of the embeddings of all its words (each counts once, padding
+            and the unknown word do not), which says nothing in particular.
         batch_tokens: the most tokens in a batch, padding included, or `"auto"`.
-        progress: a bar to move on, a step for each document.
-    """
-    if removal not in get_args(Removal):
-        raise OptionError(f"There is no removal {removal!r}. {near(removal, get_args(Removal))}")
-    unknown = classifier.vocabulary.unk
-    if removal == "unk" and unknown is None:
-        raise OptionError(
-            "The vocabulary has no unknown word to put in the place of others; use removal='zero' "
-            "or 'delete'."
-        )
-    if removal == "delete":
-        documents = [d.without(r) for d, r in zip(documents, removed, strict=True)]
-    scores = np.zeros((len(documents), len(classifier.labels)), np.float32)
-    device = classifier.device
-
-    def run(batch: list[int]) -> Tensor:
-        ids, words = classifier.collate([documents[k] for k in batch])
-        away = torch.zeros_like(words)
-        if removal != "delete":
-            counts = np.array([len(documents[k]) for k in batch])
-            firsts = np.cumsum(counts) - counts  # of the words of the batch, one after another
-            gone = np.zeros(counts.sum(), dtype=bool)
-            gone[np.concatenate([removed[k] + f for k, f in zip(batch, firsts, strict=True)])] = 1
-            away[words] = torch.from_numpy(gone)
-        with torch.no_grad():
-            if removal == "unk" and unknown is not None:
-                ids = ids.masked_fill(away, unknown)
-            ids = ids.to(device)
-            additional = classifier.arguments(ids, words.to(device))
-            if removal == "zero":
-                found = ZeroedWords(away.to(device)).run(classifier.model, ids, additional)
-            else:
-                found = classifier.model(ids, *additional)
-        return classifier.by_label(found).float().cpu()
-
-    lengths = [classifier.length(d) for d in documents]
-    for batch, found in in_batches(lengths, Budget(batch_tokens, device), run):
-        scores[batch] = found.numpy()
-        if progress is not None:
-            progress.update(len(batch))
-    return scores
-
-
-def evaluate(
-    classifier: TextClassifier,
-    texts: Iterable[str] | Corpus,
-    labels: Sequence[int | str] | None = None,
-    methods: Sequence[str] = ("lrp", "gradient_x_input", "sensitivity", "random"),
-    *,
-    ks: Sequence[int] = (0, 1, 2, 3, 4, 5),
-    removal: Removal = "zero",
-    random_orders: int = 5,
-    min_words: int = 10,
-    seed: int = 0,
-    batch_tokens: BatchTokens = BATCH_TOKENS,
-    progress: bool | None = None,
-) -> DeletionReport:
-    """Explain labelled texts by several methods and delete the words that each of them names.
-
-    Args:
-        classifier: what is explained and asked again.
-        texts: strings, or a `Corpus` with labels.
-        labels: the true class of each text, by index or name.
-        methods: names in `seqlrp.METHODS`.
-        ks: how many words to delete; 0 is the text as it is.
-        removal: `"zero"`, `"delete"` or `"unk"`, see `scores_without`.
-        random_orders: how many seeds `"random"` is run with.
-        min_words: texts with fewer words are left out, and counted.
-        seed: of the random orders and the bootstrap.
 
     Raises:
-        CorpusError: no text is long enough.
-        LabelError: labels are missing or unknown.
+        OptionError: an unknown removal, a wrong `batch_tokens`, or `"unk"` where the vocabulary
+            has no unknown word.
     """
-    if isinstance(texts, Corpus):
-        labels = label_names(texts) if labels is None else labels
-        texts = texts.texts
-    if labels is None:
-        raise LabelError("Deleting words needs the true class of each text; pass labels=.")
-    texts, labels = list(texts), list(labels)
-    if len(texts) != len(labels):
-        raise LabelError(f"Got {len(labels)} labels for {len(texts)} texts.")
-    encoded = list(classifier.encode(texts))
-    long_enough = [k for k, e in enumerate(encoded) if len(e) >= min_words]
-    if not long_enough:
-        raise CorpusError(
-            f"None of the {len(texts)} texts has {min_words} words; pass a smaller min_words."
-        )
-    documents = [encoded[k] for k in long_enough]
-    known = true_classes(classifier, (labels[k] for k in long_enough), len(documents))
-    budget = Budget(batch_tokens, classifier.device)
-    ks = sorted({0, *ks})
-    runs = [(m, order) for m in methods for order in range(random_orders if m == "random" else 1)]
-    hidden = None if progress is None else not progress
-    tables = []
-    with tqdm(
-        total=len(runs) * len(documents) * (1 + len(ks)),
-        desc="explaining and deleting words",
-        unit="text",
-        disable=hidden,
-    ) as bar:
-        for method, order in runs:
-            options: dict[str, Any] = {"seed": seed + order} if method == "random" else {}
-            chosen = chosen_method(classifier, method, options)
-            explanations = list(
-                explained_documents(
-                    classifier, chosen, documents, "label", known, long_enough, budget, bar
-                )
+
+    classifier: TextClassifier
+    removal: Removal = "zero"
+    batch_tokens: BatchTokens = BATCH_TOKENS
+
+    def __post_init__(self) -> None:
+        if self.removal not in get_args(Removal):
+            known = get_args(Removal)
+            raise OptionError(
+                f"There is no removal {self.removal!r}. {near(str(self.removal), known)}"
             )
-            table = _without_words(
-                classifier, documents, explanations, ks, removal, batch_tokens, bar
+        if self.removal == "unk" and self.classifier.vocabulary.unk is None:
+            raise OptionError(
+                "The vocabulary has no unknown word to put in the place of others; use "
+                "removal='zero' or 'delete'."
             )
-            table.insert(1, "method", method)
-            table.insert(2, "seed", order)
-            tables.append(table)
-    import pandas as pd
+        self._budget()
 
-    left_out = len(texts) - len(documents)
-    table = pd.concat(tables, ignore_index=True)
-    return DeletionReport(table, removal, min_words, left_out, seed)
+    def most(self, words: int) -> int:
+        """How many of so many words can be taken out: all, but under `"delete"` one must stay."""
+        return words - (self.removal == "delete")
+
+    def scores(
+        self, documents: Sequence[EncodedText], removed: Sequence[npt.NDArray[np.int64]]
+    ) -> npt.NDArray[np.float32]:
+        """Scores `[N, C]` of documents without the words at the positions `removed`.
+
+        A document may stand here many times, with different words removed.
+        """
+        if self.removal == "delete":
+            documents = [d.without(r) for d, r in zip(documents, removed, strict=True)]
+        scores = np.zeros((len(documents), len(self.classifier.labels)), np.float32)
+
+        def run(batch: list[int]) -> Tensor:
+            return self._answers([documents[k] for k in batch], [removed[k] for k in batch])
+
+        lengths = [self.classifier.length(d) for d in documents]
+        for batch, found in in_batches(lengths, self._budget(), run):
+            scores[batch] = found.numpy()
+        return scores
+
+    @cached_property
+    def mask_id(self) -> int | None:
+        """The id of the word that hides another, None where the vocabulary has none."""
+        tokens = self.classifier.vocabulary.tokens
+        return next((tokens.index(mask) for mask in MASKS if mask in tokens), None)
+
+    @cached_property
+    def mean_vectors(self) -> list[Tensor]:
+        """The mean embedding of the vocabulary's words: a vector `[D]` for each reading of ids.
+
+        Raises:
+            NoEmbeddingError: the model reads no embedding.
+        """
+        vocabulary = self.classifier.vocabulary
+        known = [k for k in range(len(vocabulary)) if k not in (vocabulary.pad, vocabulary.unk)]
+        ids = torch.tensor(known, device=self.classifier.device)
+        sums = MeanReadings()
+        each = max(1, self._budget().tokens)
+        for part in torch.split(ids, each):  # each word is a text of its own
+            shape = (-1, 1) if self.classifier.layout == "words" else (-1, 1, 1)
+            sums.place = 0
+            part = part.reshape(shape)
+            additional = self.classifier.arguments(part, torch.ones_like(part, dtype=torch.bool))
+            with torch.no_grad():
+                sums.run(self.classifier.model, part, additional)
+        if not sums.totals:
+            raise NoEmbeddingError(
+                "The model reads no embedding of its ids, so there is none to be masked; use "
+                "removal='delete' or 'unk'."
+            )
+        return [total / len(ids) for total in sums.totals]
+
+    def _answers(
+        self, documents: Sequence[EncodedText], removed: Sequence[npt.NDArray[np.int64]]
+    ) -> Tensor:
+        device, model = self.classifier.device, self.classifier.model
+        ids, words = self.classifier.collate(documents)
+        away = torch.zeros_like(words)
+        if self.removal != "delete":
+            counts = np.array([len(d) for d in documents])
+            firsts = np.cumsum(counts) - counts  # of the words of the batch, one after another
+            gone = np.zeros(counts.sum(), dtype=bool)
+            gone[np.concatenate([r + first for r, first in zip(removed, firsts, strict=True)])] = 1
+            away[words] = torch.from_numpy(gone)
+        ids, away = ids.to(device), away.to(device)
+        with torch.no_grad():
+            additional = self.classifier.arguments(ids, words.to(device))
+            if self.removal == "zero":
+                found = ZeroedWords(away).run(model, ids, additional)
+            elif self.removal == "mask" and self.mask_id is None:
+                found = ReplacedWords(away, self.mean_vectors).run(model, ids, additional)
+            else:
+                unknown = self.classifier.vocabulary.unk
+                hidden = self.mask_id if self.removal == "mask" else unknown
+                if hidden is not None:  # nothing is away under "delete"
+                    ids = ids.masked_fill(away, hidden)
+                found = model(ids, *additional)
+        return self.classifier.by_label(found).float().cpu()
+
+    def _budget(self) -> Budget:
+        return Budget(self.batch_tokens, self.classifier.device)
 
 
-def _without_words(
-    classifier: TextClassifier,
-    documents: Sequence[EncodedText],
-    explanations: Sequence[Explanation],
-    ks: Sequence[int],
-    removal: Removal,
-    batch_tokens: BatchTokens,
-    bar: tqdm[Any],
-) -> pd.DataFrame:
-    """A row for each document and k: what the classifier says without its k words."""
-    import pandas as pd
+class ReplacedWords(InputMode):
+    """Runs a model with other embeddings in the place of some words; the length stays.
 
-    labels = np.array([e.label for e in explanations])
-    right = np.array([e.predicted for e in explanations]) == labels
-    rankings = [
-        np.argsort(-e.relevance if turn else e.relevance, kind="stable")
-        for e, turn in zip(explanations, right, strict=True)
-    ]
-    # Where nothing would be left to answer from, the outcome is missing, not 0 or 1.
-    most = np.array([len(d) for d in documents]) - (removal == "delete")
-    possible = np.array(ks) <= most[:, None]
-    scores = np.full((*possible.shape, len(classifier.labels)), np.nan)
-    scores[:, 0] = [e.scores for e in explanations]  # k = 0: the text as it is
-    possible[:, 0] = False
-    numbers, places = (axis.tolist() for axis in possible.nonzero())
-    bar.update(possible.size - len(numbers))
-    scores[numbers, places] = scores_without(
-        classifier,
-        [documents[n] for n in numbers],
-        [rankings[n][: ks[place]] for n, place in zip(numbers, places, strict=True)],
-        removal,
-        batch_tokens=batch_tokens,
-        progress=bar,
-    )
-    with np.errstate(invalid="ignore"):  # of what is missing
-        chances = classifier.probabilities(scores)
-    score, probability = (
-        np.take_along_axis(part, labels[:, None, None], axis=2)[..., 0]
-        for part in (scores, chances)
-    )
-    correct = (scores.argmax(2) == labels[:, None]).astype(np.float64)
-    correct[np.isnan(score)] = np.nan
-    directions = [DIRECTIONS[0 if turn else 1] for turn in right for _ in ks]
-    return pd.DataFrame(
-        {
-            "document": np.repeat(np.arange(len(documents)), len(ks)),
-            "direction": directions,
-            "k": np.tile(ks, len(documents)),
-            "score": score.ravel(),
-            "probability": probability.ravel(),
-            "correct": correct.ravel(),
-        }
-    )
+    Args:
+        gone: bool, shaped as the ids, True where a word is replaced.
+        vectors: what stands there, `[D]` for each time that the model reads an embedding.
+    """
+
+    def __init__(self, gone: Tensor, vectors: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.gone = gone.reshape(-1)
+        self.vectors = iter(vectors)
+
+    def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
+        """As `InputMode.read`, without a graph."""
+        gone = self.gone[origin] & (origin != NOBODY)
+        return torch.where(gone.unsqueeze(-1), next(self.vectors).to(vectors.dtype), vectors)
+
+
+class MeanReadings(InputMode):
+    """Sums what each embedding of a model reads; `place` counts them within a pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.totals: list[Tensor] = []
+        self.place = 0
+
+    def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
+        """As `InputMode.read`, without a graph."""
+        total = vectors[origin != NOBODY].double().sum(0)
+        if self.place == len(self.totals):
+            self.totals.append(total)
+        else:
+            self.totals[self.place] += total
+        self.place += 1
+        return vectors

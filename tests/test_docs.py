@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pkgutil
 import re
 import subprocess
 import sys
@@ -25,12 +26,14 @@ from seqlrp.lrp.ledger import KINDS
 from seqlrp.lrp.map_rules import MapRule
 from seqlrp.lrp.options import _CHOICES, GATE_RULES
 from seqlrp.lrp.table import as_markdown
+from seqlrp.methods import METHODS
 
 # Examples with these run where they are installed, as the tests of these modules do.
 OPTIONAL = {"sklearn", "tokenizers"}
 
 DOCS = Path(seqlrp.__file__).parent / "docs"
 README = Path(__file__).parents[1] / "README.md"
+SITE = README.parent / ".ci" / "mkdocs.yml"
 PAGES = sorted(DOCS.glob("*.md"))
 
 
@@ -49,8 +52,29 @@ def ran(page: Path, names: dict[str, Any]) -> dict[str, Any]:
     return names
 
 
-def test_the_pages_are_there() -> None:
-    assert [page.stem for page in PAGES] == ["functions", "laws", "limits", "models"]
+def test_the_site_has_every_page() -> None:
+    listed = re.findall(r": (\w+)\.md$", SITE.read_text("utf-8"), re.M)
+    assert sorted(listed) == [page.stem for page in PAGES]
+
+
+def test_the_reference_has_every_public_name() -> None:
+    listed = set(re.findall(r"^::: (\S+)$", (DOCS / "reference.md").read_text("utf-8"), re.M))
+    public = {f"seqlrp.{name}" for name in seqlrp.__all__} - {"seqlrp.METHODS", "seqlrp.METRICS"}
+    assert public <= listed
+    for metric in seqlrp.METRICS.values():
+        assert f"seqlrp.evaluation.{metric.__name__}" in listed
+    for name, method in METHODS.items():
+        if name != "lrp":
+            assert f"seqlrp.methods.{method.__name__}" in listed
+    for name in listed:
+        assert pkgutil.resolve_name(name).__doc__
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
+def test_links_point_at_files(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
+        if "://" not in link:
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -62,7 +86,7 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     weights = keras_oracle.random_weights(blocks=4, biases=1)
     np.savez("keras.npz", *weights, inputs=x, outputs=keras_oracle.lstm(weights, x))
     ran(page, {"__name__": "__main__"})
-    assert blocks(page) or page.stem == "functions"
+    assert blocks(page) or page.stem in ("functions", "reference")
 
 
 class IdsOrVectors(nn.Module):

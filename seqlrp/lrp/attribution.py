@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from seqlrp.errors import ModelError, NonFiniteError, OptionError, PaddingWarning
-from seqlrp.lrp import door
+from seqlrp.lrp import door, passes
 from seqlrp.lrp.composite import Key
 from seqlrp.lrp.layers import Watch, stacked
-from seqlrp.lrp.ledger import Books, Entry, Ledger
+from seqlrp.lrp.ledger import Entry, Ledger
 from seqlrp.lrp.map_rules import MapRule
 from seqlrp.lrp.options import Options
 from seqlrp.lrp.propagate import Propagation
@@ -32,6 +32,7 @@ class Attribution(NamedTuple):
         ledger: where all of the score went, or None if it was not asked for.
         against: for a contrast, the class that the target was compared with, int64 `[B]`.
         layers: relevance at the outputs of the modules that were asked for, by name.
+        error: the standard error of each relevance, where it is an estimate; shaped alike.
     """
 
     relevance: Tensor
@@ -40,6 +41,7 @@ class Attribution(NamedTuple):
     ledger: Ledger | None
     against: Tensor | None = None
     layers: dict[str, Any] | None = None
+    error: Tensor | None = None
 
 
 class LRP:
@@ -218,7 +220,6 @@ class LRP:
             with watch.outputs(run):
                 output = run.run(self.model, inputs, additional_forward_args)
             output = door.selected(output, self.output)
-            run.check_rules_used()
             mark = run.known(output) if isinstance(output, Tensor) else None
             if mark is None and isinstance(output, Tensor):
                 run.check_constant(output)
@@ -227,6 +228,7 @@ class LRP:
             squashed = type(getattr(output, "grad_fn", None)).__name__ == "_SoftmaxBackward"
             gate = mark is not None and (mark.gate or squashed)
             scores = door.checked_scores(output, count, gate=gate)
+            run.check_rules_used()
             if padding is None:
                 padding = run.padding
                 door.check_padding(padding)
@@ -236,10 +238,12 @@ class LRP:
                 scores = run.signal(output, mark, "The output").reshape(values.shape)
             run.check_documents(values, mark)
             starts = [self._scaled(start) for start in door.starts(scores, wanted, against)]
-            passes, reached = [], []
-            for k, start in enumerate(starts):
-                passes.append(self._backward(run, start, again=k + 1 < len(starts)))
-                if layers:
+            found, reached = [], []
+            if not layers:
+                found = passes.several(run, starts)
+            else:
+                for k, start in enumerate(starts):
+                    found.append(passes.one(run, start, again=k + 1 < len(starts)))
                     reached.append(watch.relevance())
 
         relevance = torch.stack(
@@ -250,7 +254,7 @@ class LRP:
                         for r, g in zip(run.readings, gammas, strict=True)
                     ]
                 )
-                for gammas, _ in passes
+                for gammas, _ in found
             ]
         )  # [passes, B, T, D]
         words = relevance.sum(-1)
@@ -259,13 +263,13 @@ class LRP:
         if padding is not None and bool(padding.any()):
             on_padding = [
                 run.gathered([None if g is None else g.abs() for g in gammas])[padding]
-                for gammas, _ in passes
+                for gammas, _ in found
             ]
             if any(bool((r != 0).any()) for r in on_padding):
                 _warn_of_padding(padding, words)
         ledger = None
         if account:
-            accounts = [entries for _, entries in passes]
+            accounts = [entries for _, entries in found]
             begun = torch.stack([start.detach() for start in starts], 1)
             ledger = _ledger(run, words, begun, wanted is None, padding, accounts)
             if not all(bool(torch.isfinite(entry.amount).all()) for entry in ledger.entries):
@@ -311,17 +315,6 @@ class LRP:
                 f"one; use start='score'."
             )
         return start / start.detach()
-
-    def _backward(
-        self, run: Propagation, start: Tensor, *, again: bool
-    ) -> tuple[list[Tensor | None], dict[tuple[str, str, str], Tensor]]:
-        """γ at each reading, and the entries of this pass."""
-        run.books = Books(len(start)) if run.account else None
-        leaves = [reading.vectors for reading in run.readings]
-        gammas = torch.autograd.grad(
-            start.sum(), [*leaves, *run.ends], retain_graph=again, allow_unused=True
-        )
-        return list(gammas[: len(leaves)]), {} if run.books is None else run.books.close()
 
     def _check_finite(self) -> None:
         versions = tuple(

@@ -78,8 +78,12 @@ class Layer:
         saved: Sequence[Tensor],
         factors: Sequence[Tensor],
         gammas: Sequence[Tensor],
+        targets: int = 1,
     ) -> Gammas:
-        """γ of what went into one direction, in the dtype of the weights or wider."""
+        """γ of what went into one direction, in the dtype of the weights or wider.
+
+        Rows of `gammas` come in groups of so many targets for one row of `saved`.
+        """
         # Under autocast the forward pass leaves narrower numbers; relevance is not summed in those.
         dtype = self.weights[direction].ih.dtype
         saved, gammas = ([t.to(dtype) for t in tensors] for tensors in (saved, gammas))
@@ -88,23 +92,31 @@ class Layer:
         weights, reverse = self.weights[direction], direction == 1
         width = out.shape[-1] // len(self.weights)
         part = slice(direction * width, (direction + 1) * width)
+        states, h = [s[direction] for s in (h0, *c0)], out[:, part]
+        steps = self.steps
+        if targets > 1:
+            steps = Steps(tuple(targets * size for size in steps.sizes))
+            if way != "compiled":  # which takes one row of factors for each group
+                x, h, *states = (t.repeat_interleave(targets, 0) for t in (x, h, *states))
         shared = (
-            x, h0[direction], *(c[direction] for c in c0), weights, self.steps, reverse,
+            x, *states, weights, steps, reverse,
             gamma_out[:, part], gamma_hn[direction], *(g[direction] for g in gamma_cn),
             self.epsilon,
         )  # fmt: skip
         more = () if self.kind in ("lstm", "gru") else (_ACTIVATIONS[self.kind],)
         name = self.kind if self.kind in ("lstm", "gru") else "rnn"
         if way == "reference":
-            result: Gammas = getattr(recurrent, name)(*shared, *more)
-        elif way == "compiled":
-            result = getattr(compiled, name)(
-                *shared, factors=factors[direction], account=bool(self.books)
-            )
-        else:
-            result = getattr(gpu if way == "triton" else vectorised, name)(
-                *shared, *more, h=out[:, part], account=bool(self.books)
-            )
+            return getattr(recurrent, name)(*shared, *more)  # type: ignore[no-any-return]
+        account = bool(self.books)
+        if way == "compiled":
+            run = getattr(compiled, name)
+            return run(*shared, factors=factors[direction], account=account)  # type: ignore[no-any-return]
+        run = getattr(gpu if way == "triton" else vectorised, name)
+        return run(*shared, *more, h=h, account=account)  # type: ignore[no-any-return]
+
+    def book(self, direction: int, saved: Sequence[Tensor], result: Gammas) -> None:
+        """Tell the ledger what stays in one direction."""
+        x, h0, *c0, _ = saved
         for book in self.books:
             for field in ("bias_ih", "bias_hh", "stabiliser"):
                 rows = getattr(result, field)
@@ -114,7 +126,74 @@ class Layer:
             if result.c0 is not None:
                 book("c0", direction, (result.c0 * c0[0][direction]).sum(-1))
             book("x", direction, (result.x * x).sum(-1))
-        return result
+
+
+def _back(
+    layer: Layer,
+    way: Way,
+    direction: int,
+    saved: Sequence[Tensor],
+    factors: Sequence[Tensor],
+    gammas: Sequence[Tensor],
+) -> Gammas:
+    """γ of what went into one direction, for one target or, under `torch.vmap`, for several."""
+    if any(torch._C._functorch.is_batchedtensor(gamma) for gamma in gammas):
+        given = _Targets.apply(layer, way, direction, len(gammas), *saved, *factors, *gammas)  # type: ignore[no-untyped-call]
+        result = _whole(given, layer.kind)
+    else:
+        result = layer.backward(way, direction, saved, factors, gammas)
+    layer.book(direction, saved, result)
+    return result
+
+
+class _Targets(torch.autograd.Function):
+    """`Layer.backward` for γ of several targets, laid out as so many times the sequences."""
+
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        raise AssertionError("only reached through torch.vmap")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: Any,
+        layer: Layer,
+        way: Way,
+        direction: int,
+        count: int,
+        *tensors: Tensor,
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        saved, factors = tensors[: count + 1], tensors[count + 1 : -count]
+        gammas = []
+        for gamma, place in zip(tensors[-count:], in_dims[-count:], strict=True):
+            # [N, targets, ·], or for a state [directions, B, targets, ·]
+            gammas.append(
+                gamma.unsqueeze(-2).expand(*gamma.shape[:-1], info.batch_size, gamma.shape[-1])
+                if place is None
+                else gamma.movedim(place, -2)
+            )
+        if way == "compiled" or saved[0].is_cuda:
+            grouped = [gamma.flatten(-3, -2) for gamma in gammas]
+            result = layer.backward(way, direction, saved, factors, grouped, info.batch_size)
+            given = [t.reshape(-1, info.batch_size, *t.shape[1:]) for t in result if t is not None]
+        else:  # in plain torch on a CPU, memory is what counts
+            results = [
+                layer.backward(way, direction, saved, factors, [g.select(-2, k) for g in gammas])
+                for k in range(info.batch_size)
+            ]
+            columns = zip(*results, strict=True)
+            given = [torch.stack(column, 1) for column in columns if column[0] is not None]
+        return tuple(given), (1,) * len(given)
+
+
+def _whole(given: Sequence[Tensor], kind: Kind) -> Gammas:
+    """The `Gammas` whose fields, without those that are None, are given."""
+    x, h0, *rest = given
+    return Gammas(x, h0, rest.pop(0) if kind == "lstm" else None, *rest)
 
 
 class _Recurrence(torch.autograd.Function):
@@ -138,7 +217,7 @@ class _Recurrence(torch.autograd.Function):
         saved, factors = ctx.saved_tensors[: ctx.operands], ctx.saved_tensors[ctx.operands :]
         with torch.autocast(gammas[0].device.type, enabled=False):
             results = [
-                layer.backward(ctx.way, direction, saved, factors, gammas)
+                _back(layer, ctx.way, direction, saved, factors, gammas)
                 for direction in range(len(layer.weights))
             ]
         gamma_x = results[0].x if len(results) == 1 else results[0].x + results[1].x

@@ -45,12 +45,25 @@ class Reading(NamedTuple):
     origin: Tensor
 
 
+class Table(NamedTuple):
+    """Where vectors are looked up: the rows `[V, D]` as a reading has them, after any `max_norm`.
+
+    `number` counts the tables of a model in the order in which they are first read.
+    """
+
+    rows: Tensor
+    padding_idx: int | None
+    number: int
+
+
 class InputMode(TorchFunctionMode):
     """Runs a model unchanged, and hands what its embeddings read from the ids to `read`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.readings: list[Reading] = []
+        self.table: Table | None = None  # of the vectors being read; None: they were handed in
+        self._tables: dict[int, int] = {}  # the number of each table, by its address
         self.ids_shape: tuple[int, ...] = ()
         self._whole: Tensor | None = None  # the origin of the ids as they were given
         self._padding: Tensor | None = None  # bool, as the ids: what an embedding called padding
@@ -200,12 +213,16 @@ class InputMode(TorchFunctionMode):
         origin = self.origin_of(ids)
         assert origin is not None
         _check_range(ids, weight)
+        number = self._tables.setdefault(weight.data_ptr(), len(self._tables))
         weight = weight.detach()
         if max_norm is not None:  # F.embedding renormalises the weights in place: not the user's
-            weight = weight.clone()
-        vectors = F.embedding(ids, weight, max_norm=max_norm, norm_type=norm_type)
+            every = torch.arange(len(weight), device=weight.device)
+            weight = F.embedding(every, weight.clone(), max_norm=max_norm, norm_type=norm_type)
+        vectors = F.embedding(ids, weight)
         if padding_idx is not None:
-            self._note_padding(ids, origin, padding_idx % len(weight))
+            padding_idx %= len(weight)
+            self._note_padding(ids, origin, padding_idx)
+        self.table = Table(weight, padding_idx, number)
         return self.read(vectors, origin)
 
     def _embedding_bag(self, function: Any, args: Any, kwargs: Any) -> Any:

@@ -5,6 +5,10 @@
 
 Each entry is measured where it happens, as Σ γ·a of what stays there; none is a difference of
 others, so `Ledger.residual` is a true check.
+
+Methods that compare a text with a baseline keep a shorter account, `AGAINST_BASELINE`:
+
+    score = Σ tokens + the baseline's score + what the method fails to account for
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ KINDS = (
     "tokens", "padding", "bias", "stabiliser", "initial state", "constant", "gate", "zero input",
     "refused",
 )  # fmt: skip
+AGAINST_BASELINE = ("tokens", "baseline")
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Entry:
     """Relevance that ended in one operation.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: one of the ledger's `kinds`.
         operation: what took it, e.g. `"linear"` or `"lstm bias_ih_l0"`.
         module: the dotted name of the module it ran in; "" is the model itself.
         amount: relevance, float64 `[B]`, or `[B, C]` for `target="all"`; units of the score.
@@ -46,6 +51,7 @@ class Ledger:
 
     score: Tensor
     entries: tuple[Entry, ...]
+    kinds: tuple[str, ...] = KINDS
 
     def __repr__(self) -> str:
         """The totals over all documents that are not 0; `entries` has everything."""
@@ -55,8 +61,9 @@ class Ledger:
 
     def total(self, kind: str, module: str | None = None) -> Tensor:
         """The relevance of one kind, in one module or in all, shaped as `score`."""
-        if kind not in KINDS:
-            raise OptionError(f"A ledger has no entries of kind {kind!r}. {near(kind, KINDS)}")
+        if kind not in self.kinds:
+            known = near(kind, self.kinds)
+            raise OptionError(f"This ledger has no entries of kind {kind!r}. {known}")
         amounts = [
             entry.amount
             for entry in self.entries
@@ -66,8 +73,8 @@ class Ledger:
 
     @cached_property
     def totals(self) -> dict[str, Tensor]:
-        """The relevance of each of `KINDS`, in that order, shaped as `score`."""
-        return {kind: self.total(kind) for kind in KINDS}
+        """The relevance of each of `kinds`, in that order, shaped as `score`."""
+        return {kind: self.total(kind) for kind in self.kinds}
 
     def signed(self, sign: Tensor) -> Ledger:
         """The account of `sign · score`, `sign` `[B]` or, to give `[B, C]`, `[1, C]`."""
@@ -76,7 +83,7 @@ class Ledger:
             return (amount if sign.ndim == 1 else amount.unsqueeze(1)) * sign
 
         entries = (replace(entry, amount=scaled(entry.amount)) for entry in self.entries)
-        return Ledger(scaled(self.score), tuple(entries))
+        return Ledger(scaled(self.score), tuple(entries), self.kinds)
 
     @cached_property
     def residual(self) -> Tensor:
@@ -122,5 +129,5 @@ def by_document(relevance: Tensor, documents: Tensor | None, count: int) -> Tens
     if alike:
         relevance = relevance.sum(alike, keepdim=True, dtype=torch.float64)
     documents = documents.expand(relevance.shape).reshape(-1).long()
-    known = documents >= 0
-    return total.index_add_(0, documents[known], relevance.double().reshape(-1)[known])
+    relevance = relevance.double().reshape(-1).masked_fill(documents < 0, 0)
+    return total.index_add(0, documents.clamp(min=0), relevance)

@@ -180,7 +180,8 @@ class ZB(MapRule):
     R_i = Σ_j (x_i w_ij − l_i w_ij⁺ − h_i w_ij⁻) / Σ_i' (same) · R_j.
 
     Args:
-        low, high: the bounds l ≤ 0 ≤ h, numbers or tensors `[D]`.
+        low: the bound l ≤ 0 of every input from below, a number or a tensor `[D]`.
+        high: the bound h ≥ 0 from above, likewise.
     """
 
     low: float | Tensor

@@ -5,14 +5,66 @@ options after that.
 """
 
 from seqlrp.lrp import LRP
+from seqlrp.methods.attention_weights import AttentionWeights
+from seqlrp.methods.class_activation import ClassActivation
+from seqlrp.methods.contextual_decomposition import ContextualDecomposition
 from seqlrp.methods.explainer import Explainer
 from seqlrp.methods.gradient import GradientXInput, Sensitivity
+from seqlrp.methods.input_reduction import InputReduction
+from seqlrp.methods.kernel_shap import KernelSHAP
+from seqlrp.methods.lime import LIME
 from seqlrp.methods.occlusion import Occlusion
+from seqlrp.methods.outside import Outside
+from seqlrp.methods.path import IntegratedGradients
+from seqlrp.methods.position import Position
 from seqlrp.methods.protocol import Method
 from seqlrp.methods.random import Random
+from seqlrp.methods.shapley import Shapley
+from seqlrp.methods.smooth_gradient import SmoothGrad
+from seqlrp.methods.taylor import DeepTaylor, Taylor
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (LRP, GradientXInput, Sensitivity, Occlusion, Random)
+    method.name: method
+    for method in (
+        LRP,
+        DeepTaylor,
+        GradientXInput,
+        Sensitivity,
+        SmoothGrad,
+        IntegratedGradients,
+        Taylor,
+        ClassActivation,
+        Occlusion,
+        Shapley,
+        KernelSHAP,
+        LIME,
+        ContextualDecomposition,
+        InputReduction,
+        AttentionWeights,
+        Position,
+        Random,
+    )
 }
 
-__all__ = ["METHODS", "Explainer", "GradientXInput", "Method", "Occlusion", "Random", "Sensitivity"]
+__all__ = [
+    "LIME",
+    "METHODS",
+    "AttentionWeights",
+    "ClassActivation",
+    "ContextualDecomposition",
+    "DeepTaylor",
+    "Explainer",
+    "GradientXInput",
+    "InputReduction",
+    "IntegratedGradients",
+    "KernelSHAP",
+    "Method",
+    "Occlusion",
+    "Outside",
+    "Position",
+    "Random",
+    "Sensitivity",
+    "Shapley",
+    "SmoothGrad",
+    "Taylor",
+]

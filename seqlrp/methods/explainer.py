@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from seqlrp.lrp import Attribution, door
+from seqlrp.lrp.functions import spelled
 from seqlrp.lrp.inputs import InputMode
+from seqlrp.lrp.ledger import Ledger
+
+_RECURRENCES = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
 class Forward(NamedTuple):
@@ -31,10 +36,44 @@ class Forward(NamedTuple):
         wanted, against = (None if t is None else t[rows] for t in (self.wanted, self.against))
         return torch.stack(door.starts(scores, wanted, against))
 
-    def attribution(self, relevance: Tensor) -> Attribution:
+    def shaped(self, passes: Tensor) -> Tensor:
+        """What was found for each start, `[C or 1, B, ...]`, as `[B, C, ...]` or `[B, ...]`."""
+        return passes[0] if self.wanted is not None else passes.transpose(0, 1)
+
+    def attribution(self, relevance: Tensor, ledger: Ledger | None = None) -> Attribution:
         """Relevance `[C or 1, *ids]` of the starts as the result of a method."""
-        shown = relevance[0] if self.wanted is not None else relevance.transpose(0, 1)
-        return Attribution(shown, self.scores.detach(), self.wanted, None, self.against)
+        if relevance.is_inference():  # a caller's inference mode is not for what is given back
+            with torch.inference_mode(False):
+                relevance = relevance.clone()
+        scores = self.scores.detach()
+        return Attribution(self.shaped(relevance), scores, self.wanted, ledger, self.against)
+
+
+class GradientMode(InputMode):
+    """Runs a model so that a gradient can be taken, also where cuDNN computes its recurrences.
+
+    cuDNN refuses a backward pass of a recurrence in evaluation mode, for it has kept nothing of
+    the way. So the one function call is told to keep it, as in training, with a dropout of 0: the
+    numbers are the same, and neither the model nor a flag of the process is touched.
+    """
+
+    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """As `InputMode.call`, for recurrences on CUDA as in training but for dropout."""
+        if self.keeps_the_way(args) and spelled(function) in _RECURRENCES:
+            args = _as_in_training(args)
+        return super().call(function, args, kwargs)
+
+    @staticmethod
+    def keeps_the_way(args: Any) -> bool:
+        """Whether a function must be told so, by what it is called with."""
+        return bool(args) and isinstance(args[0], Tensor) and args[0].is_cuda
+
+
+def _as_in_training(args: Any) -> tuple[Any, ...]:
+    """Arguments of `torch.lstm` and kin, padded or packed, with training on and no dropout."""
+    packed = isinstance(args[3], (list, tuple))
+    start = 6 if packed else 5  # data, (batch sizes,) state, weights, biased, layers, dropout, …
+    return (*args[:start], 0.0, True, *args[start + 2 :])
 
 
 class Explainer(ABC):
@@ -101,7 +140,7 @@ class Explainer(ABC):
             InputError: ids, target or padding are not what was expected.
         """
         door.checked_model(self.model)
-        mode = InputMode()
+        mode = GradientMode()
         with torch.inference_mode(False), torch.enable_grad():
             output = mode.run(self.model, inputs, additional_forward_args)
             output = door.selected(output, self.output)

@@ -13,6 +13,17 @@ from seqlrp.lrp import Attribution, door
 from seqlrp.methods.explainer import Explainer
 
 
+def contents(inputs: Tensor, padding: Tensor) -> list[int]:
+    """A number for each document that depends on its words alone, to draw its own numbers by."""
+    inputs, words = inputs.detach().cpu(), ~padding.cpu()
+    return [content_of(row[kept]) for row, kept in zip(inputs, words, strict=True)]
+
+
+def content_of(words: Tensor) -> int:
+    """A number that depends on the words `[n]` or `[n, D]` alone."""
+    return zlib.crc32(words.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+
+
 class Random(Explainer):
     """Uniform numbers from -1 to 1, the same for a document in any batch and at any time.
 
@@ -46,10 +57,14 @@ class Random(Explainer):
         classes = run.scores.shape[1] if run.wanted is None else 1
         numbers = torch.zeros(classes, *run.padding.shape)
         for row, kept in enumerate(~run.padding.cpu()):
-            content = inputs[row].detach().cpu()[kept].numpy().tobytes()
-            drawn = np.random.default_rng([self.seed, zlib.crc32(content)])
+            drawn = generator_of(self.seed, inputs[row].detach().cpu()[kept])
             count = int(kept.sum())
             numbers[:, row, kept] = torch.from_numpy(
                 drawn.uniform(-1, 1, (count, classes)).T.astype(np.float32).copy()
             )
         return run.attribution(numbers.to(run.scores.device))
+
+
+def generator_of(seed: int, words: Tensor) -> np.random.Generator:
+    """Random numbers that depend on a seed and the words `[n]` or `[n, D]` of a document alone."""
+    return np.random.default_rng([seed, content_of(words)])

@@ -83,8 +83,10 @@ class RemovalExplainer(Explainer):
         unknown = {} if self.unknown is None else {"unknown": self.unknown}
         return {"removal": self.removal, **unknown}
 
-    def check_removable(self, inputs: Tensor, additional: Any, padding: Tensor) -> None:
-        """Refuse inputs of which this removal cannot take a single word.
+    def check_removable(
+        self, inputs: Tensor, additional: Any, padding: Tensor, most: int = 1
+    ) -> None:
+        """Refuse inputs of which this removal cannot take `most` words at a time.
 
         Raises:
             IdsError, OptionError: it says which other removal can.
@@ -105,11 +107,14 @@ class RemovalExplainer(Explainer):
                 "additional_forward_args, which would not fit the shorter text; use 'zero' or "
                 "'unk'."
             )
-        short = (~padding).sum(1) < 2
+        counts = (~padding).sum(1)
+        short = counts <= most
         if bool(short.any()):
+            row = int(short.nonzero()[0])
+            held = "a single word" if counts[row] == 1 else f"{int(counts[row])} words"
             raise IdsError(
-                f"Row {int(short.nonzero()[0])} holds a single word, without which nothing is "
-                f"left to answer from; leave such documents out, or use removal='zero'."
+                f"Row {row} holds {held}, without which nothing is left to answer from; leave such "
+                f"documents out, or use removal='zero'."
             )
 
     def scores_without(self, inputs: Tensor, additional: Any, rows: Tensor, gone: Tensor) -> Tensor:
@@ -164,19 +169,31 @@ class RemovalExplainer(Explainer):
         return torch.cat([scores for _, scores in found])[order.argsort()]
 
     def _scores(self, inputs: Tensor, additional: Any, rows: Tensor, gone: Tensor) -> Tensor:
-        texts = inputs[rows]
-        arguments = additional if isinstance(additional, tuple) else (additional,)
-        arguments = tuple(
-            a[rows.to(a.device)] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
-            for a in (() if additional is None else arguments)
-        )
+        texts, arguments = inputs[rows], self.arguments_of(additional, inputs, rows)
         if self.removal == "zero":
             output = ZeroedWords(gone).run(self.model, texts, arguments)
         elif self.unknown is not None:
             output = self.model(texts.masked_fill(gone, self.unknown), *arguments)
-        else:  # what stands behind a word moves up, padding too
-            left = gone.shape[1] - int(gone[0].sum())
-            kept = gone.long().argsort(dim=1, stable=True)[:, :left]
-            output = self.model(texts[torch.arange(len(rows), device=rows.device)[:, None], kept])
+        else:
+            output = self.model(self.shortened(texts, gone)[0])
         found: Tensor = door.selected(output, self.output)
         return found.reshape(len(rows), -1)
+
+    @staticmethod
+    def arguments_of(additional: Any, inputs: Tensor, rows: Tensor) -> tuple[Any, ...]:
+        """What the model takes after its input, with the rows of these documents."""
+        arguments = additional if isinstance(additional, tuple) else (additional,)
+        return tuple(
+            a[rows.to(a.device)] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
+            for a in (() if additional is None else arguments)
+        )
+
+    @staticmethod
+    def shortened(texts: Tensor, gone: Tensor) -> tuple[Tensor, Tensor]:
+        """Texts without as many words each, and which places `[N, left]` of them are left.
+
+        What stands behind a word moves up, padding too.
+        """
+        left = gone.shape[1] - int(gone[0].sum())
+        kept = gone.long().argsort(dim=1, stable=True)[:, :left]
+        return texts[torch.arange(len(texts), device=texts.device)[:, None], kept], kept

@@ -22,6 +22,7 @@ PLAIN_WORDS = {
     "gate": "gates that pass nothing on",
     "zero input": "inputs that are exactly 0",
     "refused": "functions without a rule",
+    "baseline": "the score of the baseline",
 }
 TABLE_ROWS = 8  # further classes are folded away
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from seqlrp.text import SpacyTokenizer, Vocabulary, load_corpus
+from seqlrp.truth import grammar
 
 CORPORA = Path(__file__).parents[2] / "corpora"
 
@@ -77,7 +78,7 @@ def test_the_seed_and_the_size_are_options(tmp_path):
         texts[seed] = load_corpus(tmp_path / "a.csv").texts
         assert len(texts[seed]) == 50
     assert len(set(texts[1]) & set(texts[2])) < 10
-    assert list(texts[1]) == [text for text, _, _ in generate.generate(1, 50)]
+    assert list(texts[1]) == [text for text, _, _ in grammar.generate(1, 50)]
 
 
 def test_help_tells_what_the_options_and_the_columns_are(capsys):
@@ -141,16 +142,16 @@ def test_the_label_follows_from_the_words_and_their_order(rows):
     """As a reader would tell it: by the last clause, without the roles."""
     signs = {}
     for sign in ("positive", "negative"):
-        for table in (generate.ADJECTIVES, generate.EFFECTS, generate.FEELINGS):
+        for table in (grammar.ADJECTIVES, grammar.EFFECTS, grammar.FEELINGS):
             signs |= dict.fromkeys(re.findall(r"\w+", table[sign]), sign)
     for row in rows:
         decisive = row["text"].split(" , but ")[-1].split()
         last = max(i for i, word in enumerate(decisive) if word in signs)
         before = [i for i, word in enumerate(decisive[:last]) if word in signs]
         clause = decisive[max(before, default=-1) + 1 : last]
-        negated = any(word in generate.NEGATIONS.split() for word in clause)
+        negated = any(word in grammar.NEGATIONS.split() for word in clause)
         sign = signs[decisive[last]]
-        assert row["label"] == (generate.OPPOSITE[sign] if negated else sign)
+        assert row["label"] == (grammar.OPPOSITE[sign] if negated else sign)
 
 
 def test_roles_are_those_of_the_words(rows):
@@ -158,7 +159,7 @@ def test_roles_are_those_of_the_words(rows):
     for row in rows:
         for word, role in zip(row["text"].split(), row["roles"].split(), strict=True):
             words.setdefault(role.removeprefix("overruled-"), set()).add(word)
-    assert words["negation"] == set(generate.NEGATIONS.split())
+    assert words["negation"] == set(grammar.NEGATIONS.split())
     assert words["contrast"] == {"but"}
     assert not words["positive"] & words["negative"]
     assert not (words["positive"] | words["negative"] | words["negation"]) & words["neutral"]
@@ -176,7 +177,7 @@ def test_what_is_overruled_stands_before_but_and_disagrees(rows):
         assert not any(role.startswith("overruled") for role in after)
         assert not {"positive", "negative", "negation", "intensifier"} & set(before)
         first = label_by_roles([role.removeprefix("overruled-") for role in before])
-        assert first == generate.OPPOSITE[row["label"]]
+        assert first == grammar.OPPOSITE[row["label"]]
 
 
 def test_neutral_words_tell_nothing(rows):

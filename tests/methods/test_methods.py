@@ -7,11 +7,12 @@ import torch
 from classifier_samples import small_classifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reading_models import Reader, vectors
 from torch import nn
 
 import seqlrp
 from seqlrp.errors import NoEmbeddingError, OptionError, TargetError
-from seqlrp.methods import METHODS, GradientXInput, Random, Sensitivity
+from seqlrp.methods import METHODS, Explainer, GradientXInput, Random, Sensitivity
 
 
 class Embedded(nn.Module):
@@ -76,6 +77,73 @@ def test_all_classes_are_the_single_ones(name: str) -> None:
     for k in range(3):
         single = method.attribution(batch(), k).relevance
         torch.testing.assert_close(together[:, k], single, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_a_document_is_the_same_in_any_batch(name: str) -> None:
+    model = small_classifier(labels=("a", "b", "c"), cell="gru").model.double()
+    method = METHODS[name](model)
+    whole = method.attribution(batch(), 1).relevance
+    order = [3, 0, 4, 2, 1]
+    moved = torch.nn.functional.pad(batch()[order], (0, 3))
+    again = method.attribution(moved, 1).relevance
+    torch.testing.assert_close(again[:, :7], whole[order], rtol=0, atol=1e-13)
+    assert (again[moved == 0] == 0).all()
+    for b, row in enumerate(batch()):
+        alone = method.attribution(row[row != 0].unsqueeze(0), 1).relevance
+        torch.testing.assert_close(alone[0], whole[b][row != 0], rtol=0, atol=1e-13)
+    assert whole.dtype == (torch.float32 if name == "random" else torch.float64)
+
+
+ONE_SEQUENCE = {"attention", "class_activation"}  # which say so: see their own tests
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - ONE_SEQUENCE))
+def test_texts_by_sentences(name: str) -> None:
+    model = small_classifier(labels=("a", "b", "c"), hierarchical=True).model.double()
+    ids = torch.stack([batch(), batch().flip(0)], 1)
+    method = METHODS[name](model)
+    whole = method.attribution(ids, "all").relevance
+    assert whole.shape == (5, 3, 2, 7)
+    assert (whole.transpose(0, 1)[:, ids == 0] == 0).all()
+    again = method.attribution(torch.nn.functional.pad(ids.flip(0), (0, 2)), "all").relevance
+    torch.testing.assert_close(again.flip(0)[..., :7], whole, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"attention"}))
+def test_models_fed_with_vectors(name: str) -> None:
+    model, x = Reader("gru").double().eval(), vectors()
+    method = METHODS[name](model)
+    padding = torch.zeros(3, 6, dtype=torch.bool)
+    whole = method.attribution(x, "all", padding=padding).relevance
+    assert whole.shape == (3, 3, 6)
+    assert whole.abs().max() > 1e-3
+    for b in range(3):
+        alone = method.attribution(x[b : b + 1], "all").relevance
+        torch.testing.assert_close(alone[0], whole[b], rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_the_model_and_chance_are_as_they_were(name: str) -> None:
+    model = small_classifier(labels=("a", "b", "c"), layers=2).model
+    kept = {key: value.clone() for key, value in model.state_dict().items()}
+    required = {key: p.requires_grad for key, p in model.named_parameters()}
+    hooks = len(nn.modules.module._global_forward_hooks)
+    chance, ids = torch.get_rng_state(), batch()
+    with torch.inference_mode():
+        found = METHODS[name](model).attribution(ids, "all")
+    assert not found.relevance.requires_grad
+    assert not found.scores.requires_grad
+    if issubclass(METHODS[name], Explainer):
+        assert not found.relevance.is_inference()
+    assert torch.equal(torch.get_rng_state(), chance)
+    assert torch.equal(ids, batch())
+    assert all(torch.equal(value, kept[key]) for key, value in model.state_dict().items())
+    assert {key: p.requires_grad for key, p in model.named_parameters()} == required
+    assert all(p.grad is None for p in model.parameters())
+    assert not any(module.training for module in model.modules())
+    assert len(nn.modules.module._global_forward_hooks) == hooks
+    assert not torch.overrides._get_current_function_mode_stack()
 
 
 @settings(max_examples=20, deadline=None)

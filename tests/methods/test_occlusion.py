@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from classifier_samples import small_classifier, some_texts
@@ -74,6 +76,66 @@ def test_each_word_has_a_pass_of_its_own(
     assert expected.abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("removal", ["zero", "delete", "unk"])
+@pytest.mark.parametrize("ngram", [2, 3, 5])
+def test_windows_one_by_one(removal: str, ngram: int) -> None:
+    model = small_classifier().model.double()
+    lengths = [7, 6, 9] if removal == "delete" else [7, 1, 4, 9]
+    ids = some_ids(lengths, 11)
+    unknown = UNKNOWN if removal == "unk" else None
+    found = Occlusion(model, removal, ngram=ngram, unknown=unknown).attribute(ids, "all")
+    for b, length in enumerate(lengths):
+        falls: list[list[torch.Tensor]] = [[] for _ in range(length)]
+        for first in range(max(length - ngram, 0) + 1):
+            window = range(first, min(first + ngram, length))
+            fall = fall_without(model, ids[b : b + 1, :length], window, removal)
+            for t in window:
+                falls[t].append(fall)
+        expected = torch.stack([sum(f) / len(f) for f in falls], 1)
+        torch.testing.assert_close(found[b, :, :length], expected, rtol=0, atol=1e-12)
+        assert (found[b, :, length:] == 0).all()
+    assert Occlusion(model, ngram=ngram).parameters == {"removal": "zero", "ngram": ngram}
+
+
+def fall_without(model: nn.Module, text: torch.Tensor, window: range, removal: str) -> torch.Tensor:
+    left, hook = text.clone(), None
+    if removal == "delete":
+        left = torch.cat([text[:, : window.start], text[:, window.stop :]], 1)
+    elif removal == "unk":
+        left[0, list(window)] = UNKNOWN
+    else:
+        mask = torch.ones(1, text.shape[1], 1, dtype=torch.float64)
+        mask[0, list(window)] = 0
+        hook = model.embedding.register_forward_hook(lambda m, i, o: o * mask)
+    with torch.no_grad():
+        without = model(left)[0]
+    if hook is not None:
+        hook.remove()
+    with torch.no_grad():
+        return model(text)[0] - without
+
+
+def test_windows_run_on_from_sentence_to_sentence() -> None:
+    model = small_classifier(hierarchical=True).model.double()
+    ids = torch.tensor([[[3, 4, 0], [5, 0, 0], [6, 7, 8]]])
+    found = Occlusion(model, ngram=2).attribute(ids, 1)
+    places = (ids[0] != 0).nonzero().tolist()
+    falls = []
+    for pair in pairwise(places):
+        mask = torch.ones(3, 3, 1, dtype=torch.float64)
+        for s, w in pair:
+            mask[s, w] = 0
+        hook = model.embedding.register_forward_hook(lambda m, i, o, mask=mask: o * mask)
+        with torch.no_grad():
+            without = model(ids)[0, 1]
+        hook.remove()
+        with torch.no_grad():
+            falls.append(model(ids)[0, 1] - without)
+    expected = [falls[0], *((a + b) / 2 for a, b in pairwise(falls)), falls[-1]]
+    torch.testing.assert_close(found[ids != 0], torch.stack(expected), rtol=0, atol=1e-12)
+    assert (found[ids == 0] == 0).all()
+
+
 class Reader(nn.Module):
     """Reads vectors `[B, T, D]`, or their first `lengths`."""
 
@@ -102,6 +164,16 @@ def test_vectors(removal: str) -> None:
             left = torch.cat([vectors[:, :t], vectors[:, t + 1 :]], 1)
         expected = (model(vectors) - model(left))[:, 1].detach()
         torch.testing.assert_close(found[:, t], expected, rtol=0, atol=1e-13)
+
+
+def test_captum_agrees() -> None:
+    attr = pytest.importorskip("captum.attr")
+    model, vectors = Reader().double().eval(), torch.randn(2, 6, 4, dtype=torch.float64)
+    mask = torch.arange(6).view(1, 6, 1).expand(1, 6, 4).contiguous()
+    theirs = attr.FeatureAblation(model).attribute(vectors, target=1, feature_mask=mask)
+    found = Occlusion(model).attribute(vectors, 1)
+    torch.testing.assert_close(found, theirs[..., 0], rtol=0, atol=1e-6, check_dtype=False)
+    assert found.abs().max() > 1e-3
 
 
 def test_what_belongs_to_a_document_goes_along_with_it() -> None:
@@ -178,6 +250,10 @@ def test_what_is_refused() -> None:
         Occlusion(model, "unk")
     with pytest.raises(OptionError, match="unknown word goes with removal='unk'"):
         Occlusion(model, unknown=1)
+    with pytest.raises(OptionError, match="ngram=0"):
+        Occlusion(model, ngram=0)
+    with pytest.raises(IdsError, match="Row 0 holds 3 words, without which nothing is left"):
+        Occlusion(model, "delete", ngram=3).attribute(some_ids([3, 4]), 0)
     with pytest.raises(OptionError, match="batch_tokens 0"):
         Occlusion(model, batch_tokens=0)
     with pytest.raises(IdsError, match="Row 1 holds a single word"):

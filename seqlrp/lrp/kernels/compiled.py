@@ -128,13 +128,17 @@ def lstm(
     factors: Tensor,
     account: bool,
 ) -> Gammas:
-    """As `recurrent.lstm`, with the factors of `lstm_forward`, which hold its ε."""
+    """As `recurrent.lstm`, with the factors of `lstm_forward`, which hold its ε.
+
+    Where there are more rows of γ than of factors, as many in a row have the same factors.
+    """
     from seqlrp.lrp.kernels import loops
 
     hidden = h0.shape[-1]
     w_ig, w_hg, b_ig, b_hg = _signal(weights)
     gh, gc = _state(gamma_hn), _state(gamma_cn)
-    gamma_p, stabiliser = x.new_empty(len(x), hidden), x.new_empty(len(x))
+    rows = len(gamma_h)
+    gamma_p, stabiliser = x.new_empty(rows, hidden), x.new_empty(rows)
     few = len(gh) <= FEW
     starts, sizes = _ordered(steps, not reverse)
     arguments = (
@@ -202,14 +206,17 @@ def gru(
     factors: Tensor,
     account: bool,
 ) -> Gammas:
-    """As `recurrent.gru`, with the factors of `gru_forward`, which hold its ε."""
+    """As `recurrent.gru`, with the factors of `gru_forward`, which hold its ε.
+
+    Where there are more rows of γ than of factors, as many in a row have the same factors.
+    """
     from seqlrp.lrp.kernels import loops
 
     hidden = h0.shape[-1]
     w_in, w_hn, b_in, b_hn = _signal(weights)
     gh = _state(gamma_hn)
-    gamma_p, gamma_u = x.new_empty(len(x), hidden), torch.empty_like(gh)
-    stabiliser, bias_share = x.new_empty(len(x)), x.new_empty(len(x))
+    gamma_p, gamma_u = x.new_empty(len(gamma_h), hidden), torch.empty_like(gh)
+    stabiliser, bias_share = x.new_empty(len(gamma_h)), x.new_empty(len(gamma_h))
     few = len(gh) <= FEW
     starts, sizes = _ordered(steps, not reverse)
     arguments = (

@@ -176,7 +176,7 @@ def lstm_forward(
 
 @summing
 def lstm_backward(
-    factors: Matrix,  # [N, 4H] of `lstm_forward`
+    factors: Matrix,  # [N / targets, 4H] of `lstm_forward`
     weight: Matrix,  # [H, H], the rows of g
     gamma: Matrix,  # [N, H] of the outputs
     gh: Matrix,
@@ -190,14 +190,13 @@ def lstm_backward(
 ) -> None:
     """From γ of the outputs to γ of the pre-activation of g."""
     units = gh.shape[1]
+    targets = len(gamma) // len(factors)
     for t in range(first, last):
         start, rows = starts[t], sizes[t]
         for b in range(rows):
-            to_p, to_before = factors[start + b, :units], factors[start + b, units : 2 * units]
-            withheld, to_c = (
-                factors[start + b, 2 * units : 3 * units],
-                factors[start + b, 3 * units :],
-            )
+            q = factors[(start + b) // targets]
+            to_p, to_before = q[:units], q[units : 2 * units]
+            withheld, to_c = q[2 * units : 3 * units], q[3 * units :]
             gamma_b, gh_b, gc_b, gp = gamma[start + b], gh[b], gc[b], gamma_p[start + b]
             total = F(0)
             for j in range(units):
@@ -259,7 +258,7 @@ def gru_forward(
 
 @summing
 def gru_backward(
-    factors: Matrix,  # [N, 4H] of `gru_forward`
+    factors: Matrix,  # [N / targets, 4H] of `gru_forward`
     weight: Matrix,  # [H, H], the rows of n
     bias: Row,  # [H], b_hn
     gamma: Matrix,  # [N, H] of the outputs
@@ -275,14 +274,13 @@ def gru_backward(
 ) -> None:
     """From γ of the outputs to γ of the pre-activation of n."""
     units = gh.shape[1]
+    targets = len(gamma) // len(factors)
     for t in range(first, last):
         start, rows = starts[t], sizes[t]
         for b in range(rows):
-            reset, to_before = factors[start + b, :units], factors[start + b, units : 2 * units]
-            to_p, withheld = (
-                factors[start + b, 2 * units : 3 * units],
-                factors[start + b, 3 * units :],
-            )
+            q = factors[(start + b) // targets]
+            reset, to_before = q[:units], q[units : 2 * units]
+            to_p, withheld = q[2 * units : 3 * units], q[3 * units :]
             gamma_b, gh_b, gp, gu = gamma[start + b], gh[b], gamma_p[start + b], gamma_u[b]
             total, share = F(0), F(0)
             for j in range(units):

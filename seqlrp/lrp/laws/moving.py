@@ -31,6 +31,7 @@ def move(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
     if name == "view" and any(isinstance(a, torch.dtype) for a in (*args, *kwargs.values())):
         run.refuse(function, "the bits of a value read as another dtype")
     function = torch.where if name == "where" else function
+    function = _Packed.apply if name == "_pack_padded_sequence" else function
     values = [t for t in values_in(name, args, kwargs) if t.dtype.is_floating_point]
     marks = [run.known(t) for t in values]
     marked = [m for m in marks if m is not None]
@@ -65,6 +66,33 @@ def move(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
         noted = _mixing_absorbed(run, name, args, kwargs, results[0])
         return (noted, *result[1:]) if isinstance(result, tuple) else noted
     return result
+
+
+class _Packed(torch.autograd.Function):
+    """`torch._pack_padded_sequence`, with a way back that knows a dimension of targets."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, lengths: Tensor, batch_first: bool) -> Any:
+        data, sizes = torch._C._VariableFunctions._pack_padded_sequence(
+            values, lengths, batch_first
+        )
+        ctx.shape, ctx.lengths, ctx.batch_first = values.shape, lengths, batch_first
+        ctx.mark_non_differentiable(sizes)
+        ctx.set_materialize_grads(False)
+        return data, sizes
+
+    @staticmethod
+    def backward(ctx: Any, gamma: Tensor, _: Any) -> Any:
+        # Where each step was packed to, time by time; padding was packed nowhere.
+        batch, steps = ctx.shape[:2] if ctx.batch_first else (ctx.shape[1], ctx.shape[0])
+        there = torch.arange(steps).unsqueeze(1) < ctx.lengths
+        place = (there.reshape(-1).cumsum(0) - 1).clamp(min=0).reshape(steps, batch)
+        if ctx.batch_first:
+            there, place = there.T, place.T
+        moved = gamma.index_select(0, place.reshape(-1).to(gamma.device)).reshape(ctx.shape)
+        outside = ~there.to(gamma.device)
+        outside = outside.reshape(*outside.shape, *(1,) * (len(ctx.shape) - 2))
+        return moved.masked_fill(outside, 0), None, None
 
 
 def _carried(marked: list[Mark], mixed: bool, whole: bool) -> Due | None:

@@ -1,0 +1,128 @@
+"""Pictures of an evaluation: curves and bars, with their intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from seqlrp.plots import NotebookFigure, colour_of, marker_of, shown_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from seqlrp.evaluation.report import EvaluationReport
+
+_DIRECTIONS = {
+    "right": "texts classified correctly, most relevant first",
+    "wrong": "texts classified wrongly, least relevant first",
+}
+_BETTER = {1: "higher is better", -1: "lower is better", 0: ""}
+_COLUMNS = 2
+
+
+def curves_figure(report: EvaluationReport, metrics: Sequence[str] | None = None) -> Figure:
+    """Curves over k, a panel for each metric and direction."""
+    chosen = [m for m in report.quantities if report.ks(m)] if metrics is None else list(metrics)
+    panels = [(m, d) for m in chosen for d in report.directions(m)]
+    if not panels:
+        return bars_figure(report)
+    figure, axes = _panels(len(panels), height=3.4)
+    for place, ((metric, direction), ax) in enumerate(zip(panels, axes, strict=True)):
+        draw_curves(report, metric, direction, ax)
+        if place == 0:
+            ax.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def draw_curves(report: EvaluationReport, metric: str, direction: str, ax: Axes) -> Axes:
+    """The curves of one metric and direction, shaded by their 95 % intervals."""
+    curves = report.curves(metric)
+    curves = curves[curves["direction"] == direction]
+    quantity = report.quantities[metric]
+    for place, method in enumerate(report.methods):
+        curve = curves[curves["method"] == method]
+        colour = colour_of(method, place)
+        ax.fill_between(
+            curve["k"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0
+        )
+        ax.plot(
+            curve["k"],
+            curve["value"],
+            color=colour,
+            marker=marker_of(place),
+            markersize=4.5,
+            linestyle="--" if method == "random" else "-",
+            label=shown_name(method),
+        )
+    texts = int(curves["documents"].max()) if len(curves) else 0
+    ax.set_title(_title(report, metric, direction, texts), fontsize=9)
+    ax.set_xlabel("words in question, in %" if quantity.k == "%" else f"number of {quantity.k}")
+    ax.set_ylabel(_short(quantity.title))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    _plain(ax)
+    return ax
+
+
+def bars_figure(report: EvaluationReport) -> Figure:
+    """Bars of all results, a panel for each metric and direction."""
+    results = report.results
+    panels = list(results[["metric", "direction"]].drop_duplicates().itertuples(index=False))
+    figure, axes = _panels(max(1, len(panels)), height=0.9 + 0.3 * len(report.methods))
+    for place, ((metric, direction), ax) in enumerate(zip(panels, axes, strict=True)):
+        draw_bars(report, str(metric), str(direction), ax)
+        if place % _COLUMNS:
+            ax.set_yticklabels([])
+    return figure
+
+
+def draw_bars(report: EvaluationReport, metric: str, direction: str, ax: Axes) -> Axes:
+    """A bar a method for one metric and direction, with its 95 % interval."""
+    results = report.results
+    part = results[(results["metric"] == metric) & (results["direction"] == direction)]
+    found = part.set_index("method").reindex(report.methods)
+    value, low, high = (found[name].to_numpy(np.float64) for name in ("value", "low", "high"))
+    places = np.arange(len(found))
+    colours = [colour_of(m, k) for k, m in enumerate(report.methods)]
+    ax.barh(places, value, color=colours, alpha=0.85, height=0.7)
+    ax.errorbar(
+        value, places, xerr=[value - low, high - value], fmt="none", ecolor="black", capsize=2.5
+    )
+    ax.set_yticks(places, [shown_name(m) for m in report.methods])
+    ax.invert_yaxis()
+    texts = int(found["documents"].max()) if len(part) else 0
+    ax.set_title(_title(report, metric, direction, texts), fontsize=9)
+    ax.axvline(0, color="black", linewidth=0.6)
+    _plain(ax)
+    return ax
+
+
+def _panels(count: int, height: float) -> tuple[NotebookFigure, list[Axes]]:
+    rows = math.ceil(count / _COLUMNS)
+    columns = min(count, _COLUMNS)
+    size = (5.2 * columns, height * rows)
+    figure = NotebookFigure(figsize=size, layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
+
+
+def _title(report: EvaluationReport, metric: str, direction: str, texts: int) -> str:
+    quantity = report.quantities[metric]
+    better = _BETTER[quantity.sign(direction)]
+    who = _DIRECTIONS.get(direction, "all texts" if direction == "all" else direction)
+    return f"{quantity.title}\n{who} ({texts:,}){'; ' + better if better else ''}".replace(
+        "$", r"\$"
+    )
+
+
+def _short(title: str) -> str:
+    return title.split(" after ")[0].replace("$", r"\$")
+
+
+def _plain(ax: Axes) -> None:
+    ax.grid(alpha=0.25)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)

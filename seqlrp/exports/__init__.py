@@ -1,0 +1,1 @@
+"""Highlighted documents outside of the browser: pictures, PDF, LaTeX and terminals."""

@@ -1,0 +1,72 @@
+"""The backward passes of one run: a pass for each target, or one pass in which all of them ride.
+
+Targets have the forward pass in common, and on the way back the factors that multiply γ. Under
+`torch.vmap` γ has one more dimension, of targets, and the recurrences go back once for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from seqlrp.lrp.ledger import Books
+from seqlrp.lrp.propagate import Propagation
+
+Account = dict[tuple[str, str, str], Tensor]
+TOKENS = 65_536  # that many times targets ride together: beyond, memory costs more than it saves
+
+
+class Pass(NamedTuple):
+    """What one target found: γ at each reading, and the entries of the ledger."""
+
+    gammas: list[Tensor | None]
+    account: Account
+
+
+def one(run: Propagation, start: Tensor, *, again: bool) -> Pass:
+    """The pass that begins in `start` `[B]`; `again` if others follow."""
+    run.books = Books(len(start)) if run.account else None
+    leaves = [reading.vectors for reading in run.readings]
+    gammas = torch.autograd.grad(
+        start.sum(), [*leaves, *run.ends], retain_graph=again, allow_unused=True
+    )
+    return Pass(list(gammas[: len(leaves)]), {} if run.books is None else run.books.close())
+
+
+def several(run: Propagation, starts: Sequence[Tensor]) -> list[Pass]:
+    """A pass for each of `starts`, all in one wherever the laws that were used can do that."""
+    if len(starts) > 1:
+        try:
+            return _together(run, starts)
+        except (RuntimeError, UserWarning):  # an operation that knows no dimension of targets
+            pass
+    return [one(run, start, again=k + 1 < len(starts)) for k, start in enumerate(starts)]
+
+
+def _together(run: Propagation, starts: Sequence[Tensor]) -> list[Pass]:
+    leaves = [reading.vectors for reading in run.readings]
+    scores = torch.stack(list(starts))  # [C, B]
+    reached: list[int] = []
+
+    def passed(seed: Tensor) -> tuple[list[Tensor], Account]:
+        run.books = Books(scores.shape[1]) if run.account else None
+        gammas = torch.autograd.grad(
+            scores, [*leaves, *run.ends], seed, retain_graph=True, allow_unused=True
+        )
+        reached[:] = [k for k in range(len(leaves)) if gammas[k] is not None]
+        return [gammas[k] for k in reached], {} if run.books is None else run.books.close()
+
+    seeds = torch.eye(len(starts), dtype=scores.dtype, device=scores.device)
+    seeds = seeds.unsqueeze(-1).expand(-1, -1, scores.shape[1])  # [C, C, B]
+    chunk = max(1, TOKENS // torch.Size(run.ids_shape).numel())
+    gammas, account = torch.vmap(passed, chunk_size=min(chunk, len(starts)))(seeds)
+    found = []
+    for k in range(len(starts)):
+        of_target: list[Tensor | None] = [None] * len(leaves)
+        for place, gamma in zip(reached, gammas, strict=True):
+            of_target[place] = gamma[k]
+        found.append(Pass(of_target, {key: amounts[k] for key, amounts in account.items()}))
+    return found

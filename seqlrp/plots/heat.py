@@ -1,0 +1,107 @@
+"""Words against classes or methods, as a map of colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+
+from seqlrp.errors import OptionError, near
+from seqlrp.explanation import ALL, Explanation
+from seqlrp.page.colours import LIGHT
+from seqlrp.plots.labels import axes_of, written
+
+SCALES = ("all", "row")
+COLOURS = LinearSegmentedColormap.from_list(
+    "seqlrp", [LIGHT.deepest_against, LIGHT.paper, LIGHT.deepest_for], N=257
+)  # an odd number, so that zero has a colour of its own
+_MOST_WORDS = 100  # beyond, the words would lie on top of each other and are left out
+_MARKED = 0.25  # negative cells from this share of the largest on have a minus sign
+
+
+def heat_map(
+    explanations: Explanation | Sequence[Explanation],
+    *,
+    scale: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """A row of words for each class of one explanation, or for each of several explanations.
+
+    Red is for the class that is explained, blue, with a minus sign in its stronger cells, against
+    it. More than 100 words are numbered instead of written; `Explanation.merged` by sentence has
+    fewer.
+
+    Args:
+        explanations: one, for a class or for all of them, or several of the same tokens, say by
+            different methods.
+        scale: the deepest colour is the largest relevance of each "row", or of "all" rows. Left
+            out, it is that of all for one explanation, and of each row for several, whose methods
+            need not share a unit.
+        ax: where to draw; left out, in a figure of its own (`.figure` of what is returned).
+
+    Raises:
+        OptionError: nothing to show, explanations of different tokens, another scale.
+    """
+    items = [explanations] if isinstance(explanations, Explanation) else list(explanations)
+    scale = scale or ("all" if len(items) == 1 else "row")
+    if scale not in SCALES:
+        raise OptionError(f"scale={scale!r} is not one of those allowed. {near(scale, SCALES)}")
+    tokens = items[0].tokens if items else ()
+    if not tokens:
+        raise OptionError("There is no explanation to show, or none with a word.")
+    for item in items:
+        if item.tokens != tokens:
+            raise OptionError(
+                "A heat map shows several explanations of the same tokens, got "
+                f"{tokens[:5]!r:.60} and {item.tokens[:5]!r:.60}."
+            )
+    names, table = _rows(items)
+    few = len(tokens) <= _MOST_WORDS
+    largest = np.abs(table).max(axis=1 if scale == "row" else None, initial=0, keepdims=True)
+    shares = np.divide(table, largest, out=np.zeros_like(table), where=largest > 0)
+    limit = float(largest.max(initial=0)) or 1.0
+    values, limit = (shares, 1.0) if scale == "row" else (table, limit)
+
+    rows, words = written(names), written(tokens if few else ())
+    width = 1.6 + rows.inches + 0.3 * min(len(tokens), _MOST_WORDS)
+    ax = axes_of(ax, max(width, 4.0 + rows.inches), 1.2 + words.inches + 0.4 * len(table))
+    drawn = ax.imshow(values, cmap=COLOURS, vmin=-limit, vmax=limit, aspect="auto")
+    for row, column in np.argwhere(shares <= -_MARKED) if few else ():
+        ax.text(column, row, "−", ha="center", va="center", color=LIGHT.ink, size=9)
+    ax.set_yticks(range(len(names)), rows.texts, **rows.options)
+    if few:
+        ax.set_xticks(range(len(tokens)), words.texts, rotation=90, **words.options)
+    else:
+        ax.set_xlabel("word")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_xticks(np.arange(1, len(tokens)) - 0.5, minor=True)
+    ax.set_yticks(np.arange(1, len(names)) - 0.5, minor=True)
+    if few:
+        ax.grid(which="minor", color=LIGHT.paper, linewidth=1.5)
+    ax.tick_params(which="minor", length=0)
+    bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.05, pad=0.02)
+    bar.set_label("relevance" if scale == "all" else "share of the row's\nlargest relevance")
+    bar.outline.set_visible(False)
+    return ax
+
+
+def _rows(items: Sequence[Explanation]) -> tuple[list[str], npt.NDArray[np.float64]]:
+    one_question = len({(item.target, item.against) for item in items}) == 1
+    names: list[str] = []
+    for item in items:
+        if item.target == ALL:
+            names += [_name(item, label, len(items) == 1) for label in item.labels]
+        elif len(items) > 1 and one_question:
+            names.append(item.method)
+        else:
+            against = "" if item.against_label is None else f" rather than {item.against_label}"
+            names.append(_name(item, item.target_label + against, len(items) == 1))
+    return names, np.vstack([item.relevance for item in items]).astype(np.float64)
+
+
+def _name(item: Explanation, label: str, alone: bool) -> str:
+    return label if alone else f"{item.method}: {label}"

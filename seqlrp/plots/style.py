@@ -1,0 +1,46 @@
+"""What figures share: drawn without a display, colours and names the same in all of them."""
+
+from __future__ import annotations
+
+import io
+
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which survives colour-blindness; chance is grey.
+_COLOURS = {
+    "lrp": "#d55e00",
+    "gradient_x_input": "#0072b2",
+    "sensitivity": "#009e73",
+    "random": "#7f7f7f",
+}
+_MORE = ("#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_MARKERS = "osd^vPX*"
+_NAMES = {
+    "lrp": "LRP",
+    "gradient_x_input": "gradient × input",
+    "random": "random order",
+}
+
+
+class NotebookFigure(Figure):
+    """A figure that a notebook shows by itself, whether or not pyplot was imported."""
+
+    def _repr_png_(self) -> bytes:
+        memory = io.BytesIO()
+        self.savefig(memory, format="png", dpi=110)
+        return memory.getvalue()
+
+
+def colour_of(method: str, place: int) -> str:
+    """The colour of a method, its own or the next one for the method at this place."""
+    return _COLOURS.get(method, _MORE[place % len(_MORE)])
+
+
+def marker_of(place: int) -> str:
+    """A marker for the method at this place."""
+    return _MARKERS[place % len(_MARKERS)]
+
+
+def shown_name(method: str) -> str:
+    """A method's name for readers; `$`, with which matplotlib begins a formula, is escaped."""
+    return _NAMES.get(method, method).replace("$", r"\$")

@@ -1,0 +1,236 @@
+"""What words say over many documents: how often, how much, and how surely."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from seqlrp.errors import OptionError, near
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from spacy.language import Language
+
+    from seqlrp.explanation import Explanation
+
+BY = ("word", "lemma", "class")
+_SHARE = 0.975  # of the distribution below the upper end of a 95 % interval
+
+
+class Question(NamedTuple):
+    """What is summed up apart: one method, one class, what it is compared with."""
+
+    method: str
+    target: int
+    target_label: str
+    against: int | None
+    against_label: str | None
+
+
+@dataclass
+class Amount:
+    """Running sums over documents of a word's relevance S and occurrences n (Welford's update).
+
+    Attributes:
+        documents: how many documents hold the word.
+        relevance: the mean of S over them.
+        count: the mean of n over them.
+        spread: the sums of squares and products about these means: of S, of S and n, of n.
+    """
+
+    documents: int = 0
+    relevance: float = 0.0
+    count: float = 0.0
+    spread: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def add(self, relevance: float, count: int) -> None:
+        """Add one document, in which the word stands `count` times."""
+        self.documents += 1
+        r, n = relevance - self.relevance, count - self.count
+        self.relevance += r / self.documents
+        self.count += n / self.documents
+        rest_r, rest_n = relevance - self.relevance, count - self.count
+        a, b, c = self.spread
+        self.spread = a + r * rest_r, b + r * rest_n, c + n * rest_n
+
+    @property
+    def occurrences(self) -> int:
+        """How often the word stands in all documents together."""
+        return round(self.count * self.documents)
+
+    @property
+    def mean(self) -> float:
+        """The relevance of one occurrence, on average."""
+        return self.relevance / self.count if self.count else math.nan
+
+    @property
+    def half_width(self) -> float:
+        """Half of the 95 % interval of the mean; NaN where one document alone holds the word.
+
+        The mean is a ratio of two sums over documents, ΣS/Σn; its variance, by linearisation, is
+        D/(D-1) · Σ(S - mean·n)² / (Σn)² (Cochran, Sampling Techniques, 1977, chapter 6, on ratio
+        estimators), with Student's t of D-1 degrees of freedom.
+        """
+        if self.documents < 2 or not self.count:
+            return math.nan
+        ss, sn, nn = self.spread
+        about = max(ss - 2 * self.mean * sn + self.mean**2 * nn, 0.0)
+        variance = about / (self.documents * (self.documents - 1) * self.count**2)
+        return student_t(self.documents - 1) * math.sqrt(variance)
+
+
+def summarise(
+    explanations: Iterable[Explanation],
+    by: str = "word",
+    *,
+    fold_case: bool = True,
+    nlp: Language | None = None,
+) -> pd.DataFrame:
+    """What each word says for each class over all documents, strongest sums first.
+
+    Explanations are read once, one after the other: memory grows with the number of different
+    words, not with the number of documents. Methods, classes and contrasts are never mixed; where
+    every class is explained there are rows for each.
+
+    Args:
+        explanations: a list, or a stream of any length.
+        by: "word"; "lemma", the dictionary form that `nlp` gives; or "class", all words together.
+        fold_case: whether words that differ by case alone are one, in lower case.
+        nlp: for "lemma", a spaCy pipeline with a lemmatizer, e.g. `spacy.load("en_core_web_sm")`.
+            It is given the tokens as they are.
+
+    Returns:
+        One row for each word, method and class, with columns method, target, target_label,
+        against, against_label, word, documents (that hold it), occurrences, mean (relevance of an
+        occurrence), low and high (its 95 % interval, for documents drawn anew; missing where one
+        document alone holds the word), sum. `word` is missing by="class".
+
+    Raises:
+        OptionError: another `by`; by="lemma" without a pipeline that gives lemmas.
+    """
+    import pandas as pd
+
+    name = _naming(by, nlp)
+    amounts: dict[tuple[Question, str], Amount] = {}
+    for explanation in explanations:
+        words = name(explanation)
+        if fold_case:
+            words = [word.lower() for word in words]
+        numbers: dict[str, int] = {}
+        places = np.array([numbers.setdefault(word, len(numbers)) for word in words], np.intp)
+        counts = np.bincount(places, minlength=len(numbers)).tolist()
+        for question, relevance in _questions(explanation):
+            sums = np.bincount(places, relevance.astype(np.float64), len(numbers)).tolist()
+            for word, total, count in zip(numbers, sums, counts, strict=True):
+                amounts.setdefault((question, word), Amount()).add(total, count)
+    rows = [
+        (*question, word, a.documents, a.occurrences, a.mean, a.half_width, a.relevance)
+        for (question, word), a in amounts.items()
+    ]
+    names = [*Question._fields, "word", "documents", "occurrences", "mean", "half", "each"]
+    frame = pd.DataFrame(rows, columns=names).astype(_DTYPES)
+    frame["low"] = frame["mean"] - frame["half"]
+    frame["high"] = frame["mean"] + frame["half"]
+    frame["sum"] = frame["each"] * frame["documents"]
+    frame = frame.drop(columns=["half", "each", *(["word"] if by == "class" else [])])
+    keys = ["method", "target", "target_label", "against", "against_label"]
+    order = [*keys, "sum"]
+    ascending = [True] * len(keys) + [False]
+    return frame.sort_values(order, ascending=ascending, kind="stable", ignore_index=True)
+
+
+_DTYPES: dict[str, Any] = {
+    "method": "str",
+    "target": "int64",
+    "target_label": "str",
+    "against": "Int64",
+    "against_label": "str",
+    "word": "str",
+    "documents": "int64",
+    "occurrences": "int64",
+    "mean": "float64",
+    "half": "float64",
+    "each": "float64",
+}
+
+
+def _naming(by: str, nlp: Language | None) -> Callable[[Explanation], Sequence[str]]:
+    if by not in BY:
+        raise OptionError(f"by={by!r} is not one of those allowed. {near(by, BY)}")
+    if by == "class":
+        return lambda explanation: [""] * len(explanation.tokens)
+    if by == "word":
+        return lambda explanation: explanation.tokens
+    if nlp is None:
+        raise OptionError(
+            "by='lemma' needs nlp=, a spaCy pipeline with a lemmatizer, which seqlrp does not "
+            "bring along; by='word' takes words as they are, in lower case."
+        )
+    pipeline = nlp
+    return lambda explanation: _lemmas(explanation, pipeline)
+
+
+def _lemmas(explanation: Explanation, nlp: Language) -> list[str]:
+    from spacy.tokens import Doc
+
+    if not explanation.tokens:
+        return []
+    offsets = explanation.offsets
+    spaces = [*(offsets[1:, 0] > offsets[:-1, 1]).tolist(), False]
+    document = nlp(Doc(nlp.vocab, words=list(explanation.tokens), spaces=spaces))
+    if not document.has_annotation("LEMMA"):
+        raise OptionError(
+            f"The pipeline given as nlp= has no lemmatizer that says anything: it has "
+            f"{', '.join(nlp.pipe_names) or 'no component'}; load a trained pipeline, or add and "
+            "initialise the component 'lemmatizer'."
+        )
+    return [token.lemma_ or token.text for token in document]
+
+
+def _questions(explanation: Explanation) -> Iterator[tuple[Question, np.ndarray[Any, Any]]]:
+    e = explanation
+    if isinstance(e.target, str):  # "all"
+        for target, label in enumerate(e.labels):
+            yield Question(e.method, target, label, None, None), e.relevance[target]
+    else:
+        yield Question(e.method, e.target, e.target_label, e.against, e.against_label), e.relevance
+
+
+@cache
+def student_t(freedom: int) -> float:
+    """The 97.5 % point of Student's t: how many standard errors a 95 % interval reaches.
+
+    By bisection of the finite series for whole degrees of freedom (Abramowitz and Stegun, 26.7.3
+    and 26.7.4); from 200 degrees on by their expansion 26.7.5, which is exact to nine digits there.
+    """
+    if freedom >= 200:
+        z = NormalDist().inv_cdf(_SHARE)
+        first = (z**3 + z) / 4
+        second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+        third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+        return z + first / freedom + second / freedom**2 + third / freedom**3
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _within(middle, freedom) < 2 * _SHARE - 1:
+            low = middle
+        else:
+            high = middle
+    return math.tan(low) * math.sqrt(freedom)
+
+
+def _within(angle: float, freedom: int) -> float:
+    """The probability of |t| < tan(angle) · √freedom."""
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = freedom % 2
+    term, total = (cosine if odd else 1.0), 0.0
+    for k in range(1 + odd, freedom, 2):
+        total += term
+        term *= cosine**2 * k / (k + 1)
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total

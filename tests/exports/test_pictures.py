@@ -1,0 +1,158 @@
+"""Pictures and PDF hold the words in their colours, whatever the words are."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+import matplotlib.image
+import numpy as np
+import pytest
+from explanation_samples import HOSTILE, explanation, explanations
+from hypothesis import given, settings
+
+from seqlrp.errors import OptionError, WriteError
+from seqlrp.explanation import Explanations
+from seqlrp.exports import pictures
+from seqlrp.page.colours import LIGHT
+
+FOR, AGAINST = (bytes.fromhex(c[1:]) for c in (LIGHT.deepest_for, LIGHT.deepest_against))
+MATHEMATICS = ("$x_1$ costs $\\frac{", "$ $$ \\alpha", "100 % \\$ $a$")
+
+
+def pixels(path) -> np.ndarray:
+    return np.rint(matplotlib.image.imread(path)[..., :3] * 255).astype(np.uint8)
+
+
+def amount(picture: np.ndarray, colour: bytes) -> int:
+    return int((picture == np.frombuffer(colour, np.uint8)).all(-1).sum())
+
+
+def size(path) -> tuple[int, int]:
+    return struct.unpack(">II", path.read_bytes()[16:24])
+
+
+def pages(path) -> int:
+    return len(re.findall(rb"/Type /Page\b", path.read_bytes()))
+
+
+def test_a_picture_has_the_colours_of_its_words(tmp_path):
+    for name, relevance in {"for": [1.0, 0.0], "against": [-1.0, 0.0], "none": [0.0, 0.0]}.items():
+        explanation("wonderful film", relevance=relevance).save_png(tmp_path / f"{name}.png")
+    counts = {
+        name: [amount(pixels(tmp_path / f"{name}.png"), colour) for colour in (FOR, AGAINST)]
+        for name in ("for", "against", "none")
+    }
+    legend = counts["for"][1]
+    assert legend > 100
+    assert counts["for"][0] > 5 * legend
+    assert counts["against"][1] > 3 * counts["against"][0] > 0
+    assert counts["none"] == [0, 0]
+    assert size(tmp_path / "for.png")[0] == 975  # 6.5 inches of 150 dots
+
+
+def test_the_same_explanation_gives_the_same_file(tmp_path):
+    e = explanation()
+    for kind in ("png", "pdf"):
+        for name in ("a", "b"):
+            getattr(e, f"save_{kind}")(tmp_path / f"{name}.{kind}")
+        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
+def test_options(tmp_path):
+    path = tmp_path / "a.png"
+    explanation().save_png(path, dpi=72, width=4)
+    assert size(path)[0] == 288
+    narrow = size(path)[1]
+    explanation().save_png(path, dpi=72, width=2)
+    assert size(path)[1] > narrow
+    weak = Explanations([explanation("a", relevance=[9.0]), explanation("bbbb", relevance=[-1.0])])
+    weak.save_png(path, dpi=72)
+    own = amount(pixels(path), AGAINST)
+    weak.save_png(path, dpi=72, scale="corpus")
+    assert amount(pixels(path), AGAINST) < own
+    for options, sentence in (
+        ({"dpi": 0}, "dpi must lie between 36 and 1200, got 0"),
+        ({"width": 1000}, "width must lie between 2 and 40"),
+        ({"dpi": float("nan")}, "got nan"),
+        ({"scale": "x"}, "scale='x'"),
+        ({"font": "no such font"}, "no font 'no such font'"),
+    ):
+        with pytest.raises(OptionError, match=sentence):
+            explanation().save_png(path, **options)
+
+
+def test_several_are_one_picture_and_many_pages(tmp_path):
+    one, three = Explanations([explanation()]), Explanations([explanation()] * 3)
+    one.save_png(tmp_path / "1.png", dpi=72)
+    three.save_png(tmp_path / "3.png", dpi=72)
+    assert size(tmp_path / "3.png")[1] > 2.5 * size(tmp_path / "1.png")[1]
+    three.save_pdf(tmp_path / "3.pdf")
+    assert pages(tmp_path / "3.pdf") == 3
+    assert (tmp_path / "3.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("words", [500, pytest.param(2000, marks=pytest.mark.slow)])
+def test_a_long_document(tmp_path, words):
+    long = explanation("word " * words, relevance=np.sin(np.arange(words)))
+    long.save_pdf(tmp_path / "a.pdf")
+    assert pages(tmp_path / "a.pdf") == -(-words // 600)
+    long.save_png(tmp_path / "a.png", dpi=50)
+    assert size(tmp_path / "a.png")[1] > words * 0.75
+
+
+def test_too_much_for_one_picture(tmp_path):
+    many = Explanations([explanation("a\n" * 1000)])
+    with pytest.raises(OptionError, match=r"would be [3-9]\d,\d{3} pixels high, expected 32,000"):
+        many.save_png(tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_to_show(tmp_path):
+    Explanations().save_png(tmp_path / "a.png")
+    assert amount(pixels(tmp_path / "a.png"), b"\xff\xff\xff") > 1000
+    with pytest.raises(OptionError, match="a PDF needs a page"):
+        Explanations().save_pdf(tmp_path / "a.pdf")
+    explanation("").save_pdf(tmp_path / "a.pdf")
+    explanation(" \n ").save_png(tmp_path / "a.png")
+
+
+def test_hostile_text(tmp_path):
+    """Warnings are errors here: a missing glyph or a mathematical formula would be one."""
+    items = Explanations(
+        explanation(text, id=text, labels=(text, text + "!"), method=text)
+        for text in HOSTILE + MATHEMATICS
+    )
+    items.save_png(tmp_path / "a.png", dpi=40)
+    items.save_pdf(tmp_path / "a.pdf")
+    assert pages(tmp_path / "a.pdf") == len(items)
+
+
+@given(explanations())
+@settings(deadline=None, max_examples=15)
+def test_any_explanation_can_be_drawn(tmp_path_factory, e):
+    path = tmp_path_factory.mktemp("any") / "a.png"
+    e.save_png(path, dpi=36)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_class(tmp_path):
+    every = explanation("a b", relevance=[[1, 2], [-3, 4]], target="all", ledger={})
+    every.save_png(tmp_path / "a.png")
+    every.for_target(1).save_png(tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    (tmp_path / "a.png" / "file").touch()
+    with pytest.raises(WriteError, match=r"Could not write .*a\.png"):
+        explanation().save_png(tmp_path / "a.png")
+
+
+def test_a_matplotlib_that_does_not_shape_gets_letters_in_the_order_of_drawing(monkeypatch):
+    monkeypatch.setattr(pictures, "_SHAPES", False)
+    assert pictures._in_drawing_order("אבג") == "גבא"
+    assert pictures._in_drawing_order("abc") == "abc"
+    monkeypatch.setattr(pictures, "_SHAPES", True)
+    assert pictures._in_drawing_order("אבג") == "אבג"

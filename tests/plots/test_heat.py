@@ -1,0 +1,119 @@
+"""The heat map shows the numbers, with one scale that its bar tells."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from explanation_samples import HOSTILE, explanation, explanations
+from hypothesis import assume, given, settings
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from seqlrp.errors import OptionError
+from seqlrp.page.colours import LIGHT
+from seqlrp.plots import NotebookFigure, heat_map
+
+
+def shown(ax: Axes) -> tuple[list[str], list[str], np.ndarray]:
+    rows = [label.get_text() for label in ax.get_yticklabels()]
+    words = [label.get_text() for label in ax.get_xticklabels()]
+    return rows, words, np.asarray(ax.images[0].get_array())
+
+
+def drawn(ax: Axes) -> bytes:
+    memory = io.BytesIO()
+    ax.figure.savefig(memory, format="png", dpi=40)
+    return memory.getvalue()
+
+
+def test_one_explanation_is_one_row():
+    ax = heat_map(explanation("so dull a film", relevance=[0.5, -2, 0, 1]))
+    rows, words, values = shown(ax)
+    assert rows == ["positive"]
+    assert words == ["so", "dull", "a", "film"]
+    assert values.tolist() == [[0.5, -2, 0, 1]]
+    assert ax.images[0].get_clim() == (-2, 2)
+    assert [text.get_text() for text in ax.texts] == ["−"]
+    assert ax.texts[0].get_position() == (1, 0)
+    assert isinstance(ax.figure, NotebookFigure)
+
+
+def test_zero_is_paper_and_the_ends_are_the_deepest_colours():
+    image = heat_map(explanation("a b c", relevance=[-3, 0, 3])).images[0]
+    colours = ["#" + bytes(c[:3]).hex() for c in image.cmap(image.norm([-3, 0, 3]), bytes=True)]
+    assert colours == [LIGHT.deepest_against, LIGHT.paper, LIGHT.deepest_for]
+
+
+def test_every_class_is_a_row_of_one_scale():
+    every = explanation("a b", relevance=[[1, 2], [-4, 3]], target="all", ledger={})
+    rows, _, values = shown(ax := heat_map(every))
+    assert rows == ["negative", "positive"]
+    assert values.tolist() == [[1, 2], [-4, 3]]
+    assert ax.images[0].get_clim() == (-4, 4)
+    assert shown(heat_map(every, scale="row"))[2].tolist() == [[0.5, 1], [-1, 0.75]]
+
+
+def test_methods_have_scales_of_their_own():
+    items = [explanation("a b", relevance=[1, 2], method="lrp"),
+             explanation("a b", relevance=[-40, 10], method="other")]  # fmt: skip
+    rows, _, values = shown(ax := heat_map(items))
+    assert rows == ["lrp", "other"]
+    assert values.tolist() == [[0.5, 1], [-1, 0.25]]
+    assert "share" in ax.figure.axes[1].get_ylabel()
+    assert shown(heat_map(items, scale="all"))[2].tolist() == [[1, 2], [-40, 10]]
+    items[1] = explanation("a b", relevance=[1, 2], target=0, against=1, method="other")
+    assert shown(heat_map(items))[0] == ["lrp: positive", "other: negative rather than positive"]
+
+
+def test_axes_can_be_given():
+    axes = Figure().subplots(1, 2)
+    assert heat_map(explanation(), ax=axes[1]) is axes[1]
+    assert not axes[0].images
+
+
+def test_many_words_are_numbered():
+    ax = heat_map(explanation("w " * 101))
+    assert "w" not in shown(ax)[1]
+    assert ax.get_xlabel() == "word"
+    drawn(ax)
+
+
+def test_what_cannot_be_shown_is_refused():
+    for nothing in ([], explanation("")):
+        with pytest.raises(OptionError, match="no explanation to show, or none with a word"):
+            heat_map(nothing)
+    with pytest.raises(OptionError, match="explanations of the same tokens"):
+        heat_map([explanation("a b"), explanation("a c")])
+    with pytest.raises(OptionError, match="scale='rows'"):
+        heat_map(explanation(), scale="rows")
+
+
+def test_hostile_words_are_drawn():
+    for text in (*HOSTILE, "$x_1$ $\\frac{ $", "x" * 500):
+        ax = heat_map(explanation(text, labels=(text, text)))
+        assert drawn(ax).startswith(b"\x89PNG")
+        assert all(len(word) <= 40 for word in shown(ax)[1])
+
+
+@given(explanations())
+@settings(deadline=None, max_examples=10)
+def test_any_explanation_can_be_drawn(e):
+    assume(e.tokens)
+    assert drawn(heat_map(e)).startswith(b"\x89PNG")
+
+
+def test_pyplot_is_left_alone():
+    code = (
+        "import sys, numpy as np; from seqlrp import Explanation; from seqlrp import plots; "
+        "e = Explanation(text='a', tokens=['a'], offsets=[[0, 1]], relevance=[1.0], target=0, "
+        "predicted=0, scores=[1.0], labels=['x'], method='lrp'); "
+        "plots.heat_map(e).figure.savefig('/dev/null', format='png'); "
+        "plots.words_of_class([e]); plots.relevance_by_position([e]); "
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
