@@ -117,21 +117,20 @@ class Remover:
         vocabulary = self.classifier.vocabulary
         known = [k for k in range(len(vocabulary)) if k not in (vocabulary.pad, vocabulary.unk)]
         ids = torch.tensor(known, device=self.classifier.device)
-        sums = MeanReadings()
+        totals: list[Tensor] = []
         each = max(1, self._budget().tokens)
         for part in torch.split(ids, each):  # each word is a text of its own
             shape = (-1, 1) if self.classifier.layout == "words" else (-1, 1, 1)
-            sums.place = 0
             part = part.reshape(shape)
             additional = self.classifier.arguments(part, torch.ones_like(part, dtype=torch.bool))
             with torch.no_grad():
-                sums.run(self.classifier.model, part, additional)
-        if not sums.totals:
+                MeanReadings(totals).run(self.classifier.model, part, additional)
+        if not totals:
             raise NoEmbeddingError(
                 "The model reads no embedding of its ids, so there is none to be masked; use "
                 "removal='delete' or 'unk'."
             )
-        return [total / len(ids) for total in sums.totals]
+        return [total / len(ids) for total in totals]
 
     def _answers(
         self, documents: Sequence[EncodedText], removed: Sequence[npt.NDArray[np.int64]]
@@ -184,11 +183,11 @@ class ReplacedWords(InputMode):
 
 
 class MeanReadings(InputMode):
-    """Sums what each embedding of a model reads; `place` counts them within a pass."""
+    """Adds what each embedding of a model reads in a pass to `totals`, a vector `[D]` for each."""
 
-    def __init__(self) -> None:
+    def __init__(self, totals: list[Tensor]) -> None:
         super().__init__()
-        self.totals: list[Tensor] = []
+        self.totals = totals
         self.place = 0
 
     def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
