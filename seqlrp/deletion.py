@@ -115,17 +115,17 @@ class Remover:
             NoEmbeddingError: the model reads no embedding.
         """
         vocabulary = self.classifier.vocabulary
-        known = [k for k in range(len(vocabulary)) if k not in (vocabulary.pad, vocabulary.unk)]
-        ids = torch.tensor(known, device=self.classifier.device)
-        totals: list[Tensor] = []
+        words = [k for k in range(len(vocabulary)) if k not in (vocabulary.pad, vocabulary.unk)]
+        ids = torch.tensor(words, device=self.classifier.device)
+        sums = MeanReadings()
         each = max(1, self._budget().tokens)
         for part in torch.split(ids, each):  # each word is a text of its own
-            shape = (-1, 1) if self.classifier.layout == "words" else (-1, 1, 1)
-            part = part.reshape(shape)
-            additional = self.classifier.arguments(part, torch.ones_like(part, dtype=torch.bool))
+            texts = part.reshape((-1, 1) if self.classifier.layout == "words" else (-1, 1, 1))
+            more = self.classifier.arguments(texts, torch.ones_like(texts, dtype=torch.bool))
+            sums.place = 0
             with torch.no_grad():
-                MeanReadings(totals).run(self.classifier.model, part, additional)
-        if not totals:
+                sums.run(self.classifier.model, texts, more)
+        if not sums.totals:
             raise NoEmbeddingError(
                 "The model reads no embedding of its ids, so there is none to be masked; use "
                 "removal='delete' or 'unk'."
@@ -145,18 +145,18 @@ class Remover:
             gone[np.concatenate([r + first for r, first in zip(removed, firsts, strict=True)])] = 1
             away[words] = torch.from_numpy(gone)
         ids, away = ids.to(device), away.to(device)
+        more = self.classifier.arguments(ids, words.to(device))
         with torch.no_grad():
-            additional = self.classifier.arguments(ids, words.to(device))
             if self.removal == "zero":
-                found = ZeroedWords(away).run(model, ids, additional)
+                found = ZeroedWords(away).run(model, ids, more)
             elif self.removal == "mask" and self.mask_id is None:
-                found = ReplacedWords(away, self.mean_vectors).run(model, ids, additional)
+                found = ReplacedWords(away, self.mean_vectors).run(model, ids, more)
             else:
-                unknown = self.classifier.vocabulary.unk
-                hidden = self.mask_id if self.removal == "mask" else unknown
-                if hidden is not None:  # nothing is away under "delete"
+                vocabulary = self.classifier.vocabulary
+                hidden = self.mask_id if self.removal == "mask" else vocabulary.unk
+                if hidden is not None:  # under "delete" nothing is away
                     ids = ids.masked_fill(away, hidden)
-                found = model(ids, *additional)
+                found = model(ids, *more)
         return self.classifier.by_label(found).float().cpu()
 
     def _budget(self) -> Budget:
@@ -185,7 +185,7 @@ class ReplacedWords(InputMode):
 class MeanReadings(InputMode):
     """Adds what each embedding of a model reads in a pass to `totals`, a vector `[D]` for each."""
 
-    def __init__(self, totals: list[Tensor]) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.totals = totals
         self.place = 0

@@ -13,7 +13,8 @@ from torch import nn
 import seqlrp
 from seqlrp.deletion import Removal, Remover, scores_without
 from seqlrp.errors import NoEmbeddingError, OptionError
-from seqlrp.text_classifier import EncodedText, TextClassifier
+from seqlrp.text.encoded import EncodedText
+from seqlrp.text_classifier import TextClassifier
 
 
 @pytest.mark.parametrize("hierarchical", [False, True])

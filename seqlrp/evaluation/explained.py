@@ -20,7 +20,8 @@ from seqlrp.methods import Method
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from seqlrp.text_classifier import EncodedText, TextClassifier
+    from seqlrp.text.encoded import EncodedText
+    from seqlrp.text_classifier import TextClassifier
 
 Score = Literal["probability", "logit", "accuracy"]
 
@@ -135,9 +136,7 @@ class Explained:
     @cached_property
     def single_output(self) -> bool:
         """Whether the model has one output for two labels."""
-        if len(self.classifier.labels) != 2 or not self.documents:
-            return False
-        return self.classifier.single_output
+        return len(self.classifier.labels) == 2 and self.classifier.single_output
 
 
 def _digest(positions: npt.NDArray[np.int64]) -> bytes:

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from seqlrp.text_classifier import EncodedText, TextClassifier
+    from seqlrp.text.encoded import EncodedText
+    from seqlrp.text_classifier import TextClassifier
 
 METHODS_COMPARED = ("lrp", "gradient_x_input", "sensitivity", "random")
 METRICS_COMPUTED = ("word_deletion", "aopc", "comprehensiveness", "sufficiency")

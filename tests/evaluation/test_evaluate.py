@@ -25,7 +25,8 @@ from seqlrp.errors import (
 from seqlrp.evaluation import Explained, Measured, Metric, Quantity, WordDeletion
 from seqlrp.lrp import Attribution
 from seqlrp.methods import Random
-from seqlrp.text_classifier import EncodedText, TextClassifier
+from seqlrp.text.encoded import EncodedText
+from seqlrp.text_classifier import TextClassifier
 
 QUICK: dict[str, Any] = {"metrics": ["word_deletion", "aopc"], "ks": (1, 3), "progress": False}
 
