@@ -57,8 +57,7 @@ class Remover:
         batch_tokens: the most tokens in a batch, padding included, or `"auto"`.
 
     Raises:
-        OptionError: an unknown removal, a wrong `batch_tokens`, or `"unk"` where the vocabulary
-            has no unknown word.
+        OptionError: an unknown removal or a wrong `batch_tokens`.
     """
 
     classifier: TextClassifier
@@ -130,7 +129,7 @@ class Remover:
                 "The model reads no embedding of its ids, so there is none to be masked; use "
                 "removal='delete' or 'unk'."
             )
-        return [total / len(ids) for total in totals]
+        return [total / len(ids) for total in sums.totals]
 
     def _answers(
         self, documents: Sequence[EncodedText], removed: Sequence[npt.NDArray[np.int64]]
@@ -183,11 +182,11 @@ class ReplacedWords(InputMode):
 
 
 class MeanReadings(InputMode):
-    """Adds what each embedding of a model reads in a pass to `totals`, a vector `[D]` for each."""
+    """Sums what each embedding of a model reads; `place` counts them within a pass."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.totals = totals
+        self.totals: list[Tensor] = []
         self.place = 0
 
     def read(self, vectors: Tensor, origin: Tensor) -> Tensor:

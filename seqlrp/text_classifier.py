@@ -27,8 +27,7 @@ from seqlrp.errors import (
     VocabularyError,
     near,
 )
-from seqlrp.text.encoded import EncodedText as EncodedText
-from seqlrp.text.encoded import Tokenizer, tokenised
+from seqlrp.text.encoded import EncodedText, Tokenizer, tokenised
 from seqlrp.text.tokens import SpacyTokenizer
 from seqlrp.text.vocabulary import Vocabulary
 

@@ -103,7 +103,7 @@ class CopiesExplainer(Explainer):
         """
         arguments = additional if isinstance(additional, tuple) else (additional,)
         arguments = tuple(
-            a[rows.to(a.device)] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
+            a[rows] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
             for a in (() if additional is None else arguments)
         )
         with torch.inference_mode(False), torch.set_grad_enabled(graph):

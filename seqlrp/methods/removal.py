@@ -184,7 +184,7 @@ class RemovalExplainer(Explainer):
         """What the model takes after its input, with the rows of these documents."""
         arguments = additional if isinstance(additional, tuple) else (additional,)
         return tuple(
-            a[rows.to(a.device)] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
+            a[rows] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
             for a in (() if additional is None else arguments)
         )
 
