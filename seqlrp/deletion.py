@@ -116,20 +116,19 @@ class Remover:
         vocabulary = self.classifier.vocabulary
         words = [k for k in range(len(vocabulary)) if k not in (vocabulary.pad, vocabulary.unk)]
         ids = torch.tensor(words, device=self.classifier.device)
-        sums = MeanReadings()
+        totals: list[Tensor] = []
         each = max(1, self._budget().tokens)
         for part in torch.split(ids, each):  # each word is a text of its own
             texts = part.reshape((-1, 1) if self.classifier.layout == "words" else (-1, 1, 1))
             more = self.classifier.arguments(texts, torch.ones_like(texts, dtype=torch.bool))
-            sums.place = 0
             with torch.no_grad():
-                sums.run(self.classifier.model, texts, more)
-        if not sums.totals:
+                MeanReadings(totals).run(self.classifier.model, texts, more)
+        if not totals:
             raise NoEmbeddingError(
                 "The model reads no embedding of its ids, so there is none to be masked; use "
                 "removal='delete' or 'unk'."
             )
-        return [total / len(ids) for total in sums.totals]
+        return [total / len(ids) for total in totals]
 
     def _answers(
         self, documents: Sequence[EncodedText], removed: Sequence[npt.NDArray[np.int64]]
@@ -182,11 +181,11 @@ class ReplacedWords(InputMode):
 
 
 class MeanReadings(InputMode):
-    """Sums what each embedding of a model reads; `place` counts them within a pass."""
+    """Adds what each embedding of a model reads in a pass to `totals`, a vector `[D]` for each."""
 
-    def __init__(self) -> None:
+    def __init__(self, totals: list[Tensor]) -> None:
         super().__init__()
-        self.totals: list[Tensor] = []
+        self.totals = totals
         self.place = 0
 
     def read(self, vectors: Tensor, origin: Tensor) -> Tensor:

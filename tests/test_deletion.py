@@ -106,6 +106,13 @@ def test_a_mask_is_the_mean_of_each_table(batch_tokens: int) -> None:
     assert [remover.most(3), Remover(classifier, "delete").most(3)] == [3, 2]
 
 
+def test_the_mean_is_that_of_all_words_in_any_batches(classifier: TextClassifier) -> None:
+    (expected,) = Remover(classifier, "mask").mean_vectors
+    for batch_tokens in (1, 5, 11):  # with a rest
+        (found,) = Remover(classifier, "mask", batch_tokens).mean_vectors
+        torch.testing.assert_close(found, expected)
+
+
 def test_where_there_is_no_embedding_there_is_no_mean() -> None:
     class Counts(nn.Module):
         def forward(self, ids: torch.Tensor) -> torch.Tensor:
