@@ -116,19 +116,21 @@ class Remover:
         vocabulary = self.classifier.vocabulary
         words = [k for k in range(len(vocabulary)) if k not in (vocabulary.pad, vocabulary.unk)]
         ids = torch.tensor(words, device=self.classifier.device)
-        totals: list[Tensor] = []
-        each = max(1, self._budget().tokens)
-        for part in torch.split(ids, each):  # each word is a text of its own
+        sums: list[Tensor] = []
+        for part in torch.split(ids, self._budget().tokens):  # each word is a text of its own
             texts = part.reshape((-1, 1) if self.classifier.layout == "words" else (-1, 1, 1))
             more = self.classifier.arguments(texts, torch.ones_like(texts, dtype=torch.bool))
+            mode = SummedReadings()
             with torch.no_grad():
-                MeanReadings(totals).run(self.classifier.model, texts, more)
-        if not totals:
+                mode.run(self.classifier.model, texts, more)
+            zeros = [torch.zeros_like(total) for total in mode.totals]
+            sums = [a + b for a, b in zip(sums or zeros, mode.totals, strict=True)]
+        if not sums:
             raise NoEmbeddingError(
                 "The model reads no embedding of its ids, so there is none to be masked; use "
                 "removal='delete' or 'unk'."
             )
-        return [total / len(ids) for total in totals]
+        return [total / len(ids) for total in sums]
 
     def _answers(
         self, documents: Sequence[EncodedText], removed: Sequence[npt.NDArray[np.int64]]
@@ -180,20 +182,14 @@ class ReplacedWords(InputMode):
         return torch.where(gone.unsqueeze(-1), next(self.vectors).to(vectors.dtype), vectors)
 
 
-class MeanReadings(InputMode):
-    """Adds what each embedding of a model reads in a pass to `totals`, a vector `[D]` for each."""
+class SummedReadings(InputMode):
+    """Sums what each embedding of a model reads in one pass."""
 
-    def __init__(self, totals: list[Tensor]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.totals = totals
-        self.place = 0
+        self.totals: list[Tensor] = []
 
     def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
         """As `InputMode.read`, without a graph."""
-        total = vectors[origin != NOBODY].double().sum(0)
-        if self.place == len(self.totals):
-            self.totals.append(total)
-        else:
-            self.totals[self.place] += total
-        self.place += 1
+        self.totals.append(vectors[origin != NOBODY].double().sum(0))
         return vectors
