@@ -124,3 +124,15 @@ def test_ends_of_sentences_run_forward_to_the_end(text):
     assert ends[-1] == len(text)
     assert all(a < b for a, b in itertools.pairwise(ends))
     assert all(end >= 0 for end in ends)
+
+
+def test_what_stands_nowhere_joins_no_word() -> None:
+    e = explanation(
+        "film",
+        tokens=("[CLS]", "fi", "lm", "[SEP]"),
+        offsets=[[0, 0], [0, 2], [2, 4], [4, 4]],
+        relevance=[4.0, 1.0, -2.0, -3.0],
+    )
+    found = words(e)
+    assert found.spans.tolist() == [[0, 0], [0, 4], [4, 4]]
+    assert found.values.tolist() == [4.0, -1.0, -3.0]

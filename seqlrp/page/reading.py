@@ -70,9 +70,9 @@ class Reading:
         return chosen
 
     def word(self, number: int) -> str:
-        """What is written there."""
+        """What is written there; the name of a token that stands nowhere, such as `[CLS]`."""
         start, end = self.words.spans[number].tolist()
-        return self.shown.text[start:end]
+        return self.shown.text[start:end] or self.shown.tokens[int(self.words.first[number])]
 
     def top(self, n: int, sign: int) -> list[tuple[str, float]]:
         """The n words that speak most for the class (+1) or against it (-1), strongest first."""

@@ -125,6 +125,8 @@ def _grouped(
 
 def _inside_a_word(text: str, place: int) -> bool:
     """Whether the text has no limit of a word (or of what looks like one character) here."""
+    if not 0 < place < len(text):  # between [CLS] or the like, which stands nowhere, and a word
+        return False
     before, after = text[place - 1], text[place]
     if after == _JOINER or before == _JOINER or _continues(after):
         return not before.isspace()
