@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +18,8 @@ from seqlrp.methods import Explainer, Method
 from seqlrp.text.corpora import Corpus
 
 if TYPE_CHECKING:
-    from seqlrp.text_classifier import EncodedText, TextClassifier
+    from seqlrp.text.encoded import EncodedText
+    from seqlrp.text_classifier import TextClassifier
 
 Side = int | str
 Target = Side | tuple[Side, Side]
@@ -142,15 +144,16 @@ def as_classes(
         LabelError: the model gives more or fewer scores than there are labels.
     """
     labels = len(classifier.labels)
-    if labels != 2 or not single_output(classifier, ids):
-        found = method.attribution(ids, target, padding=padding)
+    additional = classifier.arguments(ids, ~padding) or None
+    if labels != 2 or not classifier.single_output:
+        found = method.attribution(ids, target, additional, padding=padding)
         if found.scores.shape[1] != labels:
             raise LabelError(
                 f"The model gives {found.scores.shape[1]} scores a text, but the classifier names "
                 f"{labels} labels: {', '.join(classifier.labels)}."
             )
         return found
-    found = method.attribution(ids, 0, padding=padding)
+    found = method.attribution(ids, 0, additional, padding=padding)
     scores = torch.cat([-found.scores, found.scores], dim=1)
     wanted, against = resolved_contrast(target, scores)
     factors = torch.tensor([[-1.0, 1.0]], dtype=scores.dtype, device=scores.device)
@@ -170,13 +173,6 @@ def _rescaled(method: Method, factors: Tensor) -> Tensor:
     if method.parameters.get("start") == "one":
         return torch.ones_like(factors)  # it adds up to 1 whatever the score is
     return method.rescaled(factors) if isinstance(method, Explainer) else factors
-
-
-def single_output(classifier: TextClassifier, ids: Tensor) -> bool:
-    """Whether the model gives one score a text, by asking it for the first word of these ids."""
-    with torch.no_grad():  # a single word of a single text tells
-        scores = classifier.model(ids[(slice(0, 1),) * ids.ndim])
-    return isinstance(scores, Tensor) and scores.numel() == 1
 
 
 def strings(texts: Any, column: str) -> tuple[Iterator[str], int | None]:
@@ -221,7 +217,7 @@ def encoded_texts(
             raise TextError(f"Text {first + k} is {type(text).__name__}, expected a string.")
     encoded = list(classifier.encode(texts))
     for k, one in enumerate(encoded):
-        if not len(one.ids):
+        if not np.diff(one.source.offsets).any():  # nothing, or nothing but [CLS] and the like
             shown = texts[k][:40]
             raise TextError(f"Text {first + k} holds no word: {shown!a}; leave empty texts out.")
     return encoded

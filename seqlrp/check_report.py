@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seqlrp.errors import OptionError, near
 from seqlrp.lrp.ledger import Entry, Ledger
-from seqlrp.page.document import PLAIN_WORDS
+from seqlrp.page.tables import PLAIN_WORDS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,12 +17,12 @@ from seqlrp.explain import BATCH_TOKENS
 from seqlrp.lrp.documents import NOBODY
 from seqlrp.lrp.inputs import InputMode
 from seqlrp.methods.removal import ZeroedWords
-from seqlrp.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from seqlrp.text_classifier import EncodedText, TextClassifier
+    from seqlrp.text.encoded import EncodedText
+    from seqlrp.text_classifier import TextClassifier
 
 Removal = Literal["zero", "delete", "unk", "mask"]
 MASKS = ("<mask>", "[MASK]", "[mask]")  # how vocabularies spell a word that is hidden
@@ -70,6 +70,11 @@ class Remover:
             raise OptionError(
                 f"There is no removal {self.removal!r}. {near(str(self.removal), known)}"
             )
+        if self.removal == "unk" and self.classifier.vocabulary.unk is None:
+            raise OptionError(
+                "The vocabulary has no unknown word to put in the place of others; use "
+                "removal='zero' or 'delete'."
+            )
         self._budget()
 
     def most(self, words: int) -> int:
@@ -108,15 +113,17 @@ class Remover:
         Raises:
             NoEmbeddingError: the model reads no embedding.
         """
-        first = len((Vocabulary.PAD, Vocabulary.UNK))
-        ids = torch.arange(first, len(self.classifier.vocabulary), device=self.classifier.device)
+        vocabulary = self.classifier.vocabulary
+        words = [k for k in range(len(vocabulary)) if k not in (vocabulary.pad, vocabulary.unk)]
+        ids = torch.tensor(words, device=self.classifier.device)
         sums = MeanReadings()
         each = max(1, self._budget().tokens)
         for part in torch.split(ids, each):  # each word is a text of its own
-            shape = (-1, 1) if self.classifier.layout == "words" else (-1, 1, 1)
+            texts = part.reshape((-1, 1) if self.classifier.layout == "words" else (-1, 1, 1))
+            more = self.classifier.arguments(texts, torch.ones_like(texts, dtype=torch.bool))
             sums.place = 0
             with torch.no_grad():
-                sums.run(self.classifier.model, part.reshape(shape), None)
+                sums.run(self.classifier.model, texts, more)
         if not sums.totals:
             raise NoEmbeddingError(
                 "The model reads no embedding of its ids, so there is none to be masked; use "
@@ -137,19 +144,19 @@ class Remover:
             gone[np.concatenate([r + first for r, first in zip(removed, firsts, strict=True)])] = 1
             away[words] = torch.from_numpy(gone)
         ids, away = ids.to(device), away.to(device)
+        more = self.classifier.arguments(ids, words.to(device))
         with torch.no_grad():
             if self.removal == "zero":
-                found = ZeroedWords(away).run(model, ids, None)
+                found = ZeroedWords(away).run(model, ids, more)
             elif self.removal == "mask" and self.mask_id is None:
-                found = ReplacedWords(away, self.mean_vectors).run(model, ids, None)
+                found = ReplacedWords(away, self.mean_vectors).run(model, ids, more)
             else:
-                hidden = self.mask_id if self.removal == "mask" else Vocabulary.UNK
-                assert hidden is not None
-                found = model(ids.masked_fill(away, hidden))
-        if found.shape[-1] == 1 and len(self.classifier.labels) == 2:
-            found = torch.cat([-found, found], dim=-1)
-        on_cpu: Tensor = found.float().cpu()
-        return on_cpu
+                vocabulary = self.classifier.vocabulary
+                hidden = self.mask_id if self.removal == "mask" else vocabulary.unk
+                if hidden is not None:  # under "delete" nothing is away
+                    ids = ids.masked_fill(away, hidden)
+                found = model(ids, *more)
+        return self.classifier.by_label(found).float().cpu()
 
     def _budget(self) -> Budget:
         return Budget(self.batch_tokens, self.classifier.device)

@@ -58,6 +58,10 @@ class VectorsError(InputError):
     """Pretrained word vectors that cannot be read or do not fit."""
 
 
+class WeightsError(InputError):
+    """Arrays of another framework that make no layer, or one that answers otherwise than it did."""
+
+
 # The model
 
 

@@ -27,7 +27,8 @@ from seqlrp.methods import METHODS, Method
 from seqlrp.text.corpora import Corpus
 
 if TYPE_CHECKING:
-    from seqlrp.text_classifier import EncodedText, TextClassifier
+    from seqlrp.text.encoded import EncodedText
+    from seqlrp.text_classifier import TextClassifier
 
 BATCH_TOKENS = 8192
 _WINDOW = 4096  # documents sorted by length together: what is held in memory of a stream

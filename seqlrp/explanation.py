@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -213,9 +214,9 @@ class Explanation(Exported):
         )
 
     def _repr_html_(self) -> str:
-        from seqlrp.page import render
+        from seqlrp.page import notebook
 
-        return render([self], page=False)
+        return notebook([self], 1)
 
     def __reduce__(self) -> tuple[Callable[[], Explanation], tuple[()]]:
         # A mapping proxy cannot be sent to another process, a dict can.
@@ -321,16 +322,29 @@ class Explanations(Sequence[Explanation], Exported):
         from seqlrp.page import render
         from seqlrp.writing import written_whole
 
-        page = render(self._items, **options)
+        page = render(self._items, **{"page": True} | options)
         with written_whole(path) as temporary:
             temporary.write_text(page, encoding="utf-8", newline="\n")
+
+    def save_pages(self, folder: str | os.PathLike[str], **options: Any) -> Path:
+        """Write a folder of pages with an index, for many texts; options as `page.save_pages`.
+
+        Returns:
+            The path of its `index.html`.
+
+        Raises:
+            OptionError: an option that is not allowed, or a folder that holds other files.
+            WriteError: the file system refused; what was there before is unchanged.
+        """
+        from seqlrp.page import save_pages
+
+        return save_pages(self._items, folder, **options)
 
     def __repr__(self) -> str:
         methods = ", ".join(sorted({repr(item.method) for item in self._items}))
         return f"Explanations({len(self)} documents{', method ' + methods if methods else ''})"
 
     def _repr_html_(self) -> str:
-        from seqlrp.page import render
+        from seqlrp.page import notebook
 
-        first = self._items[:10]
-        return render(first, page=False, title=f"{len(first)} of {len(self)} documents")
+        return notebook(self._items, len(self))

@@ -88,14 +88,18 @@ def floats(value: Any, shape: tuple[int, ...], name: str) -> npt.NDArray[np.floa
 
 
 def offsets(value: Any, tokens: int, characters: int) -> npt.NDArray[np.int32]:
-    """Where tokens start and end, int32 `[T, 2]`, in order and inside the text."""
+    """Where tokens start and end, int32 `[T, 2]`, in order and inside the text.
+
+    A token that does not stand in the text, such as `[CLS]`, ends where it starts; not every token
+    may.
+    """
     array = _array(value, "iu", (tokens, 2), "offsets")
     ordered = np.concatenate(([0], array.ravel(), [characters]))
-    starts, ends = array[:, 0], array[:, 1]
-    if (ordered[1:] < ordered[:-1]).any() or (starts >= ends).any():
+    nowhere = tokens > 0 and (array[:, 0] >= array[:, 1]).all()
+    if (ordered[1:] < ordered[:-1]).any() or nowhere:
         raise TextError(
-            f"offsets must run forward inside the text of {characters} characters, each token "
-            "at least one character long and none overlapping the one before; "
+            f"offsets must run forward inside the text of {characters} characters, none "
+            "overlapping the one before, and some at least one character long; "
             "they were made for another text, or by a tokenizer that rewrites it."
         )
     copy = array.astype(np.int32)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from seqlrp.batching import batches_by_length, pad_sentences, pad_words
+from seqlrp.batching import BatchTokens, Budget, in_batches, pad_sentences, pad_words
 from seqlrp.classifiers import Layout, RecurrentClassifier
 from seqlrp.errors import (
-    IdsError,
     LabelError,
     ModelError,
     NonFiniteError,
@@ -28,59 +27,16 @@ from seqlrp.errors import (
     VocabularyError,
     near,
 )
-from seqlrp.text.tokens import SpacyTokenizer, TokenizedText, located
+from seqlrp.text.encoded import EncodedText, Tokenizer, tokenised
+from seqlrp.text.tokens import SpacyTokenizer
 from seqlrp.text.vocabulary import Vocabulary
 
+Additional = Literal["lengths", "mask"] | Callable[[Tensor, Tensor], Any] | None
+
+# Words of a text that is long enough for the filters of a convolution.
+_FEW = 8
 # Texts that are held encoded at a time while a stream of them is scored.
 _HELD = 4096
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedText:
-    """A tokenised text and the ids of its T tokens.
-
-    Attributes:
-        ids: int64 `[T]`.
-        source: the tokens, and where they stand in the text.
-    """
-
-    ids: npt.NDArray[np.int64]
-    source: TokenizedText
-
-    def __post_init__(self) -> None:
-        if self.ids.shape != (len(self.source.tokens),):
-            raise IdsError(
-                f"Got ids of the shape {self.ids.shape} for {len(self.source.tokens)} tokens, "
-                "expected one id a token."
-            )
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def without(self, positions: Sequence[int] | npt.NDArray[np.integer]) -> EncodedText:
-        """Delete the tokens at these positions, so that the sequence gets shorter.
-
-        The text itself stays, as do the places in it of the tokens that are left.
-
-        Raises:
-            IdsError: a position is not in 0 to T - 1.
-        """
-        chosen = np.asarray(positions, dtype=np.int64)
-        outside = (chosen < 0) | (chosen >= len(self))
-        if outside.any():
-            raise IdsError(
-                f"Got the position {chosen[outside][0]}, expected 0 to {len(self) - 1} "
-                f"for {len(self)} tokens."
-            )
-        kept = np.ones(len(self), dtype=bool)
-        kept[chosen] = False
-        source = replace(
-            self.source,
-            tokens=tuple(itertools.compress(self.source.tokens, kept)),
-            offsets=self.source.offsets[kept],
-            sentences=self.source.sentences[kept],
-        )
-        return EncodedText(self.ids[kept], source)
 
 
 class Prediction(NamedTuple):
@@ -99,8 +55,13 @@ class TextClassifier:
         vocabulary: gives each token its id.
         labels: the name of each class, in the order of the scores.
         tokenizer: splits a text into a `TokenizedText`, or into a list of tokens as they are
-            written in it (`str.split`, say); by default spaCy's rules for English.
+            written in it (`str.split`, say), or is a spaCy pipeline; by default spaCy's rules for
+            English.
         layout: "words" for ids `[B, T]`, "sentences" for ids `[B, S, W]`.
+        additional: what the model takes after the ids. "lengths" is how many words there are,
+            int64 `[B]` (or `[B, S]`), on the CPU, where packing wants it; "mask" is True where a
+            word is, bool as the ids. Anything else: a function of ids and mask, on the model's
+            device, that gives one argument or a tuple of them.
 
     A model with one output and two labels is taken as a yes-or-no classifier: its output speaks for
     `labels[1]`, and `scores` gives `[-output, output]`.
@@ -108,17 +69,16 @@ class TextClassifier:
     Raises:
         LabelError: labels that are empty or not distinct, or more or fewer than the model has.
         VocabularyError: the vocabulary is not of the size of the model's embedding.
-        OptionError: an unknown layout, or one that is not the model's.
+        OptionError: an unknown layout, or one that is not the model's; so with `additional`.
         ModelError: the model is no `torch.nn.Module`.
     """
 
     model: nn.Module
     vocabulary: Vocabulary
     labels: tuple[str, ...]
-    tokenizer: Callable[[str], TokenizedText | Sequence[str]] = field(
-        default_factory=SpacyTokenizer
-    )
+    tokenizer: Tokenizer = field(default_factory=SpacyTokenizer)
     layout: Layout = "words"
+    additional: Additional = None
 
     def __post_init__(self) -> None:
         if isinstance(self.labels, str):
@@ -128,6 +88,11 @@ class TextClassifier:
         if self.layout not in get_args(Layout):
             raise OptionError(
                 f"Unknown layout {self.layout!r}. {near(str(self.layout), get_args(Layout))}"
+            )
+        if self.additional not in (None, "lengths", "mask") and not callable(self.additional):
+            raise OptionError(
+                f"Got additional={self.additional!r}, expected 'lengths', 'mask', a function of "
+                "ids and mask, or None."
             )
         if not isinstance(self.vocabulary, Vocabulary):
             raise VocabularyError(
@@ -161,15 +126,52 @@ class TextClassifier:
                 f"Got the layout {self.layout!r}, but {type(model).__name__} reads "
                 f"{model.layout!r}; pass layout={model.layout!r}."
             )
+        if self.additional is not None:
+            raise OptionError(
+                f"Got additional={self.additional!r}, but {type(model).__name__} takes ids alone."
+            )
+        self._check_padding(model.padding_idx, type(model).__name__)
 
     def _check_embeddings(self) -> None:
         # One of several embeddings may be of positions or the like, and smaller.
-        sizes = [m.num_embeddings for m in self.model.modules() if isinstance(m, nn.Embedding)]
-        if sizes and max(sizes) < len(self.vocabulary):
+        embeddings = [m for m in self.model.modules() if isinstance(m, nn.Embedding)]
+        if not embeddings:
+            return
+        largest = max(embeddings, key=lambda m: m.num_embeddings)
+        if largest.num_embeddings < len(self.vocabulary):
             raise VocabularyError(
                 f"Got a vocabulary of {len(self.vocabulary)} tokens for an embedding of "
-                f"{max(sizes)} rows; give the vocabulary that the model was trained with."
+                f"{largest.num_embeddings} rows; give the vocabulary that the model was trained "
+                "with."
             )
+        if largest.padding_idx is not None:
+            self._check_padding(largest.padding_idx, "the model's embedding")
+
+    def _check_padding(self, padding: int, owner: str) -> None:
+        if padding != self.vocabulary.pad:
+            raise VocabularyError(
+                f"Got a vocabulary whose padding is id {self.vocabulary.pad}, but {owner} has the "
+                f"padding_idx {padding}; say where it is: Vocabulary(tokens, pad={padding}, "
+                "unk=...)."
+            )
+
+    @property
+    def single_output(self) -> bool:
+        """Whether the model gives one number a text; asked of a text of a few words.
+
+        Raises:
+            TrainingModeError: the model or a part of it is in training mode.
+        """
+        shape = (1, _FEW) if self.layout == "words" else (1, 1, _FEW)
+        words = torch.ones(shape, dtype=torch.bool, device=self.device)
+        id_ = next(id_ for id_ in range(len(self.vocabulary)) if id_ != self.vocabulary.pad)
+        scores = self._answer(torch.full(shape, id_, device=self.device), words)
+        return isinstance(scores, Tensor) and scores.numel() == 1
+
+    @property
+    def classes_(self) -> npt.NDArray[np.str_]:
+        """The labels, in the order of the scores, under the name that scikit-learn has for them."""
+        return np.array(self.labels)
 
     @property
     def device(self) -> torch.device:
@@ -206,20 +208,8 @@ class TextClassifier:
         """
         if isinstance(texts, str):
             raise TextError("Got a single str, expected an iterable of texts; put it in a list.")
-        pipe = getattr(self.tokenizer, "pipe", None)
-        for source in map(self._tokenised, texts) if pipe is None else pipe(texts):
-            yield EncodedText(self.vocabulary.encode(source.tokens), source)
-
-    def _tokenised(self, text: str) -> TokenizedText:
-        found = self.tokenizer(text)
-        if isinstance(found, TokenizedText):
-            return found
-        if isinstance(found, (list, tuple)):
-            return located(text, found)
-        raise TextError(
-            f"The tokenizer returned {type(found).__name__}, expected a list of tokens or a "
-            "TokenizedText."
-        )
+        for source in tokenised(self.tokenizer, texts):
+            yield EncodedText(self.vocabulary.encode(source.spelled), source)
 
     def collate(self, batch: Sequence[EncodedText]) -> tuple[Tensor, Tensor]:
         """Pad a batch to what the model reads.
@@ -234,7 +224,7 @@ class TextClassifier:
         """
         documents = [encoded.ids for encoded in batch]
         if self.layout == "words":
-            return pad_words(documents, self.vocabulary.PAD)
+            return pad_words(documents, self.vocabulary.pad)
         sentences = [encoded.source.sentences for encoded in batch]
         for places in sentences:
             if (np.diff(places) < 0).any():
@@ -242,7 +232,7 @@ class TextClassifier:
                     "Got a token whose sentence comes before that of the token to its left; "
                     "the tokenizer must number the sentences of a text in their order."
                 )
-        return pad_sentences(documents, sentences, self.vocabulary.PAD)
+        return pad_sentences(documents, sentences, self.vocabulary.pad)
 
     def length(self, encoded: EncodedText) -> int:
         """How many ids the document takes up when it is padded by itself."""
@@ -250,6 +240,17 @@ class TextClassifier:
             return len(encoded)
         _, counts = np.unique(encoded.source.sentences, return_counts=True)
         return len(counts) * int(counts.max())
+
+    def arguments(self, ids: Tensor, words: Tensor) -> tuple[Any, ...]:
+        """What the model takes after `ids`, for the places where `words`, bool as they, is True."""
+        if self.additional is None:
+            return ()
+        if self.additional == "lengths":
+            return (words.sum(dim=-1).cpu(),)
+        if self.additional == "mask":
+            return (words,)
+        found = self.additional(ids, words)
+        return found if isinstance(found, tuple) else (found,)
 
     def scores(self, batch: Sequence[EncodedText]) -> Tensor:
         """Score a batch on the model's device: float `[B, C]`.
@@ -259,24 +260,15 @@ class TextClassifier:
             OutputError: the model returns something else than scores `[B, C]`.
             NonFiniteError: a score is NaN or infinite.
         """
-        for name, module in self.model.named_modules():
-            if module.training:
-                raise TrainingModeError(
-                    f"The model is in training mode ({name or type(module).__name__}), where its "
-                    "scores may change from call to call; call model.eval() first."
-                )
-        ids, _ = self.collate(batch)
-        with torch.no_grad():
-            scores = self.model(ids.to(self.device))
+        scores = self._answer(*(part.to(self.device) for part in self.collate(batch)))
         if not isinstance(scores, Tensor) or not scores.is_floating_point():
             raise OutputError(
                 f"The model returns a {_kind(scores)}, expected a float tensor of scores [B, C]."
             )
-        if scores.shape == (len(batch), 1) and len(self.labels) == 2:
-            scores = torch.cat([-scores, scores], dim=1)
+        given, scores = list(scores.shape), self.by_label(scores)
         if scores.shape != (len(batch), len(self.labels)):
             raise OutputError(
-                f"The model returns scores of the shape {list(scores.shape)}, expected "
+                f"The model returns scores of the shape {given}, expected "
                 f"{[len(batch), len(self.labels)]} for {len(batch)} documents and "
                 f"{len(self.labels)} labels."
             )
@@ -286,20 +278,45 @@ class TextClassifier:
             )
         return scores
 
+    def _answer(self, ids: Tensor, words: Tensor) -> Any:
+        """What the model returns for a batch, if nothing in it could change by that."""
+        for name, module in self.model.named_modules():
+            if module.training:
+                raise TrainingModeError(
+                    f"The model is in training mode ({name or type(module).__name__}), where its "
+                    "scores may change from call to call; call model.eval() first."
+                )
+        with torch.no_grad():
+            return self.model(ids, *self.arguments(ids, words))
+
+    def by_label(self, scores: Tensor) -> Tensor:
+        """Scores by label: for two labels and a single output s, `[B]` or `[B, 1]`, `[-s, s]`."""
+        if scores.ndim == 1:
+            scores = scores.unsqueeze(1)
+        if scores.shape[1:] == (1,) and len(self.labels) == 2:
+            return torch.cat([-scores, scores], dim=1)
+        return scores
+
     def predict(
-        self, texts: Iterable[str], *, batch_tokens: int = 16_384, progress: bool | None = None
+        self,
+        texts: Iterable[str],
+        *,
+        batch_tokens: BatchTokens = 16_384,
+        progress: bool | None = None,
     ) -> Prediction:
         """Give the class and the scores of each text, in the order of the texts.
 
         Args:
             texts: read as a stream.
-            batch_tokens: the most tokens, padding included, that the model reads at a time.
+            batch_tokens: the most tokens, padding included, that the model reads at a time; or
+                "auto", as for `seqlrp.explain`.
             progress: show a bar; None shows one where standard error is a terminal.
 
         Raises:
             As `encode` and `scores`; OptionError where `batch_tokens` is below 1.
         """
         total = len(texts) if isinstance(texts, Sized) else None
+        budget = Budget(batch_tokens, self.device)
         parts = [np.zeros((0, len(self.labels)), dtype=np.float32)]
         encoded = self.encode(texts)
         with tqdm(
@@ -310,12 +327,54 @@ class TextClassifier:
         ) as bar:
             while held := list(itertools.islice(encoded, _HELD)):
                 scores = np.zeros((len(held), len(self.labels)), dtype=np.float32)
-                for batch in batches_by_length([self.length(e) for e in held], batch_tokens):
-                    scores[batch] = self.scores([held[i] for i in batch]).float().cpu().numpy()
+
+                def run(batch: list[int], held: list[EncodedText] = held) -> Tensor:
+                    return self.scores([held[k] for k in batch]).float()
+
+                for batch, found in in_batches([self.length(e) for e in held], budget, run):
+                    scores[batch] = found.cpu().numpy()
                     bar.update(len(batch))
                 parts.append(scores)
         scores = np.concatenate(parts)
         return Prediction(scores.argmax(axis=1).astype(np.int64), scores)
+
+    def predict_proba(
+        self,
+        texts: Iterable[str],
+        *,
+        multilabel: bool = False,
+        batch_tokens: BatchTokens = 16_384,
+        progress: bool | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Give the probability of each class for each text: `[N, C]`, in the order of `labels`.
+
+        Softmax of the scores. A model with a single output s says sigmoid(s), which is the
+        probability of the second of two labels, or of the only one.
+
+        Args:
+            texts: as for `predict`, as are batch_tokens and progress.
+            multilabel: a text may have several labels: sigmoid of each score.
+            batch_tokens: see above.
+            progress: see above.
+
+        Raises:
+            As `predict`.
+        """
+        found = self.predict(texts, batch_tokens=batch_tokens, progress=progress)
+        return self.probabilities(found.scores, multilabel=multilabel)
+
+    def probabilities(
+        self, scores: npt.NDArray[np.floating], *, multilabel: bool = False
+    ) -> npt.NDArray[np.float64]:
+        """What `predict_proba` says of scores `[..., C]`."""
+        wide = np.asarray(scores, dtype=np.float64)
+        if multilabel or len(self.labels) == 1 or self.single_output:
+            # 1 / (1 + exp(-s)), which does not overflow.
+            logs = -np.logaddexp(0.0, -wide)
+        else:
+            logs = wide - np.logaddexp.reduce(wide, axis=-1, keepdims=True)
+        chances: npt.NDArray[np.float64] = np.exp(logs)
+        return chances
 
 
 def _check_labels(labels: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,8 @@ from seqlrp.devices import resolve_device
 from seqlrp.errors import CorpusError, ImbalanceWarning, LabelError, OptionError, near
 from seqlrp.optimising import Documents, Epoch, Schedule, optimise
 from seqlrp.text.corpora import Corpus
-from seqlrp.text.tokens import SpacyTokenizer, TokenizedText
+from seqlrp.text.encoded import Tokenizer, tokenised
+from seqlrp.text.tokens import SpacyTokenizer
 from seqlrp.text.vectors import load_vectors
 from seqlrp.text.vocabulary import Vocabulary
 from seqlrp.text_classifier import TextClassifier
@@ -93,7 +94,7 @@ def fit(
     *,
     layout: Layout = "words",
     vectors: str | Path | None = None,
-    tokenizer: Callable[[str], TokenizedText] | None = None,
+    tokenizer: Tokenizer | None = None,
     lowercase: bool = True,
     min_count: int = 1,
     max_size: int | None = 30_000,
@@ -216,18 +217,15 @@ class _Read(NamedTuple):
         return Documents(ids, self.sentences, self.labels)
 
 
-def _read(
-    corpus: Corpus, tokenizer: Callable[[str], TokenizedText], progress: bool | None
-) -> _Read:
+def _read(corpus: Corpus, tokenizer: Tokenizer, progress: bool | None) -> _Read:
     """Tokenise the texts of a corpus; those without a token are left out."""
     shown = None if progress is None else not progress
     texts = tqdm(corpus.texts, desc="Tokenising", unit="text", disable=shown)
     tokens, sentences, kept = [], [], []
-    for index, text in enumerate(texts):
-        source = tokenizer(text)
+    for index, source in enumerate(tokenised(tokenizer, texts)):
         if source.tokens:
             # A word that is there a million times is held once.
-            tokens.append(tuple(map(sys.intern, source.tokens)))
+            tokens.append(tuple(map(sys.intern, source.spelled)))
             sentences.append(source.sentences)
             kept.append(index)
     assert corpus.labels is not None

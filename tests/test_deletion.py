@@ -6,19 +6,21 @@ import numpy as np
 import pytest
 import torch
 from classifier_samples import WORDS, small_classifier, some_texts
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 import seqlrp
 from seqlrp.deletion import Removal, Remover, scores_without
 from seqlrp.errors import NoEmbeddingError, OptionError
-from seqlrp.text_classifier import EncodedText, TextClassifier
+from seqlrp.text.encoded import EncodedText
+from seqlrp.text_classifier import TextClassifier
 
 
 @pytest.mark.parametrize("hierarchical", [False, True])
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 200))
+@example(0, 5)  # the words of the vocabulary in several batches, the last one smaller
 def test_removal_does_what_it_says(hierarchical: bool, seed: int, batch_tokens: int) -> None:
     classifier = small_classifier(hierarchical=hierarchical)
     drawn = np.random.default_rng(seed)

@@ -47,6 +47,17 @@ def test_fields_are_converted_and_cannot_be_changed():
     assert e.parameters["rules"]["dense"] == ("epsilon", None, True)
 
 
+def test_a_token_may_stand_nowhere():
+    text = "dull film"
+    tokens, offsets = ("[CLS]", "dull", "film", "[SEP]"), [[0, 0], [0, 4], [5, 9], [9, 9]]
+    e = explanation(text, tokens=tokens, offsets=offsets, relevance=[4.0, 1.0, -2.0, -3.0])
+    assert e.top(2) == [(0, "[CLS]", 4.0), (1, "dull", 1.0)]
+    shown = e._repr_html_()
+    assert shown.count("<mark") == 2 + 2  # two in the words that explain the page
+    assert "></mark>" not in shown
+    assert "[CLS]" in shown
+
+
 def test_numpy_numbers_become_pythons():
     e = explanation(
         parameters={"epsilon": np.float64(0.5), "steps": np.int64(3), "order": np.arange(2)},

@@ -17,6 +17,7 @@ import torch
 from classifier_samples import small_classifier, some_texts
 from torch import nn
 
+from seqlrp.classifiers import RecurrentClassifier
 from seqlrp.errors import (
     ModelError,
     NonFiniteError,
@@ -93,6 +94,17 @@ def test_what_is_saved_comes_back(tmp_path: Path, options: dict[str, Any]) -> No
         assert torch.equal(value, weights[name])
     assert all(parameter.requires_grad for parameter in after.model.parameters())
     texts = some_texts(9)
+    assert (after.predict(texts).scores == before.predict(texts).scores).all()
+
+
+def test_padding_elsewhere_is_saved(tmp_path: Path) -> None:
+    vocabulary = Vocabulary(("film", "[UNK]", "[PAD]", "dull"), pad="[PAD]", unk="[UNK]")
+    model = RecurrentClassifier(4, 2, embedding=3, hidden=2, padding_idx=2).eval()
+    before = TextClassifier(model, vocabulary, ("no", "yes"), SpacyTokenizer("en"))
+    save(before, tmp_path / "model")
+    after = load(tmp_path / "model")
+    assert (after.vocabulary.pad, after.vocabulary.unk) == (2, 1)
+    texts = ["film", "dull dull film", "what"]
     assert (after.predict(texts).scores == before.predict(texts).scores).all()
 
 

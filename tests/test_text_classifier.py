@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import spacy
 import torch
 from classifier_samples import WORDS, small_classifier, some_texts, split_words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from seqlrp.classifiers import RecurrentClassifier
+from seqlrp.deletion import scores_without
 from seqlrp.errors import (
     IdsError,
     LabelError,
@@ -24,8 +27,11 @@ from seqlrp.errors import (
     TrainingModeError,
     VocabularyError,
 )
+from seqlrp.explain import explain
+from seqlrp.text.encoded import EncodedText
+from seqlrp.text.tokens import TokenizedText, from_doc
 from seqlrp.text.vocabulary import Vocabulary
-from seqlrp.text_classifier import EncodedText, TextClassifier
+from seqlrp.text_classifier import TextClassifier
 
 VOCABULARY = Vocabulary.build([WORDS])
 
@@ -187,6 +193,18 @@ def test_training_mode_is_refused() -> None:
     classifier.model.get_submodule("dropout").train()
     with pytest.raises(TrainingModeError, match=r"\(dropout\).*call model.eval\(\) first"):
         classifier.predict(["a film"])
+    with pytest.raises(TrainingModeError, match=r"\(dropout\)"):
+        _ = classifier.single_output
+
+
+def test_a_model_in_training_mode_is_not_run_to_count_its_outputs() -> None:
+    class Counting(BagOfWords):
+        def forward(self, ids: Tensor) -> Any:
+            raise AssertionError("was run")
+
+    classifier = TextClassifier(Counting().train(), VOCABULARY, ("no", "yes"), split_words)
+    with pytest.raises(TrainingModeError, match=r"call model.eval\(\) first"):
+        explain(classifier, ["a film"])
 
 
 @pytest.mark.parametrize(
@@ -194,7 +212,8 @@ def test_training_mode_is_refused() -> None:
     [
         (lambda s: s.argmax(dim=1), "returns a torch.int64 tensor, expected a float tensor"),
         (lambda s: (s, s), "returns a tuple"),
-        (lambda s: s[:, 0], r"shape \[1\], expected \[1, 2\]"),
+        (lambda s: s[0], r"shape \[2\], expected \[1, 2\]"),
+        (lambda s: s.sum(), r"shape \[\], expected \[1, 2\]"),
         (lambda s: torch.cat([s, s], dim=1), r"shape \[1, 4\], expected \[1, 2\]"),
     ],
 )
@@ -307,3 +326,203 @@ def test_a_tokenizer_may_give_plain_tokens() -> None:
         encode(lambda text: 3)
     with pytest.raises(VocabularyError, match="of type dict, expected a"):
         TextClassifier(BagOfWords().eval(), {"a": 1}, ("a", "b"))  # type: ignore[arg-type]
+
+
+# Other tokenizers, other specials, other arguments
+
+
+def test_a_spacy_pipeline_is_a_tokenizer() -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    for tokenizer in (nlp, nlp.tokenizer):
+        classifier = TextClassifier(BagOfWords().eval(), VOCABULARY, ("no", "yes"), tokenizer)
+        texts = ["Good film.\n\n Bad \ud800plot, isn't it?", "dull"]
+        first, second = classifier.encode(texts)
+        words = ("Good", "film", ".", "Bad", "\ufffd", "plot", ",", "is", "n't", "it", "?")
+        assert first.source.tokens == words
+        assert second.source.tokens == ("dull",)
+        text, offsets = first.source.text, first.source.offsets
+        assert tuple(text[start:end] for start, end in offsets) == words
+        sentences = [0] * 3 + [1] * 8 if tokenizer is nlp else [0] * 11
+        assert first.source.sentences.tolist() == sentences
+        assert first.ids.tolist() == VOCABULARY.encode(words).tolist()
+        with pytest.raises(TextError, match="Got a text of type int"):
+            list(classifier.encode([1]))  # type: ignore[list-item]
+
+
+def test_a_sentence_of_white_space_is_none() -> None:
+    nlp = spacy.blank("en")
+    doc = spacy.tokens.Doc(
+        nlp.vocab, ["a", "\n", "\n", "b", "c"], sent_starts=[True, False, True, True, False]
+    )
+    assert from_doc(doc).sentences.tolist() == [0, 1, 1]
+
+
+def test_pieces_are_what_is_looked_up() -> None:
+    def split(text: str) -> TokenizedText:
+        offsets = np.array([[0, 1], [1, 4], [4, 4]], np.int32)
+        sentences = np.zeros(3, np.int32)
+        return TokenizedText(text, ("g", "ood", "[SEP]"), offsets, sentences, ("good", "bad", "a"))
+
+    classifier = TextClassifier(BagOfWords().eval(), VOCABULARY, ("no", "yes"), split)
+    (encoded,) = classifier.encode(["good"])
+    assert encoded.ids.tolist() == VOCABULARY.encode(["good", "bad", "a"]).tolist()
+    left = encoded.without([1])
+    assert left.source.spelled == ("good", "a")
+    assert left.source.tokens == ("g", "[SEP]")
+    assert VOCABULARY.encode(left.source.spelled).tolist() == left.ids.tolist()
+
+
+class Sums(nn.Module):
+    """Sums the vectors of the words that it is told are words; pads are no zero vector."""
+
+    def __init__(self, kind: str, outputs: int = 2) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.table = nn.Embedding(len(WORDS) + 2, 4)
+        self.head = nn.Linear(4, outputs, bias=False)
+        self.kind = kind
+        self.eval()
+
+    def forward(self, ids: Tensor, given: Tensor) -> Tensor:
+        assert given.dtype == (torch.int64 if self.kind == "lengths" else torch.bool)
+        if self.kind == "lengths":
+            given = torch.arange(ids.shape[1]) < given.unsqueeze(1)
+        vectors = self.table(ids).masked_fill(~given.unsqueeze(-1), 0.0)
+        scores: Tensor = self.head(vectors.sum(1))
+        return scores
+
+
+OTHER = Vocabulary(("[UNK]", *WORDS, "[PAD]"), pad="[PAD]", unk="[UNK]")
+NAMED = pytest.mark.parametrize(
+    ("kind", "additional"),
+    [
+        ("lengths", "lengths"),
+        ("mask", "mask"),
+        ("mask", lambda ids, words: words),
+        ("lengths", lambda ids, words: ((ids != OTHER.pad).sum(1),)),
+    ],
+)
+
+
+@NAMED
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_lengths_and_masks_reach_the_model_everywhere(
+    kind: str, additional: Any, outputs: int
+) -> None:
+    model = Sums(kind, outputs)
+    classifier = TextClassifier(model, OTHER, ("no", "yes"), split_words, additional=additional)
+    texts = ["good film", "bad", "dull dull plot and nobody"]
+    encoded = list(classifier.encode(texts))
+    assert encoded[2].ids.tolist()[-1] == 0
+    words = (model.table.weight @ model.head.weight.T).detach().numpy()  # [V, outputs]
+    each = [words[e.ids] for e in encoded]
+    sides = np.array([[-1.0, 1.0]]) if outputs == 1 else np.eye(2)
+    expected = np.stack([rows.sum(0) @ sides for rows in each])
+    np.testing.assert_allclose(classifier.predict(texts).scores, expected, rtol=1e-5)
+    for method in ("lrp", "gradient_x_input", "occlusion"):
+        options: dict[str, Any] = {"epsilon": 0.0} if method == "lrp" else {}
+        explanations = explain(classifier, texts, method, "yes", **options)
+        for e, rows in zip(explanations, each, strict=True):
+            np.testing.assert_allclose(e.relevance, (rows @ sides)[:, 1], rtol=1e-4, atol=1e-6)
+    everyone = [np.arange(len(e)) for e in encoded]
+    unknown = scores_without(classifier, encoded, everyone, "unk")
+    lengths = np.array([[len(e)] for e in encoded])
+    np.testing.assert_allclose(unknown, lengths * (words[0] @ sides), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(scores_without(classifier, encoded, everyone), 0, atol=1e-6)
+    left = scores_without(classifier, encoded[::2], [everyone[0][:1], everyone[2][:2]], "delete")
+    expected = np.stack([each[0][1:].sum(0), each[2][2:].sum(0)]) @ sides
+    np.testing.assert_allclose(left, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_lengths_of_sentences() -> None:
+    given = []
+
+    class Pages(nn.Module):
+        def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+            given.append(lengths)
+            return torch.zeros(len(ids), 2)
+
+    classifier = TextClassifier(
+        Pages().eval(), VOCABULARY, ("no", "yes"), split_words, "sentences", "lengths"
+    )
+    classifier.predict(["a good film. dull.", "plot"])
+    assert given[0].tolist() == [[3, 1], [1, 0]]
+
+
+def test_additional_arguments_that_are_none_are_refused() -> None:
+    with pytest.raises(OptionError, match="Got additional='length', expected 'lengths', 'mask'"):
+        TextClassifier(Sums("mask"), OTHER, ("a", "b"), split_words, additional="length")  # type: ignore[arg-type]
+    small = small_classifier()
+    with pytest.raises(OptionError, match="RecurrentClassifier takes ids alone"):
+        TextClassifier(small.model, small.vocabulary, small.labels, additional="mask")
+
+
+def test_the_padding_of_vocabulary_and_model_is_one() -> None:
+    small = small_classifier()
+    moved = Vocabulary(small.vocabulary.tokens, pad=1, unk=0)
+    with pytest.raises(VocabularyError, match="is id 1, but RecurrentClassifier has the padding_"):
+        TextClassifier(small.model, moved, small.labels)
+    with pytest.raises(VocabularyError, match="is id 1, but the model's embedding has the padd"):
+        TextClassifier(BagOfWords(), moved, ("a", "b"))
+    own = RecurrentClassifier(len(OTHER), 2, padding_idx=OTHER.pad, hidden=3).eval()
+    classifier = TextClassifier(own, OTHER, ("a", "b"), split_words)
+    apart = [classifier.predict([text]).scores[0] for text in some_texts(5)]
+    np.testing.assert_allclose(classifier.predict(some_texts(5)).scores, apart, atol=1e-6)
+
+
+def test_without_an_unknown_word_none_can_stand_for_others() -> None:
+    vocabulary = Vocabulary(("<pad>", *WORDS), pad=0, unk=None)
+    classifier = TextClassifier(BagOfWords().eval(), vocabulary, ("a", "b"), split_words)
+    documents = list(classifier.encode(["good film"]))
+    assert scores_without(classifier, documents, [np.array([0])], "zero").shape == (1, 2)
+    with pytest.raises(OptionError, match="no unknown word to put in the place of others"):
+        scores_without(classifier, documents, [np.array([0])], "unk")
+
+
+def test_one_output_without_a_dimension_of_its_own() -> None:
+    texts = ["a good film", "bad"]
+    flat = foreign(outputs=1, change=lambda s: s[:, 0])
+    np.testing.assert_array_equal(
+        flat.predict(texts).scores, foreign(outputs=1).predict(texts).scores
+    )
+    np.testing.assert_array_equal(flat.predict(["bad"]).scores[0], flat.predict(texts).scores[1])
+
+
+def test_batches_that_find_their_size() -> None:
+    texts = some_texts(40)
+    found = foreign().predict(texts, batch_tokens="auto").scores
+    np.testing.assert_allclose(found, foreign().predict(texts).scores, rtol=1e-5)
+    with pytest.raises(OptionError, match="Got batch_tokens 0"):
+        foreign().predict(texts, batch_tokens=0)
+
+
+# Probabilities
+
+
+def test_probabilities_are_the_softmax_of_scores() -> None:
+    classifier = small_classifier(labels=("a", "b", "c"))
+    texts = some_texts(9)
+    scores = classifier.predict(texts).scores.astype(np.float64)
+    expected = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    found = classifier.predict_proba(texts, batch_tokens="auto")
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert classifier.classes_.tolist() == ["a", "b", "c"]
+    each = classifier.predict_proba(texts, multilabel=True)
+    np.testing.assert_allclose(each, 1 / (1 + np.exp(-scores)), rtol=1e-6)
+
+
+def test_a_single_output_gives_the_probability_of_the_second_label() -> None:
+    texts = ["a good film", "bad"]
+    classifier = foreign(outputs=1)
+    output = classifier.predict(texts).scores[:, 1].astype(np.float64)
+    yes = 1 / (1 + np.exp(-output))
+    np.testing.assert_allclose(classifier.predict_proba(texts), np.stack([1 - yes, yes], 1))
+    alone = foreign(outputs=1, labels=("yes",))
+    np.testing.assert_allclose(alone.predict_proba(texts)[:, 0], yes)
+
+
+def test_probabilities_of_huge_scores_are_no_nan() -> None:
+    huge = np.array([[1e30, -1e30], [-1e5, 0.0]])
+    assert foreign().probabilities(huge).tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert foreign(outputs=1).probabilities(huge).tolist() == [[1.0, 0.0], [0.0, 0.5]]

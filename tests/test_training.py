@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import spacy
 import torch
 from classifier_samples import split_words
 
@@ -243,3 +244,14 @@ def test_a_tokenizer_of_ones_own() -> None:
     classifier, _ = trained(tokenizer=halves, epochs=1)
     assert classifier.tokenizer is halves
     assert "lm" in classifier.vocabulary
+
+
+def test_a_spacy_pipeline_may_split_the_texts() -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    classifier, _ = trained(tokenizer=nlp, epochs=1, layout="sentences")
+    assert classifier.tokenizer is nlp
+    assert "plot" in classifier.vocabulary  # which split_words has with its full stop
+    (encoded,) = classifier.encode(["Good plot. Dull story."])
+    assert encoded.source.sentences.tolist() == [0, 0, 0, 1, 1, 1]
+    assert classifier.predict(["Good plot. Dull story."]).scores.shape == (1, 2)

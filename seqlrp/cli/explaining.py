@@ -121,8 +121,8 @@ def check(
 @app.command()
 def render(
     explanations: Annotated[Path, typer.Argument(help="A .parquet or .jsonl file.")],
-    out: Annotated[Path, typer.Option(help="The .html file to write.")],
-    first: Annotated[int, typer.Option(help="Show at most so many texts.")] = 100,
+    out: Annotated[Path, typer.Option(help="The .html file, or a folder for pages of all texts.")],
+    first: Annotated[int, typer.Option(help="Show at most so many texts in a file.")] = 100,
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Which words decided",
     scale: Annotated[str, typer.Option(help="Colours by document or by corpus.")] = "document",
 ) -> None:
@@ -130,8 +130,9 @@ def render(
     from seqlrp.explanation import Explanations
 
     found = Explanations.load(explanations)
-    found[:first].save_html(out, title=title, scale=scale)
-    if len(found) > first:
+    shown = found[:first] if out.suffix == ".html" else found
+    (shown.save_html if out.suffix == ".html" else shown.save_pages)(out, title=title, scale=scale)
+    if len(found) > len(shown):
         print(f"Shown: the first {first:,} of {len(found):,} texts.", file=sys.stderr)
     print(out)
 

@@ -18,7 +18,8 @@ from seqlrp.methods import METHODS, Method
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from seqlrp.text_classifier import EncodedText, TextClassifier
+    from seqlrp.text.encoded import EncodedText
+    from seqlrp.text_classifier import TextClassifier
 
 Given = Sequence[Any]  # an array [T] or [C, T], or an Explanation, for each text
 Methods = Sequence[str | Method] | Mapping[str, str | Method | Mapping[str, Any] | Given]

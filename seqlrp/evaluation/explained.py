@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from seqlrp.attributing import single_output
 from seqlrp.batching import BatchTokens
 from seqlrp.deletion import Remover
 from seqlrp.errors import NonFiniteError, OptionError, near
@@ -21,7 +20,8 @@ from seqlrp.methods import Method
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from seqlrp.text_classifier import EncodedText, TextClassifier
+    from seqlrp.text.encoded import EncodedText
+    from seqlrp.text_classifier import TextClassifier
 
 Score = Literal["probability", "logit", "accuracy"]
 
@@ -136,10 +136,7 @@ class Explained:
     @cached_property
     def single_output(self) -> bool:
         """Whether the model has one output for two labels."""
-        if len(self.classifier.labels) != 2 or not self.documents:
-            return False
-        ids, _ = self.classifier.collate(self.documents[:1])
-        return single_output(self.classifier, ids.to(self.classifier.device))
+        return len(self.classifier.labels) == 2 and self.classifier.single_output
 
 
 def _digest(positions: npt.NDArray[np.int64]) -> bytes:

@@ -97,6 +97,7 @@ def draw_bars(report: EvaluationReport, metric: str, direction: str, ax: Axes) -
     texts = int(found["documents"].max()) if len(part) else 0
     ax.set_title(_title(report, metric, direction, texts), fontsize=9)
     ax.axvline(0, color="black", linewidth=0.6)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
     _plain(ax)
     return ax
 

@@ -28,6 +28,7 @@ _REMOVAL = {
     "mask": "a mask stands for a removed word",
 }
 _SIGNIFICANT = 0.05
+_FEW = 20  # below, a percentile bootstrap holds the truth less often than it says
 _LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -75,6 +76,8 @@ def as_text(report: EvaluationReport) -> str:
             lines.append((line + rows.get(str(row["method"]), "")).rstrip())
         missing = int(part["missing"].max())
         verdict = [better.get(str(part["better"].iloc[0]), "")]
+        if 0 < texts < _FEW:
+            verdict.append(f"With {_counted(texts, 'text')} intervals are too narrow.")
         if missing:
             verdict.append(f"Missing in {missing:,} more, where there is nothing to measure.")
         lines += [f"  {' '.join(v for v in verdict if v)}"] if any(verdict) else []

@@ -18,7 +18,8 @@ from seqlrp.methods import Method
 if TYPE_CHECKING:
     from torch import nn
 
-    from seqlrp.text_classifier import EncodedText, TextClassifier
+    from seqlrp.text.encoded import EncodedText
+    from seqlrp.text_classifier import TextClassifier
 
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from seqlrp.errors import OptionError, near
 from seqlrp.explanation import ALL, Explanation
 from seqlrp.page.colours import levels
-from seqlrp.page.document import number_format
+from seqlrp.page.reading import number_format
 
 SCALES = ("document", "corpus")
 

@@ -73,7 +73,7 @@ class FollowingMode(InputMode):
         if mark is None or mark.origin is not None:
             return None
         made_by = getattr(type(value.grad_fn), "_forward_cls", None)
-        if made_by is not None and not made_by.__module__.startswith("seqlrp.lrp."):
+        if made_by is not None and not made_by.__module__.startswith("seqlrp."):
             raise RefusedFunctionError(
                 f"{made_by.__name__}, an autograd function of its own, in "
                 f"{self.place_in_words()}: its backward pass is a gradient's and not one of "

@@ -8,6 +8,7 @@ from seqlrp.lrp import LRP
 from seqlrp.methods.attention_weights import AttentionWeights
 from seqlrp.methods.class_activation import ClassActivation
 from seqlrp.methods.contextual_decomposition import ContextualDecomposition
+from seqlrp.methods.deeplift import DeepLIFT, DeepSHAP
 from seqlrp.methods.explainer import Explainer
 from seqlrp.methods.gradient import GradientXInput, Sensitivity
 from seqlrp.methods.input_reduction import InputReduction
@@ -33,6 +34,8 @@ METHODS: dict[str, type[Method]] = {
         SmoothGrad,
         IntegratedGradients,
         Taylor,
+        DeepLIFT,
+        DeepSHAP,
         ClassActivation,
         Occlusion,
         Shapley,
@@ -52,6 +55,8 @@ __all__ = [
     "AttentionWeights",
     "ClassActivation",
     "ContextualDecomposition",
+    "DeepLIFT",
+    "DeepSHAP",
     "DeepTaylor",
     "Explainer",
     "GradientXInput",

@@ -107,14 +107,15 @@ class Blend(GradientMode):
     def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
         """As `InputMode.read`, on the way between the baseline and the vectors."""
         vectors = vectors.detach()
-        start = self._start(vectors, origin)
+        start = self.start(vectors, origin)
         weight = self.weights.to(vectors)[origin].masked_fill(origin == NOBODY, 1)
         self.words.append(vectors)
         self.origins.append(start)
         between = torch.lerp(start.expand(vectors.shape), vectors, weight.unsqueeze(-1))
         return super().read(between, origin)
 
-    def _start(self, vectors: Tensor, origin: Tensor) -> Tensor:
+    def start(self, vectors: Tensor, origin: Tensor) -> Tensor:
+        """x̃ of a reading, broadcastable to its vectors."""
         given = self.baseline.of_table(self.table)
         if isinstance(given, Tensor):
             return self._handed_in(given.detach().to(vectors), vectors, origin)

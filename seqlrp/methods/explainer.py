@@ -142,8 +142,19 @@ class Explainer(ABC):
             ModelError: the model returns no scores, or they do not depend on the input.
             InputError: ids, target or padding are not what was expected.
         """
-        door.checked_model(self.model)
         mode = GradientMode()
+        return self.forward_under(mode, inputs, target, additional_forward_args, padding)
+
+    def forward_under(
+        self,
+        mode: InputMode,
+        inputs: Tensor,
+        target: door.Target,
+        additional_forward_args: Any,
+        padding: Tensor | None,
+    ) -> Forward:
+        """As `forward`, under a mode that may have laws of its own."""
+        door.checked_model(self.model)
         with torch.enable_grad():
             output = mode.run(self.model, inputs, additional_forward_args)
             output = door.selected(output, self.output)

@@ -1,202 +1,143 @@
-"""Explanations as one HTML page that needs no network, no script and no other file."""
+"""Explanations as HTML that needs no network, no other file, and no script to be read."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
-from collections import Counter
-from collections.abc import Sequence
-from functools import cache
-from importlib.resources import files
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from seqlrp.errors import OptionError, near
-from seqlrp.explanation import ALL, Explanation
-from seqlrp.page.colours import DARK, LIGHT, SHADES, rules
-from seqlrp.page.document import (
-    class_scores,
-    coloured_text,
-    legend,
-    name,
-    outcome,
-    strongest_words,
-    verdict,
-    where_the_score_comes_from,
-)
+from seqlrp.explanation import Explanation
+from seqlrp.page.aligned import aligned
+from seqlrp.page.document import article
+from seqlrp.page.figures import front
+from seqlrp.page.folder import save_pages
+from seqlrp.page.index import Tally, controls, entry, header, listed
 from seqlrp.page.markup import Html, element
+from seqlrp.page.options import Look
+from seqlrp.page.reading import Reading, shared_scale
+from seqlrp.page.sheet import fragment_of, page_of
 
-SCALES = ("document", "corpus")
+__all__ = ["notebook", "render", "save_pages"]
+
+TITLE = "Which words decided"
+_FIRST_TEXTS = 10  # of many, in a notebook
+_FIRST_WORDS = 1_000  # of them all together, in a notebook
 
 
 def render(
-    explanations: Sequence[Explanation],
+    docs: Sequence[Explanation] | Explanation,
     *,
-    title: str = "Which words decided",
-    scale: str = "document",
-    page: bool = True,
+    page: bool = False,
+    minify: bool = False,
+    title: str = TITLE,
+    compare: Sequence[Explanation] | str | None = None,
+    report: Any = None,
+    figures: Iterable[Any] = (),
+    tables: Iterable[Any] = (),
+    scale: str | None = None,
+    palette: str | None = None,
+    threshold: float | None = None,
+    by: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> str:
-    """The explanations as one HTML page, to be read by anybody and sent to anybody.
+    """Explanations as HTML, to be read by anybody and sent to anybody.
 
-    Words for the class that is explained are red, words against it, or for the class with which it
-    is compared, blue with a dotted line. The numbers are raw relevance. Where every class is
-    explained, the predicted one is shown.
+    Words for the class that is explained have one colour, words against it, or for the class with
+    which it is compared, another and a dotted line. The numbers are raw relevance, summed over the
+    tokens of a word or a sentence. Where every class is explained, the predicted one is shown, and
+    on a page the reader can choose another.
 
     Args:
-        explanations: what is shown, in this order.
-        title: the heading of the page.
-        scale: the deepest colour is the largest relevance of each "document" or of the "corpus".
-        page: False gives a fragment, to be put into another page.
+        docs: what is shown, in this order.
+        page: True gives a whole page, with a script for choosing and searching; False a fragment
+            to be put into another page, without one.
+        minify: leave the indentation and comments of style and script out.
+        title: the heading.
+        compare: other explanations of the same texts, shown beside the first, e.g. by another
+            method; or the name of a class, where every class is explained.
+        report: what `evaluate` returned, in front of the texts: its figure and its summary.
+        figures: in front of the texts: matplotlib figures or PNG files as bytes, or pairs
+            (caption, figure).
+        tables: pandas tables, or pairs (caption, table).
+        scale: the deepest colour is the largest relevance of each "document" (default) or of the
+            "corpus", which makes texts comparable.
+        palette: "red-blue" (default), "orange-blue", "orange-purple" or "pink-green".
+        threshold: words that have less than this share of the largest have no colour (0.05).
+        by: colour each "word" (default), "sentence" or "token".
+        options: scale, palette, threshold and by once more, as a mapping.
 
     Raises:
-        OptionError: another scale.
+        OptionError: an option with a value that is not allowed.
     """
-    if scale not in SCALES:
-        raise OptionError(f"scale={scale!r} is not one of those allowed. {near(scale, SCALES)}")
-    shown = [e.for_target(e.predicted) if e.target == ALL else e for e in explanations]
-    largest = [float(abs(e.relevance).max(initial=0)) for e in shown]
-    shared = max(largest, default=0.0) if scale == "corpus" else None
-    anchors = [f"d{number}" for number in range(1, len(shown) + 1)]
-    if not page:  # two fragments in one page must not have the same anchors
-        digest = _sha256("\0".join([title, *(e.text for e in shown)])).hex()[:8]
-        anchors = [f"{anchor}-{digest}" for anchor in anchors]
-    articles = [
-        _article(number, e, anchor, own if shared is None else shared, shared is None)
-        for number, (e, anchor, own) in enumerate(zip(shown, anchors, largest, strict=True), 1)
-    ]
-    whole = element("main" if page else "div", *articles)
-    body = [_header(shown, title, shared), _index(shown, anchors), whole]
-    style = _style()
-    if not page:
-        return element("div", element("style", style), *body, class_="seqlrp", lang="en")
-    return "<!DOCTYPE html>\n" + element(
-        "html", _head(title, style), element("body", *body, class_="seqlrp"), lang="en"
-    )
+    look = Look.of(options, scale=scale, palette=palette, threshold=threshold, by=by)
+    given = [docs] if isinstance(docs, Explanation) else docs
+    rows = [tuple(Reading.of(e, look.by) for e in row) for row in aligned(given, compare)]
+    before = front(report, figures, tables)
+    return _rendered(rows, title, look, page=page, minify=minify, before=before)
 
 
-def _head(title: str, style: Html) -> Html:
-    digest = base64.b64encode(_sha256(style)).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("meta", name="generator", content="seqlrp"),
-        element("title", title),
-        element("style", style),
-    )
-
-
-@cache
-def _style() -> Html:
-    # On paper the light colours hold, whatever the reader has chosen for the screen.
-    dark = f"@media screen and (prefers-color-scheme: dark) {{\n{rules(DARK)}}}\n"
-    sheet = files("seqlrp.page").joinpath("style.css").read_text(encoding="utf-8")
-    return Html(f"\n{rules(LIGHT)}{dark}{sheet}")
-
-
-def _header(shown: Sequence[Explanation], title: str, largest: float | None) -> Html:
-    largest_of = "each text" if largest is None else "all texts together"
-    compared = any(e.against is not None for e in shown)
-    other = ", or for the class with which it is compared" if compared else ""
-    return element(
-        "header",
-        element("h1", element("bdi", title)),
-        element(
+def notebook(docs: Sequence[Explanation], total: int) -> str:
+    """What a notebook shows: the first of `total` explanations, and how to see more."""
+    look = Look()
+    shown: list[tuple[Reading, ...]] = []
+    words = 0
+    for explanation in docs[:_FIRST_TEXTS]:
+        if words >= _FIRST_WORDS:
+            break
+        shown.append((Reading.of(explanation, look.by),))
+        words += len(shown[-1][0].words)
+    title = f"{len(shown)} of {total:,} texts" if total != 1 else TITLE
+    more = None
+    if len(shown) < total or words > _FIRST_WORDS:
+        more = element(
             "p",
-            "Words on ",
-            element("mark", "red", class_="f12"),
-            " speak for the class that is explained, words on ",
-            element("mark", "blue with a dotted line", class_="a12"),
-            f" speak against it{other}, and the deeper the colour, the more they weigh.",
-        ),
-        element(
-            "p",
-            f"The deepest colour stands for the largest value of {largest_of}; words that have "
-            f"less than {100 // SHADES} % of it have no colour. Point at a coloured word to see "
-            "its value.",
+            "To see more: save_html(path) of an Explanations list writes one page, ",
+            "save_pages(folder) a folder of pages with an index.",
             class_="quiet",
-        ),
-        None if largest is None else legend(largest),
-        element("dl", *_facts(shown), class_="about"),
-    )
-
-
-def _facts(shown: Sequence[Explanation]) -> list[Html]:
-    known = [e for e in shown if e.label is not None]
-    right = sum(e.label == e.predicted for e in known)
-    methods = Counter((e.method, _parameters(e)) for e in shown)
-    facts = [element("dt", "Texts"), element("dd", str(len(shown)))]
-    if known:
-        facts += [element("dt", "Predicted rightly"), element("dd", f"{right} of {len(known)}")]
-    for (method, parameters), count in methods.items():
-        only = f" ({count} of {len(shown)} texts)" if len(methods) > 1 else None
-        facts += [
-            element("dt", "Method"),
-            element("dd", element("bdi", method), only),
-        ]
-        if parameters:
-            facts += [element("dt", "Parameters"), element("dd", element("bdi", parameters))]
-    return facts
-
-
-def _parameters(explanation: Explanation) -> str:
-    return ", ".join(
-        f"{key} = {json.dumps(value, ensure_ascii=False, default=dict)}"
-        for key, value in explanation.parameters.items()
-    )
-
-
-def _index(shown: Sequence[Explanation], anchors: Sequence[str]) -> Html | None:
-    if len(shown) < 2:
-        return None
-    entries = [
-        element(
-            "li",
-            element("span", str(number), class_="quiet"),
-            element("a", _excerpt(e), href=f"#{anchor}", dir="auto"),
-            element("span", name(e.predicted_label), " ", outcome(e)),
         )
-        for number, (e, anchor) in enumerate(zip(shown, anchors, strict=True), 1)
+    return _rendered(shown, title, look, page=False, minify=True, after=more, most=_FIRST_WORDS)
+
+
+def _rendered(
+    rows: Sequence[tuple[Reading, ...]],
+    title: str,
+    look: Look,
+    *,
+    page: bool,
+    minify: bool,
+    before: Html | None = None,
+    after: Html | None = None,
+    most: int | None = None,
+) -> str:
+    # Side by side, each method has a scale of its own: their units differ.
+    width = max(map(len, rows), default=1)
+    scales = [
+        shared_scale(row[i] for row in rows if len(row) > i) if look.scale == "corpus" else None
+        for i in range(width)
     ]
-    return element("nav", element("h2", "Texts"), element("ol", *entries), aria_label="Texts")
-
-
-def _excerpt(explanation: Explanation) -> str:
-    words = explanation.text[:400].split()
-    return " ".join(words)[:100] or "(no visible character)"
-
-
-def _article(
-    number: int, explanation: Explanation, anchor: str, largest: float, own_scale: bool
-) -> Html:
-    heading = f"{anchor}-heading"
-    known = explanation.id is not None
-    return element(
-        "article",
-        element(
-            "h2",
-            f"Text {number}",
-            element("span", " ", element("bdi", explanation.id), class_="quiet") if known else None,
-            id=heading,
-        ),
-        verdict(explanation),
-        coloured_text(explanation, largest),
-        legend(largest, explanation.target_label, explanation.against_label)
-        if own_scale and largest
-        else None,
-        element(
-            "div",
-            strongest_words(explanation),
-            class_scores(explanation),
-            where_the_score_comes_from(explanation),
-            class_="facts",
-        ),
-        id=anchor,
-        aria_labelledby=heading,
-    )
-
-
-def _sha256(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    sides = [[(r, scales[i]) for i, r in enumerate(row)] for row in rows]
+    anchors = [f"d{number}" for number in range(1, len(rows) + 1)]
+    if not page:  # two fragments in one page must not have the same anchors
+        key = "\0".join([title, repr(look), *(r.shown.text for row in rows for r in row)])
+        digest = hashlib.sha256(key.encode()).hexdigest()[:8]
+        anchors = [f"{anchor}-{digest}" for anchor in anchors]
+    tally = Tally()
+    entries, articles = [], []
+    for number, (side, anchor) in enumerate(zip(sides, anchors, strict=True), 1):
+        tally.add(side)
+        entries.append(entry(number, side[0][0].shown, f"#{anchor}"))
+        left = None if most is None else max(most, 1)
+        articles.append(article(number, side, anchor, look, script=page, most=left))
+        if most is not None:
+            most -= len(side[0][0].words)
+    body = [
+        header(title, tally, look, script=page),
+        before,
+        listed(entries, script=page),
+        controls(look, every=tally.every) if page and rows else None,
+        element("main" if page else "div", *articles, class_=None if width < 2 else "wide"),
+        after,
+    ]
+    if page:
+        return page_of(title, look, *body, minify=minify)
+    return fragment_of(look, *body, minify=minify)

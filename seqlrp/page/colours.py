@@ -1,7 +1,8 @@
-"""Zero-centred colours: red for, blue against, in steps; dark text on light or light on dark."""
+"""Zero-centred colours: one hue for, one against, in steps; dark text on light or light on dark."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,23 +33,28 @@ class Palette:
 
 
 # The extremes of a palette are equally light, so that neither sign looks stronger, and leave the
-# text a contrast of 4.5 to 1 and more.
-LIGHT = Palette(
-    paper="#ffffff",
-    ink="#1b1c1f",
-    quiet="#62656d",
-    line="#e3e4e8",
-    deepest_for="#f4776a",
-    deepest_against="#6aa0f4",
-)
-DARK = Palette(
-    paper="#17181b",
-    ink="#eceef2",
-    quiet="#a3a7b0",
-    line="#34363c",
-    deepest_for="#b3352b",
-    deepest_against="#2b5fb3",
-)
+# text a contrast of 4.5 to 1 and more. Each pair stays apart for every kind of colour-blindness.
+_LIGHT = ("#ffffff", "#1b1c1f", "#62656d", "#e3e4e8")
+_DARK = ("#17181b", "#eceef2", "#a3a7b0", "#34363c")
+PALETTES = {  # name: (light, dark)
+    "red-blue": (
+        Palette(*_LIGHT, deepest_for="#f4776a", deepest_against="#6aa0f4"),
+        Palette(*_DARK, deepest_for="#b3352b", deepest_against="#2b5fb3"),
+    ),
+    "orange-blue": (
+        Palette(*_LIGHT, deepest_for="#ee9128", deepest_against="#62a8e5"),
+        Palette(*_DARK, deepest_for="#9a5200", deepest_against="#1d66a3"),
+    ),
+    "orange-purple": (
+        Palette(*_LIGHT, deepest_for="#f08f2a", deepest_against="#a896e6"),
+        Palette(*_DARK, deepest_for="#a04e00", deepest_against="#6a4fb0"),
+    ),
+    "pink-green": (
+        Palette(*_LIGHT, deepest_for="#ea84b8", deepest_against="#7ab648"),
+        Palette(*_DARK, deepest_for="#a13a73", deepest_against="#46731a"),
+    ),
+}
+LIGHT, DARK = PALETTES["red-blue"]  # the default
 
 
 def mixed(first: str, second: str, share: float) -> str:
@@ -57,11 +63,20 @@ def mixed(first: str, second: str, share: float) -> str:
     return "#" + bytes(round(a + share * (b - a)) for a, b in ends).hex()
 
 
-def levels(relevance: npt.NDArray[np.float32], largest: float) -> npt.NDArray[np.int64]:
-    """The level that each relevance has reached, -SHADES to SHADES; `largest` has the deepest."""
+def levels(
+    relevance: npt.NDArray[np.float32] | npt.NDArray[np.float64],
+    largest: float,
+    threshold: float = 0.0,
+) -> npt.NDArray[np.int64]:
+    """The level that each relevance has reached, -SHADES to SHADES; `largest` has the deepest.
+
+    What is smaller than `threshold` (0 to 1) times `largest` has level 0.
+    """
     if largest == 0:
         return np.zeros(relevance.shape, dtype=np.int64)
-    return np.trunc(relevance.astype(np.float64) / largest * SHADES).astype(np.int64)
+    share = relevance.astype(np.float64) / largest
+    share[np.abs(share) < threshold] = 0.0
+    return np.trunc(share * SHADES).astype(np.int64)
 
 
 def shade_class(level: int) -> str | None:
@@ -69,16 +84,29 @@ def shade_class(level: int) -> str | None:
     return f"f{level}" if level > 0 else f"a{-level}" if level < 0 else None
 
 
-def rules(palette: Palette) -> str:
-    """The style sheet's colours for one palette."""
-    variables = (
-        f"--paper:{palette.paper};--ink:{palette.ink};--quiet:{palette.quiet};"
-        f"--line:{palette.line};--for:{palette.deepest_for};--against:{palette.deepest_against}"
+def rules(palettes: Iterable[str]) -> str:
+    """The style sheet's colours for these palettes, the first of them for light and dark screens.
+
+    A level says how much of the extreme is mixed to the paper; on paper the light colours hold,
+    whatever the reader has chosen for the screen.
+    """
+    names = list(palettes)
+    levels_ = "".join(
+        f".seqlrp .{shade_class(sign * level)}{{--k:{100 * level // SHADES}%;--c:var(--{side})}}\n"
+        for sign, side in ((+1, "for"), (-1, "against"))
+        for level in range(1, SHADES + 1)
     )
-    shades = "".join(
-        f".seqlrp .{shade_class(level)}{{background:{palette.shade(level)};"
-        f"text-decoration-color:{palette.underline(level)}}}\n"
-        for level in range(-SHADES, SHADES + 1)
-        if level
+    dark = "".join(_variables(name, 1) for name in names)
+    return (
+        "".join(_variables(name, 0) for name in names)
+        + f"@media screen and (prefers-color-scheme: dark) {{\n{dark}}}\n"
+        + levels_
     )
-    return f".seqlrp{{{variables}}}\n{shades}"
+
+
+def _variables(name: str, mode: int) -> str:
+    palette = PALETTES[name][mode]
+    return (
+        f".seqlrp.{name}{{--paper:{palette.paper};--ink:{palette.ink};--quiet:{palette.quiet};"
+        f"--line:{palette.line};--for:{palette.deepest_for};--against:{palette.deepest_against}}}\n"
+    )

@@ -1,79 +1,122 @@
-"""One explained text as HTML: coloured words, the verdict, and three small tables of numbers."""
+"""One explained text as HTML: verdict, coloured words, legend, and the tables beside them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from seqlrp.explanation import Explanation
 from seqlrp.page.colours import SHADES, levels, shade_class
-from seqlrp.page.markup import Html, element
+from seqlrp.page.markup import Html, data_block, element, escape, plain
+from seqlrp.page.options import Look
+from seqlrp.page.reading import Reading, Scale, number_format, packed, parameters_of
+from seqlrp.page.tables import account, class_scores, strongest_words, where_the_score_comes_from
 
-# What the entries of a ledger are, for somebody who has not read the paper.
-PLAIN_WORDS = {
-    "tokens": "the words",
-    "padding": "padding",
-    "bias": "biases of the model",
-    "stabiliser": "lost to the stabiliser ε",
-    "initial state": "the initial state",
-    "constant": "other constants",
-    "gate": "gates that pass nothing on",
-    "zero input": "inputs that are exactly 0",
-    "refused": "functions without a rule",
-    "baseline": "the score of the baseline",
-}
-TABLE_ROWS = 8  # further classes are folded away
-
-Bar = tuple[str, float]
+Sides = Sequence[tuple[Reading, Scale | None]]  # what stands side by side; None: its own scale
 
 
-def coloured_text(explanation: Explanation, largest: float) -> Html:
-    """The text exactly as it is, white space included, with every word of some weight marked.
+def article(
+    number: int, sides: Sides, anchor: str, look: Look, *, script: bool, most: int | None = None
+) -> Html:
+    """One text, explained once or, side by side, more often.
 
-    Words too weak for a colour carry no mark-up, which keeps long documents small.
+    Args:
+        number: of the text on the page, from 1.
+        sides: its readings, of which the first says what was predicted.
+        anchor: its id on the page.
+        look: the options of the page.
+        script: whether the page has a script, which is told what it needs.
+        most: show at most so many words of the text.
     """
-    number = number_format(largest)
-    shades = levels(explanation.relevance, largest).tolist()
-    pieces: list[str] = []
-    done = 0
-    for (start, end), shade, relevance in zip(
-        explanation.offsets.tolist(), shades, explanation.relevance.tolist(), strict=True
-    ):
-        if shade:
-            word, value = _cut(explanation.text, start, end), format(relevance, number)
-            pieces.append(_cut(explanation.text, done, start))
-            pieces.append(element("mark", word, class_=shade_class(shade), title=value))
-            done = end
-    pieces.append(_cut(explanation.text, done, len(explanation.text)))
-    return element("div", *pieces, class_="text", dir="auto", lang="")
+    first = sides[0][0].shown
+    heading = f"{anchor}-heading"
+    panes = [
+        _pane(reading, scale, look, script=script, named=len(sides) > 1, most=most)
+        for reading, scale in sides
+    ]
+    return element(
+        "article",
+        element(
+            "h2",
+            f"Text {number}",
+            None
+            if first.id is None
+            else element("span", " ", element("bdi", first.id), class_="quiet"),
+            id=heading,
+        ),
+        verdict(first),
+        element("div", *panes, class_="panes two" if len(sides) > 1 else "panes"),
+        id=anchor,
+        aria_labelledby=heading,
+    )
 
 
-def _cut(text: str, start: int, end: int) -> str:
-    # A CR whose LF comes with the next piece would be shown as an end of line of its own.
-    return text[start : end - 1 if text[end - 1 : end + 1] == "\r\n" else end]
+def _pane(
+    reading: Reading,
+    scale: Scale | None,
+    look: Look,
+    *,
+    script: bool,
+    named: bool,
+    most: int | None,
+) -> Html:
+    shown = reading.shown
+    used = scale or reading.scale
+    largest = used[look.by == "sentence"]
+    return element(
+        "section",
+        question(shown, named),
+        coloured_text(reading, used, look.least, most),
+        _cut_short(reading, most),
+        legend(largest, shown.target_label, shown.against_label) if largest else None,
+        element(
+            "div",
+            strongest_words(reading),
+            class_scores(shown),
+            where_the_score_comes_from(shown),
+            class_="facts",
+        ),
+        data_block(_for_script(reading)) if script and reading.every is not None else None,
+        class_="pane",
+        # What the deepest colour stands for where all texts share that, rounded as the values are.
+        data_w=format(scale[0], number_format(scale[0])) if script and scale else None,
+        data_s=format(scale[1], number_format(scale[1])) if script and scale else None,
+    )
 
 
 def verdict(explanation: Explanation) -> Html:
-    """A sentence: the predicted class, whether that is right, the class that is explained."""
+    """Sentences: the predicted class, whether that is right, how sure the model is."""
     truth: list[str | None] = [" ", outcome(explanation)]
     if explanation.label_name is None:
         truth = ["; the true class is not known"]
     elif explanation.label != explanation.predicted:
         truth += [" (it is ", name(explanation.label_name), ")"]
-    question: list[str] = [name(explanation.target_label)]
+    ahead, runner_up = margin(explanation), _runner_up(explanation)
+    lead: list[str] = []
+    if ahead is not None and runner_up is not None:
+        lead = [f", {abs(ahead):.3g} {'ahead of' if ahead >= 0 else 'behind'} ", runner_up]
+    return element(
+        "p", "Predicted ", name(explanation.predicted_label), *truth, *lead, ".", class_="verdict"
+    )
+
+
+def question(explanation: Explanation, named: bool) -> Html:
+    """What is explained: a class, or one class rather than another, and by which method."""
+    asked: list[str] = [element("span", name(explanation.target_label), class_="asked")]
     if explanation.against_label is not None:
-        question = ["why ", *question, " rather than ", name(explanation.against_label)]
+        asked = ["why ", *asked, " rather than ", name(explanation.against_label)]
+    method = [" by ", element("bdi", explanation.method)] if named else []
+    parameters = parameters_of(explanation) if named else ""
     return element(
         "p",
-        "Predicted ",
-        name(explanation.predicted_label),
-        *truth,
-        ". Explained: ",
-        *question,
-        ".",
-        class_="verdict",
+        "Explained: ",
+        *asked,
+        *method,
+        "." if named else None,
+        element("span", " ", element("bdi", parameters), class_="quiet") if parameters else None,
+        class_="question",
     )
 
 
@@ -84,7 +127,89 @@ def outcome(explanation: Explanation) -> str | None:
     return "✓ right" if explanation.label == explanation.predicted else "✗ wrong"
 
 
-def legend(largest: float, target: str | None = None, against: str | None = None) -> Html:
+def margin(explanation: Explanation) -> float | None:
+    """How far the predicted class's score is ahead of the next one; None for a single class."""
+    others = np.delete(explanation.scores.astype(np.float64), explanation.predicted)
+    if not len(others):
+        return None
+    return float(explanation.scores[explanation.predicted]) - float(others.max())
+
+
+def _runner_up(explanation: Explanation) -> Html | None:
+    order = np.argsort(-explanation.scores, kind="stable").tolist()
+    others = [c for c in order if c != explanation.predicted]
+    return name(explanation.labels[others[0]]) if others else None
+
+
+def coloured_text(
+    reading: Reading, scale: Scale, least: float = 0.0, most: int | None = None
+) -> Html:
+    """The text exactly as it is, white space included, with every word and sentence marked.
+
+    A mark holds its level as a class and its value as `data-v`; quotes are left out to keep long
+    documents small, as both are made of letters, digits and signs.
+
+    Args:
+        reading: the words and sentences.
+        scale: the values of the deepest colours.
+        least: the share of them below which there is no colour.
+        most: show the first so many words alone.
+    """
+    text = reading.shown.text
+    words = _openings(reading.word_values, scale[0], least, "")
+    wholes = _openings(reading.sentence_values, scale[1], least, "s")
+    spans = reading.words.spans.tolist()
+    spans = spans if most is None else spans[:most]
+    begins = dict(zip(reading.sentences.first.tolist(), wholes, strict=True))
+    pieces = ['<div class="text" dir="auto" lang="">']
+    done = 0
+    for i, (start, end) in enumerate(spans):
+        gap = escape(_cut(text, done, start)) if start > done else ""
+        if i in begins:
+            pieces.append(f"{'</span>' if i else ''}{gap}<span{begins[i]}>")
+            gap = ""
+        pieces.append(f"{gap}<u{words[i]}>{escape(_cut(text, start, end))}</u>")
+        done = end
+    if spans:
+        pieces.append("</span>")
+    if len(spans) == len(reading.words):
+        pieces.append(escape(_cut(text, done, len(text))))
+    pieces.append("</div>")
+    return Html("".join(pieces))
+
+
+def _openings(
+    values: npt.NDArray[np.float64], largest: float, least: float, kind: str
+) -> list[str]:
+    """The attributes of marks: ` class=f3 data-v=+0.120`, four figures of the text's largest."""
+    number = number_format(float(np.abs(values).max(initial=0.0)))
+    classes = [""] + [shade_class(level) or "" for level in range(1, SHADES + 1)]
+    classes += [shade_class(level) or "" for level in range(-SHADES, 0)]  # indices from the end
+    if kind:
+        attributes = [f' class="{kind} {c}"' if c else f" class={kind}" for c in classes]
+    else:
+        attributes = [f" class={c}" if c else "" for c in classes]
+    return [
+        f"{attributes[level]} data-v={value:{number}}"
+        for level, value in zip(
+            levels(values, largest, least).tolist(), values.tolist(), strict=True
+        )
+    ]
+
+
+def _cut(text: str, start: int, end: int) -> str:
+    # A CR whose LF comes with the next piece would be shown as an end of line of its own.
+    return text[start : end - 1 if text[end - 1 : end + 1] == "\r\n" else end]
+
+
+def _cut_short(reading: Reading, most: int | None) -> Html | None:
+    if most is None or most >= len(reading.words):
+        return None
+    left = f"… Shown: the first {most:,} of {len(reading.words):,} words."
+    return element("p", left, class_="quiet")
+
+
+def legend(largest: float, target: str, against: str | None = None) -> Html:
     """The scale of colours with its numbers: the deepest colours stand for ±largest.
 
     Words against the target speak for the class `against`, if it is compared with one.
@@ -93,106 +218,18 @@ def legend(largest: float, target: str | None = None, against: str | None = None
     steps = range(2, SHADES + 1, 2)
     left = [element("i", class_=shade_class(-step)) for step in reversed(steps)]
     right = [element("i", class_=shade_class(step)) for step in steps]
-    named = name(target) if target is not None else "the class"
-    opposite = ("against ", named) if against is None else ("for ", name(against))
+    opposite = ("against ", name(target)) if against is None else ("for ", name(against))
     return element(
         "p",
-        element("span", *opposite, f" {format(-largest, number)}"),
+        element("span", *opposite),
+        element("span", format(-largest, number)),
         element("span", *left, class_="strip", aria_hidden="true"),
         element("span", "0"),
         element("span", *right, class_="strip", aria_hidden="true"),
-        element("span", f"{format(largest, number)} for ", named),
+        element("span", format(largest, number)),
+        element("span", "for ", name(target)),
         class_="legend",
     )
-
-
-def strongest_words(explanation: Explanation, n: int = 5) -> Html:
-    """The n strongest words on either side, but for those with less than 5 % of the strongest."""
-    strongest = explanation.top(n, +1) + explanation.top(n, -1)[::-1]
-    bars = [(token, relevance) for _, token, relevance in strongest]
-    bars = [bar for bar in bars if abs(bar[1]) >= 0.05 * largest_of(bars)]
-    if not bars:
-        return element("section", element("p", "No word speaks for or against.", class_="quiet"))
-    return element("section", bar_table("Strongest words", bars))
-
-
-def class_scores(explanation: Explanation) -> Html:
-    """The scores of all classes, best first; beyond the first few they are folded away."""
-    scores = explanation.scores.tolist()
-    order = sorted(range(len(scores)), key=lambda c: -scores[c])
-    bars = [(explanation.labels[c], scores[c]) for c in order]
-    first, further = bars[:TABLE_ROWS], bars[TABLE_ROWS:]
-    chosen = [order.index(c) for c in (explanation.target, explanation.against) if c in order]
-    folded = further and element(
-        "details",
-        element("summary", f"{len(further)} further classes"),
-        bar_table(None, further, largest=largest_of(bars)),
-    )
-    return element(
-        "section",
-        bar_table("Scores", first, largest=largest_of(bars), chosen=chosen),
-        folded or None,
-    )
-
-
-def where_the_score_comes_from(explanation: Explanation) -> Html:
-    """The ledger: how much of the score the words took, and who took the rest."""
-    ledger = {key: value for key, value in explanation.ledger.items() if isinstance(value, float)}
-    words = float(explanation.relevance.sum(dtype=np.float64))
-    bars = [(PLAIN_WORDS.get(key, key), value) for key, value in ledger.items()]
-    if "tokens" not in ledger:
-        bars.insert(0, (PLAIN_WORDS["tokens"], words))
-    total = (_what_is_shared(explanation), explanation.start)
-    missing = explanation.start - sum(value for _, value in bars)
-    if abs(missing) > 1e-3 * largest_of([*bars, total]):
-        bars.append(("not accounted for by this method", missing))
-    caption = "Where the score comes from"
-    if explanation.against is not None:
-        caption = "Where the difference comes from"
-    return element("section", bar_table(caption, bars, total=total))
-
-
-def _what_is_shared(explanation: Explanation) -> str:
-    if explanation.parameters.get("start") == "one":
-        return "what relevance starts from"
-    return "the score" if explanation.against is None else "the difference of the scores"
-
-
-def bar_table(
-    caption: str | None,
-    bars: Sequence[Bar],
-    *,
-    largest: float | None = None,
-    chosen: Sequence[int] = (),
-    total: Bar | None = None,
-) -> Html:
-    """A table of names, numbers and bars that start at zero."""
-    everything = [*bars, total] if total else bars
-    largest = largest_of(everything) if largest is None else largest
-    number = number_format(largest)
-
-    def row(bar: Bar, chosen: bool = False) -> Html:
-        return element(
-            "tr",
-            element("th", element("bdi", bar[0]), scope="row"),
-            element("td", format(bar[1], number)),
-            element("td", _bar(bar[1], largest)),
-            class_="chosen" if chosen else None,
-        )
-
-    return element(
-        "table",
-        element("caption", caption) if caption else None,
-        element("tbody", *(row(bar, i in chosen) for i, bar in enumerate(bars))),
-        element("tfoot", row(total)) if total else None,
-    )
-
-
-def _bar(value: float, largest: float) -> Html:
-    width = round(50 * abs(value) / largest, 1) if largest else 0.0
-    start, sign = (50.0, "up") if value > 0 else (50 - width, "down")
-    bar = element("rect", x=f"{start:.1f}%", width=f"{width:.1f}%", class_=sign)
-    return element("svg", bar, aria_hidden="true")
 
 
 def name(label: str) -> Html:
@@ -200,14 +237,21 @@ def name(label: str) -> Html:
     return element("b", element("bdi", label))
 
 
-def largest_of(bars: Sequence[Bar]) -> float:
-    """The largest absolute value."""
-    return max((abs(value) for _, value in bars), default=0.0)
-
-
-def number_format(largest: float) -> str:
-    """How to print numbers up to `largest`: sign, and the decimals that give four figures of it."""
-    if largest == 0:
-        return "+z.3f"
-    decimals = 3 - math.floor(math.log10(largest))
-    return f"+z.{max(decimals, 0)}f" if -3 <= decimals <= 8 else "+z.3e"
+def _for_script(reading: Reading) -> dict[str, object]:
+    """What the script needs to show another class of a text whose every class is explained."""
+    every = reading.every
+    assert every is not None
+    singles = [every.for_target(c) for c in range(len(every.labels))]
+    rows: dict[str, list[float]] = {}
+    for c, single in enumerate(singles):
+        for label, value in account(single):
+            rows.setdefault(label, [0.0] * len(singles))[c] = float(f"{value:.7g}")
+    return {
+        "labels": [plain(label) for label in every.labels],
+        "predicted": every.predicted,
+        "true": every.label,
+        "words": packed(reading.words),
+        "sentences": packed(reading.sentences),
+        "account": [[plain(label), values] for label, values in rows.items()],
+        "start": [float(f"{single.start:.7g}") for single in singles],
+    }

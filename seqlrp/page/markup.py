@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import json
 import re
+from typing import Any
 
 # What an HTML file may not hold: controls but tab and line feed, lone surrogates, noncharacters.
 _FORBIDDEN = re.compile(
@@ -11,6 +13,11 @@ _FORBIDDEN = re.compile(
     + "".join(chr(plane << 16 | last) for plane in range(1, 17) for last in (0xFFFE, 0xFFFF))
     + "]"
 )
+
+
+_VOID = {"meta", "input", "img"}
+# What could end a script element, or begin a comment in it, is written as JSON's own escape.
+_IN_SCRIPT = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
 
 class Html(str):
@@ -25,7 +32,22 @@ def escape(text: str) -> Html:
     Ends of line become "\\n". Characters that HTML forbids are shown by their control pictures
     (U+2400 for NUL), or by U+FFFD where there is none.
     """
-    return Html(html.escape(_FORBIDDEN.sub(_shown, text)))
+    return Html(html.escape(plain(text)))
+
+
+def plain(text: str) -> str:
+    """The text with what HTML forbids made visible, as `escape` shows it."""
+    return _FORBIDDEN.sub(_shown, text)
+
+
+def data_block(value: Any) -> Html:
+    """A JSON value for the page's script, in an element that no browser runs or shows.
+
+    Nothing in it can end the element: no <, > or & is left, and everything is ASCII.
+    """
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    block = text.translate(_IN_SCRIPT)
+    return Html(f'<script type="application/json">{block}</script>')
 
 
 def _shown(match: re.Match[str]) -> str:
@@ -49,7 +71,7 @@ def element(tag: str, *children: str | None, **attributes: str | int | float | N
         if value is not None
     ]
     opening = f"<{tag}{''.join(named)}>"
-    if tag == "meta":
+    if tag in _VOID:
         return Html(opening)
     inside = [
         child if isinstance(child, Html) else escape(child)

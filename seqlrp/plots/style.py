@@ -6,14 +6,14 @@ import io
 
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which survives colour-blindness; chance is grey.
+# Okabe and Ito's palette, which survives colour-blindness, and a wine red; chance is grey.
 _COLOURS = {
     "lrp": "#d55e00",
     "gradient_x_input": "#0072b2",
     "sensitivity": "#009e73",
     "random": "#7f7f7f",
 }
-_MORE = ("#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_MORE = ("#cc79a7", "#e69f00", "#56b4e9", "#882255")
 _MARKERS = "osd^vPX*"
 _NAMES = {
     "lrp": "LRP",

@@ -39,15 +39,24 @@ class TokenizedText:
 
     Attributes:
         text: the caller's text; lone surrogates are replaced one for one by U+FFFD.
-        tokens: as written in the text, `text[start:end]`, T of them.
+        tokens: as written in the text, `text[start:end]`, T of them; by their name those that do
+            not stand in it, such as `[CLS]`.
         offsets: int32 `[T, 2]`, the first character of each token and the one after its last.
         sentences: int32 `[T]`, the index of the sentence that each token is in: 0, 0, 1, ...
+        pieces: how the vocabulary spells the tokens, where that is not as they are written, such
+            as `##ing`.
     """
 
     text: str
     tokens: tuple[str, ...]
     offsets: npt.NDArray[np.int32]
     sentences: npt.NDArray[np.int32]
+    pieces: tuple[str, ...] | None = None
+
+    @property
+    def spelled(self) -> tuple[str, ...]:
+        """What the vocabulary is asked for."""
+        return self.tokens if self.pieces is None else self.pieces
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -59,8 +68,8 @@ def located(text: str, tokens: Sequence[str]) -> TokenizedText:
     Raises:
         TextError: a token does not stand in the text after those before it, or is empty.
     """
-    text = _LONE_SURROGATE.sub("\ufffd", text)
-    tokens = [_LONE_SURROGATE.sub("\ufffd", t) if isinstance(t, str) else t for t in tokens]
+    text = without_surrogates(text)
+    tokens = [without_surrogates(t) if isinstance(t, str) else t for t in tokens]
     offsets, end = [], 0
     for token in tokens:
         start = text.find(token, end) if isinstance(token, str) and token else -1
@@ -74,6 +83,24 @@ def located(text: str, tokens: Sequence[str]) -> TokenizedText:
         offsets.append((start, end))
     places = np.array(offsets, dtype=np.int32).reshape(-1, 2)
     return TokenizedText(text, tuple(tokens), places, np.zeros(len(offsets), dtype=np.int32))
+
+
+def from_doc(doc: Doc) -> TokenizedText:
+    """What spaCy has split: its tokens but for white space, in its sentences if it found any."""
+    words = [token for token in doc if not token.is_space]
+    sentences = np.zeros(len(words), dtype=np.int32)
+    if doc.has_annotation("SENT_START"):
+        starts = [sentence.start for sentence in doc.sents]
+        held = np.searchsorted(starts, [token.i for token in words], side="right")
+        sentences = np.unique(held, return_inverse=True)[1].astype(np.int32)
+    spans = [(token.idx, token.idx + len(token)) for token in words]
+    offsets = np.array(spans, dtype=np.int32).reshape(-1, 2)
+    return TokenizedText(doc.text, tuple(token.text for token in words), offsets, sentences)
+
+
+def without_surrogates(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, which no tokenizer can encode."""
+    return _LONE_SURROGATE.sub("\ufffd", text)
 
 
 class SpacyTokenizer:
@@ -123,7 +150,7 @@ class SpacyTokenizer:
 
         if not isinstance(text, str):
             raise TextError(f"Got a text of type {type(text).__name__}, expected a str.")
-        text = _LONE_SURROGATE.sub("\ufffd", str(text))
+        text = without_surrogates(str(text))
         if not text:
             return TokenizedText(text, (), np.zeros((0, 2), np.int32), np.zeros(0, np.int32))
         rows = self._document(text).to_array([IDX, LENGTH, IS_SPACE, IS_PUNCT, ORTH]).tolist()
@@ -149,6 +176,10 @@ class SpacyTokenizer:
 
     def __repr__(self) -> str:
         return f"SpacyTokenizer({self.language!r})"
+
+    def __reduce__(self) -> tuple[type[SpacyTokenizer], tuple[str]]:
+        # spaCy's object holds every word that it has seen.
+        return SpacyTokenizer, (self.language,)
 
     def _document(self, text: str) -> Doc:
         cuts = [

@@ -49,7 +49,7 @@ def load_vectors(
     """
     spellings: dict[str, list[int]] = {}
     for id_, token in enumerate(vocabulary.tokens):
-        if id_ not in (vocabulary.PAD, vocabulary.UNK):
+        if id_ not in (vocabulary.pad, vocabulary.unk):
             spellings.setdefault(token.lower(), []).append(id_)
 
     found: dict[int, Vector] = {}
@@ -74,7 +74,7 @@ def load_vectors(
     )
     table *= values.std(dtype=np.float64)
     table[list(found)] = values
-    table[vocabulary.PAD] = 0
+    table[vocabulary.pad] = 0
     return table, len(found)
 
 

@@ -15,42 +15,77 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from seqlrp.errors import OptionError, SavedFileError, VocabularyError
+from seqlrp.errors import OptionError, SavedFileError, VocabularyError, near
 from seqlrp.writing import written_whole
 
 _SPECIALS = ("<pad>", "<unk>")
 _FORMAT = "seqlrp vocabulary"
-_VERSION = 1
+_VERSIONS = (1, 2)  # 2 says where padding and the unknown word are
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, init=False)
 class Vocabulary:
     """Tokens and their ids: `tokens[id]`, where id 0 is `<pad>` and id 1 is `<unk>`.
 
+    A model of somebody else's may have its specials elsewhere, or call them something else: `pad`
+    and `unk` say which they are, by id or as they are spelled.
+
     The two specials are no words: a token of a text that is spelled `<pad>` or `<unk>` is an
-    unknown word, id 1. With `lowercase`, tokens are looked up in lower case.
+    unknown word. With `lowercase`, tokens are looked up in lower case.
+
+    Args:
+        tokens: the token of each id.
+        lowercase: look tokens up in lower case.
+        pad: what fills up the shorter texts of a batch.
+        unk: what stands for a word that is not there; None where the model has no such thing, and
+            an unknown word is an error.
 
     Raises:
         VocabularyError: the specials are missing, a token is there twice or could never be found.
     """
 
     tokens: tuple[str, ...]
-    lowercase: bool = True
-    _ids: dict[str, int] = field(init=False, compare=False)
+    lowercase: bool
+    pad: int
+    unk: int | None
+    _ids: dict[str, int] = field(compare=False)
 
+    # Where `build` puts them.
     PAD: ClassVar[int] = 0
     UNK: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        if isinstance(self.tokens, Mapping):
+    def __init__(
+        self,
+        tokens: Iterable[str],
+        lowercase: bool = True,
+        pad: int | str = PAD,
+        unk: int | str | None = UNK,
+    ) -> None:
+        if isinstance(tokens, Mapping):
             raise VocabularyError(
                 "Got a mapping of tokens to ids; expected the tokens in the order of their ids: "
                 "Vocabulary(sorted(ids, key=ids.get))."
             )
-        object.__setattr__(self, "tokens", tuple(self.tokens))
-        _check(self.tokens, self.lowercase)
-        ids = {token: id_ for id_, token in enumerate(self.tokens) if id_ >= len(_SPECIALS)}
-        object.__setattr__(self, "_ids", ids)
+        tokens = tuple(tokens)
+        if (pad, unk) == (self.PAD, self.UNK) and tokens[: len(_SPECIALS)] != _SPECIALS:
+            raise VocabularyError(
+                f"Got a vocabulary that begins with {tokens[:2]}, expected {_SPECIALS}: "
+                "id 0 is the padding and id 1 is the unknown word. Where they are others, say so: "
+                "Vocabulary(tokens, pad='[PAD]', unk='[UNK]')."
+            )
+        pad_id = _special(tokens, pad, "pad")
+        unk_id = None if unk is None else _special(tokens, unk, "unk")
+        if pad_id == unk_id:
+            raise VocabularyError(
+                f"Got id {pad_id} for the padding and for the unknown word, which a model could "
+                "not tell apart; pass unk=None where it has no unknown word."
+            )
+        specials = {pad_id, unk_id}
+        _check(tokens, lowercase, specials)
+        ids = {token: id_ for id_, token in enumerate(tokens) if id_ not in specials}
+        values = {"tokens": tokens, "lowercase": lowercase, "pad": pad_id, "unk": unk_id}
+        for name, value in {**values, "_ids": ids}.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def build(
@@ -94,12 +129,21 @@ class Vocabulary:
         return cls((*_SPECIALS, *words[:max_size]), lowercase)
 
     def encode(self, tokens: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Give the id of each token, int64 `[T]`; unknown tokens get 1."""
-        known, unknown = self._ids, self.UNK
-        if self.lowercase:
-            ids = [known.get(token.lower(), unknown) for token in _sequence(tokens)]
-        else:
-            ids = [known.get(token, unknown) for token in _sequence(tokens)]
+        """Give the id of each token, int64 `[T]`; unknown tokens get that of `unk`.
+
+        Raises:
+            VocabularyError: an unknown token, where the vocabulary has no `unk`.
+        """
+        known, unknown = self._ids, self.unk
+        tokens = _sequence(tokens)
+        asked = [token.lower() for token in tokens] if self.lowercase else tokens
+        ids = [known.get(token, unknown) for token in asked]
+        if unknown is None and None in ids:
+            raise VocabularyError(
+                f"Got the token {tokens[ids.index(None)]!r}, which is not in the vocabulary, and "
+                "there is no unknown word to put in its place; give unk=, or a tokenizer that "
+                "leaves such tokens out."
+            )
         return np.array(ids, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -117,8 +161,16 @@ class Vocabulary:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over all that the vocabulary holds, in hex: equal where it is equal."""
-        content = json.dumps([self.lowercase, self.tokens], ensure_ascii=True)
+        held: list[Any] = [self.lowercase, self.tokens]
+        if self._version > 1:
+            held += [self.pad, self.unk]
+        content = json.dumps(held, ensure_ascii=True)
         return hashlib.sha256(content.encode("ascii")).hexdigest()
+
+    @property
+    def _version(self) -> int:
+        """The first format says nothing of the specials, which are where they always were."""
+        return 1 if self.tokens[:2] == _SPECIALS and (self.pad, self.unk) == (0, 1) else 2
 
     def save(self, path: str | Path) -> None:
         """Write the vocabulary as JSON.
@@ -128,11 +180,13 @@ class Vocabulary:
         """
         record = {
             "format": _FORMAT,
-            "version": _VERSION,
+            "version": self._version,
             "fingerprint": self.fingerprint,
             "lowercase": self.lowercase,
             "tokens": self.tokens,
         }
+        if self._version > 1:
+            record |= {"pad": self.pad, "unk": self.unk}
         with written_whole(path) as temporary:
             temporary.write_text(json.dumps(record, ensure_ascii=True, indent=0), "ascii")
 
@@ -145,7 +199,7 @@ class Vocabulary:
         """
         record = _read(Path(path))
         try:
-            vocabulary = cls(record["tokens"], record["lowercase"])
+            vocabulary = cls(record["tokens"], record["lowercase"], **_specials(record))
         except VocabularyError as error:
             raise SavedFileError(f"{path} does not fit together: {error}") from error
         if vocabulary.fingerprint != record["fingerprint"]:
@@ -164,12 +218,23 @@ def _sequence(tokens: Sequence[str]) -> Sequence[str]:
     return tokens
 
 
-def _check(tokens: tuple[str, ...], lowercase: bool) -> None:
-    if tokens[: len(_SPECIALS)] != _SPECIALS:
+def _special(tokens: tuple[str, ...], special: int | str, name: str) -> int:
+    """The id of a special that is given by its id or by its spelling."""
+    if isinstance(special, str):
+        if special not in tokens:
+            raise VocabularyError(
+                f"Got {name}={special!r}, which is not in the vocabulary. {near(special, tokens)}"
+            )
+        return tokens.index(special)
+    wrong = isinstance(special, bool) or not isinstance(special, int | np.integer)
+    if wrong or not 0 <= special < len(tokens):
         raise VocabularyError(
-            f"Got a vocabulary that begins with {tokens[:2]}, expected {_SPECIALS}: "
-            "id 0 is the padding and id 1 is the unknown word."
+            f"Got {name}={special!r}, expected an id from 0 to {len(tokens) - 1}, or a token."
         )
+    return int(special)
+
+
+def _check(tokens: tuple[str, ...], lowercase: bool, specials: set[int | None]) -> None:
     seen: dict[str, int] = {}
     for id_, token in enumerate(tokens):
         if not isinstance(token, str):
@@ -178,12 +243,26 @@ def _check(tokens: tuple[str, ...], lowercase: bool) -> None:
             raise VocabularyError(
                 f"Got the token {token!r} as id {seen[token]} and as id {id_}, expected it once."
             )
-        if lowercase and token != token.lower():
+        if lowercase and id_ not in specials and token != token.lower():
             raise VocabularyError(
                 f"Got the token {token!r} as id {id_}, which is never found in lower case; "
                 "pass lowercase=False or give its lower case."
             )
         seen[token] = id_
+
+
+def _specials(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says of its specials, as the constructor takes it."""
+    if record["version"] == 1:
+        return {}
+    tokens = record["tokens"]
+    found: dict[str, Any] = {"unk": None}
+    for name in ("pad", "unk"):
+        id_ = record.get(name)
+        if id_ is not None or name == "pad":
+            known = type(id_) is int and 0 <= id_ < len(tokens)
+            found[name] = tokens[id_] if known else id_
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -201,9 +280,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise SavedFileError(
             f'{path} was not written by Vocabulary.save: it lacks "format": "{_FORMAT}".'
         )
-    if record.get("version") != _VERSION:
+    if record.get("version") not in _VERSIONS:
         raise SavedFileError(
-            f"{path} has the format version {record.get('version')!r}, expected {_VERSION}; "
+            f"{path} has the format version {record.get('version')!r}, expected {_VERSIONS[-1]} "
+            "or less; "
             "read it with the version of seqlrp that wrote it."
         )
     kinds = {"lowercase": bool, "tokens": list, "fingerprint": str}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from seqlrp.errors import (
 from seqlrp.evaluation import Explained, Measured, Metric, Quantity, WordDeletion
 from seqlrp.lrp import Attribution
 from seqlrp.methods import Random
-from seqlrp.text_classifier import EncodedText, TextClassifier
+from seqlrp.text.encoded import EncodedText
+from seqlrp.text_classifier import TextClassifier
 
 QUICK: dict[str, Any] = {"metrics": ["word_deletion", "aopc"], "ks": (1, 3), "progress": False}
 
@@ -368,3 +370,22 @@ def test_texts_come_as_a_corpus_or_a_data_frame() -> None:
         pd.testing.assert_frame_equal(table, tables[0])
     with pytest.raises(CorpusError, match="no column 'text'"):
         seqlrp.evaluate(classifier, frame, labels, **QUICK)
+
+
+class SlowAtFirst(Random):
+    """Takes a while the first time, as what compiles does."""
+
+    name = "slow at first"
+    calls = 0
+
+    def attribution(self, *arguments: Any, **options: Any) -> Attribution:
+        self.calls += 1
+        time.sleep(0.5 if self.calls == 1 else 0)
+        return super().attribution(*arguments, **options)
+
+
+def test_what_compiles_once_is_not_the_methods_time() -> None:
+    classifier = lively_classifier()
+    texts, labels = labelled(4)
+    report = seqlrp.evaluate(classifier, texts, labels, [SlowAtFirst(classifier.model)], **QUICK)
+    assert 0 < report.seconds["slow at first"] < 0.5 / 4

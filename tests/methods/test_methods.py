@@ -136,6 +136,8 @@ def test_the_model_and_chance_are_as_they_were(name: str) -> None:
     hooks = len(nn.modules.module._global_forward_hooks)
     chance, ids = torch.get_rng_state(), batch()
     plain = METHODS[name](model).attribution(ids, (1, 0))
+    with torch.no_grad():
+        assert torch.equal(METHODS[name](model).attribution(ids, (1, 0)).relevance, plain.relevance)
     with torch.inference_mode():
         everything = METHODS[name](model).attribution(ids, "all")
         given = ids.clone(), torch.ones(5, dtype=torch.int64), ids == 0

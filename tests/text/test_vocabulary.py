@@ -1,3 +1,4 @@
+import hashlib
 import json
 import sys
 from collections import Counter
@@ -122,6 +123,76 @@ def test_a_vocabulary_that_does_not_fit_together_is_refused(tokens, reason):
         Vocabulary(tokens)
 
 
+def test_specials_may_be_elsewhere_and_called_something_else():
+    tokens = ("[CLS]", "[UNK]", "film", "Film", "[PAD]")
+    by_name = Vocabulary(tokens, lowercase=False, pad="[PAD]", unk="[UNK]")
+    assert (by_name.pad, by_name.unk) == (4, 1)
+    assert by_name == Vocabulary(tokens, lowercase=False, pad=4, unk=1)
+    assert by_name.encode(["[CLS]", "film", "dull", "[PAD]", "Film"]).tolist() == [0, 2, 1, 1, 3]
+    assert "[PAD]" not in by_name
+    assert "[CLS]" in by_name
+    ours = Vocabulary(("<unk>", "<pad>", "a"), pad=1, unk=0)
+    assert ours.encode(["a", "b", "<pad>"]).tolist() == [2, 0, 0]
+    assert ours != Vocabulary(("<unk>", "<pad>", "a"), pad=0, unk=None)
+    assert Vocabulary(["[PAD]", "[UNK]", "a"], pad="[PAD]", unk="[UNK]").encode(["a"]) == [2]
+
+
+def test_the_specials_are_where_they_were_unless_somebody_says_otherwise(vocabulary):
+    assert (vocabulary.pad, vocabulary.unk) == (Vocabulary.PAD, Vocabulary.UNK) == (0, 1)
+
+
+def test_without_an_unknown_word_an_unknown_word_is_an_error():
+    vocabulary = Vocabulary(["a", "<|end|>"], pad="<|end|>", unk=None)
+    assert vocabulary.unk is None
+    assert vocabulary.encode(["a", "a"]).tolist() == [0, 0]
+    with pytest.raises(VocabularyError, match="Got the token 'b', which is not in the vocabulary"):
+        vocabulary.encode(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("specials", "reason"),
+    [
+        (
+            {"pad": "<pda>"},
+            r"Got pad='<pda>', which is not in the vocabulary. Did you mean '<pad>'",
+        ),
+        ({"pad": 2, "unk": 3}, "Got unk=3, expected an id from 0 to 2"),
+        ({"pad": -1}, "Got pad=-1"),
+        ({"pad": True}, "Got pad=True"),
+        ({"pad": 1.0, "unk": None}, "Got pad=1.0"),
+        ({"pad": 1, "unk": "<unk>"}, "Got id 1 for the padding and for the unknown word"),
+    ],
+)
+def test_specials_that_are_none_are_refused(specials, reason):
+    with pytest.raises(VocabularyError, match=reason):
+        Vocabulary(["<pad>", "<unk>", "a"], **specials)
+
+
+@pytest.mark.parametrize("specials", [(2, 0), (1, None), (0, 2), (0, 1)])
+def test_specials_are_saved(tmp_path, specials):
+    vocabulary = Vocabulary(
+        ["[A]", "[B]", "[C]", "a"],
+        False,
+        *(None if s is None else "[ABC]"[s + 1].join("[]") for s in specials),
+    )
+    vocabulary.save(tmp_path / "v.json")
+    loaded = Vocabulary.load(tmp_path / "v.json")
+    assert loaded == vocabulary
+    assert (loaded.pad, loaded.unk) == specials
+    assert loaded.fingerprint == vocabulary.fingerprint
+    others = [Vocabulary(vocabulary.tokens, False, p, u) for p, u in ((3, 1), (1, 3), (3, None))]
+    assert len({v.fingerprint for v in [*others, vocabulary]}) == 4
+
+
+def test_what_was_saved_before_there_was_a_choice_still_loads(tmp_path):
+    fingerprint = hashlib.sha256(b'[true, ["<pad>", "<unk>", "a"]]').hexdigest()
+    record = {"format": "seqlrp vocabulary", "version": 1, "fingerprint": fingerprint}
+    record |= {"lowercase": True, "tokens": ["<pad>", "<unk>", "a"]}
+    (tmp_path / "v.json").write_text(json.dumps(record))
+    Vocabulary.load(tmp_path / "v.json").save(tmp_path / "again.json")
+    assert json.loads((tmp_path / "again.json").read_text()) == record
+
+
 def test_texts_in_place_of_tokens_are_refused(vocabulary):
     with pytest.raises(VocabularyError, match="split the text first"):
         Vocabulary.build(["a text", "another"])
@@ -148,7 +219,10 @@ def edited(**changes):
         (lambda r: "\x00\x01", "not valid JSON"),
         (lambda r: "[]", "not written by Vocabulary.save"),
         (lambda r: '{"the": 2}', "not written by Vocabulary.save"),
-        (edited(version=2), "format version 2, expected 1"),
+        (edited(version=3), "format version 3, expected 2 or less"),
+        (edited(version=2), "Got pad=None, expected an id from 0 to 6"),
+        (edited(version=2, pad=7, unk=1), "Got pad=7, expected an id from 0 to 6"),
+        (edited(version=2, pad=3, unk=1), "was changed"),
         (edited(tokens={"a": 1}), "'tokens' is missing or no list"),
         (edited(lowercase=None), "'lowercase' is missing or no bool"),
         (edited(fingerprint=5), "'fingerprint' is missing or no str"),

@@ -1,0 +1,159 @@
+"""Explanations as columns of a Hugging Face dataset: a function for `Dataset.map`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqlrp.attributing import Target, checked_target
+from seqlrp.batching import BatchTokens
+from seqlrp.errors import CorpusError, OptionError, near
+from seqlrp.explain import BATCH_TOKENS, chosen_method, explain
+from seqlrp.explanation import ALL
+
+if TYPE_CHECKING:
+    from seqlrp.explanation import Explanation
+    from seqlrp.text_classifier import TextClassifier
+
+COLUMNS = ("tokens", "start", "end", "relevance", "target", "predicted", "score", "scores")
+
+
+class ExplainColumns:
+    """Adds the explanation of each text to a dataset, in columns.
+
+    >>> add = ExplainColumns(classifier, method="lrp", prefix="lrp_")  # doctest: +SKIP
+    >>> dataset = dataset.map(add, batched=True)  # doctest: +SKIP
+
+    The columns are `tokens`, where each of them stands in the text (`start`, `end`), their
+    `relevance` (`[T]`, or `[C, T]` for the target "all"), the names of the `target` and of the
+    `predicted` class, the target's `score` and the `scores` of all classes. It may be pickled, so
+    that `num_proc` works, and equal ones have equal fingerprints, so that what was computed once is
+    found again.
+
+    Args:
+        classifier: as for `seqlrp.explain`, as are method, target, batch_tokens and options.
+        text_column: which column holds the text.
+        label_column: which column holds the true class, by index or name, for the target "label".
+        method: a name in `seqlrp.METHODS`.
+        target: see `seqlrp.explain`.
+        prefix: put before the name of each new column.
+        skip_blank: give a row without a word in its text (None, or nothing but white space) empty
+            lists, where it would be an error. Pass `features=add.features(dataset.features)` to
+            `map` then, for it takes the types of columns from the first rows.
+        batch_tokens: the most tokens that the model reads at a time; rows of one call are sorted
+            by length.
+        options: of the method, e.g. `epsilon=0.01`.
+
+    Raises:
+        OptionError: no such method or option.
+        TargetError: no such class.
+    """
+
+    def __init__(
+        self,
+        classifier: TextClassifier,
+        *,
+        text_column: str = "text",
+        label_column: str | None = None,
+        method: str = "lrp",
+        target: Target = "predicted",
+        prefix: str = "",
+        skip_blank: bool = False,
+        batch_tokens: BatchTokens = BATCH_TOKENS,
+        **options: Any,
+    ) -> None:
+        if not isinstance(method, str):
+            raise OptionError(
+                f"Got a method of type {type(method).__name__}, expected a name, which every "
+                "process can make its own method from."
+            )
+        chosen_method(classifier, method, options)  # what is wrong is said before work begins
+        checked_target(classifier, target, labelled=label_column is not None)
+        self.classifier = classifier
+        self.text_column = text_column
+        self.label_column = label_column
+        self.method = method
+        self.target = target
+        self.prefix = prefix
+        self.skip_blank = skip_blank
+        self.batch_tokens = batch_tokens
+        self.options = options
+
+    def __call__(self, rows: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        """Explain a batch of rows, column by column, as `Dataset.map(…, batched=True)` hands it.
+
+        Raises:
+            CorpusError: a column is not there, or the rows come one by one.
+            InputError, ModelError: as `seqlrp.explain`.
+        """
+        texts = self._column(rows, self.text_column)
+        truths = None if self.label_column is None else self._column(rows, self.label_column)
+        kept = [k for k, text in enumerate(texts) if not self.skip_blank or (text or "").strip()]
+        made = explain(
+            self.classifier,
+            [texts[k] for k in kept],
+            self.method,
+            self.target,
+            labels=None if truths is None else [truths[k] for k in kept],
+            batch_tokens=self.batch_tokens,
+            progress=False,
+            **self.options,
+        )
+        explained = dict(zip(kept, made, strict=True))
+        classes = len(self.classifier.labels)
+        columns = [_values(explained.get(k), self.target, classes) for k in range(len(texts))]
+        return {self.prefix + name: [row[name] for row in columns] for name in COLUMNS}
+
+    def features(self, given: Mapping[str, Any]) -> Any:
+        """Give the types of all columns, where those of the dataset have the types `given`."""
+        import datasets
+        from datasets import Value
+
+        numbers, places = datasets.Sequence(Value("float32")), datasets.Sequence(Value("int32"))
+        kinds = {
+            "tokens": datasets.Sequence(Value("string")),
+            "start": places,
+            "end": places,
+            "relevance": datasets.Sequence(numbers) if self.target == ALL else numbers,
+            "target": Value("string"),
+            "predicted": Value("string"),
+            "score": Value("float32"),
+            "scores": numbers,
+        }
+        return datasets.Features({**given, **{self.prefix + name: kinds[name] for name in COLUMNS}})
+
+    def _column(self, rows: Mapping[str, Sequence[Any]], name: str) -> Sequence[Any]:
+        if name not in rows:
+            raise CorpusError(
+                f"The dataset has no column {name!r}. {near(name, map(str, rows))} Say "
+                "text_column= or label_column=."
+            )
+        if isinstance(rows[name], str):
+            raise CorpusError("Got a single row; pass batched=True to map.")
+        return rows[name]
+
+
+def _values(explanation: Explanation | None, target: Target, classes: int) -> dict[str, Any]:
+    if explanation is None:
+        nothing, nowhere = np.zeros(0, np.float32), np.zeros(0, np.int32)
+        empty: dict[str, Any] = dict.fromkeys(COLUMNS)
+        return empty | {
+            "tokens": [],
+            "start": nowhere,
+            "end": nowhere,
+            "relevance": [nothing] * classes if target == ALL else nothing,
+            "scores": nothing,
+        }
+    relevance = explanation.relevance
+    return {
+        "tokens": list(explanation.tokens),
+        "start": explanation.offsets[:, 0],
+        "end": explanation.offsets[:, 1],
+        "relevance": list(relevance) if target == ALL else relevance,
+        "target": explanation.target_label,
+        "predicted": explanation.predicted_label,
+        "score": np.float32(explanation.score),
+        "scores": explanation.scores,
+    }

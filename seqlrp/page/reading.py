@@ -1,0 +1,128 @@
+"""An explanation as it is read: its words and its sentences, and the scale of their colours."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqlrp.explanation import ALL, Explanation
+from seqlrp.page.units import Units, sentences, tokens, words
+
+Scale = tuple[float, float]  # the largest absolute relevance of a word, and of a sentence
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One explanation for one class, cut into what is coloured.
+
+    Attributes:
+        shown: the explanation for the class that is shown.
+        every: the explanation for every class, where there is one.
+        words: the words, or the tokens; [C, U] where `every` is given.
+        sentences: the sentences, as numbers of words.
+    """
+
+    shown: Explanation
+    every: Explanation | None
+    words: Units
+    sentences: Units
+
+    @classmethod
+    def of(cls, explanation: Explanation, by: str) -> Reading:
+        """Where every class is explained, the predicted one is shown."""
+        parts = (tokens if by == "token" else words)(explanation)
+        whole = sentences(explanation.text, parts)
+        if explanation.target == ALL:
+            return cls(explanation.for_target(explanation.predicted), explanation, parts, whole)
+        return cls(explanation, None, parts, whole)
+
+    @property
+    def word_values(self) -> npt.NDArray[np.float64]:
+        """The relevance of each word for the class that is shown, [U]."""
+        return self._of_shown(self.words)
+
+    @property
+    def sentence_values(self) -> npt.NDArray[np.float64]:
+        """The relevance of each sentence for the class that is shown, [S]."""
+        return self._of_shown(self.sentences)
+
+    @property
+    def scale(self) -> Scale:
+        """The largest values for the class that is shown."""
+        return _largest(self.word_values), _largest(self.sentence_values)
+
+    @property
+    def largest(self) -> Scale:
+        """The largest values for any class that is explained."""
+        return _largest(self.words.values), _largest(self.sentences.values)
+
+    def _of_shown(self, units: Units) -> npt.NDArray[np.float64]:
+        if self.every is None:
+            return units.values
+        chosen: npt.NDArray[np.float64] = units.values[self.every.predicted]
+        return chosen
+
+    def word(self, number: int) -> str:
+        """What is written there."""
+        start, end = self.words.spans[number].tolist()
+        return self.shown.text[start:end]
+
+    def top(self, n: int, sign: int) -> list[tuple[str, float]]:
+        """The n words that speak most for the class (+1) or against it (-1), strongest first."""
+        values = self.word_values
+        order = np.argsort(-sign * values, kind="stable")[:n].tolist()
+        return [(self.word(i), float(values[i])) for i in order if sign * values[i] > 0]
+
+
+def shared_scale(readings: Iterable[Reading]) -> Scale:
+    """The largest values of all texts, for every class that is explained."""
+    word = sentence = 0.0
+    for reading in readings:
+        largest = reading.largest
+        word, sentence = max(word, largest[0]), max(sentence, largest[1])
+    return word, sentence
+
+
+def number_format(largest: float) -> str:
+    """How to print numbers up to `largest`: sign, and the decimals that give four figures of it."""
+    if largest == 0:
+        return "+z.3f"
+    decimals = figures(largest)
+    return f"+z.{max(decimals, 0)}f" if -3 <= decimals <= 8 else "+z.3e"
+
+
+def figures(largest: float) -> int:
+    """The decimals that give four figures of `largest`; negative where it is 10,000 or more."""
+    return 3 - math.floor(math.log10(largest)) if largest else 3
+
+
+def packed(units: Units) -> dict[str, Any]:
+    """The values of all classes [C, U] as text for the script: four figures of the largest.
+
+    16-bit integers, little end first, in base64; a value is its integer times 10 ** -k.
+    """
+    decimals = [figures(_largest(row)) for row in units.values]
+    integers = [
+        np.rint(row * 10.0**k).astype("<i2") for row, k in zip(units.values, decimals, strict=True)
+    ]
+    raw = b"".join(row.tobytes() for row in integers)
+    return {"k": decimals, "q": base64.b64encode(raw).decode("ascii")}
+
+
+def parameters_of(explanation: Explanation) -> str:
+    """The method's options in one line."""
+    return ", ".join(
+        f"{key} = {json.dumps(value, ensure_ascii=False, default=dict)}"
+        for key, value in explanation.parameters.items()
+    )
+
+
+def _largest(values: npt.NDArray[np.float64]) -> float:
+    return float(np.abs(values).max(initial=0.0))

@@ -1,0 +1,139 @@
+"""Small tables of names, numbers and bars: the strongest words, the scores, the account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from seqlrp.explanation import Explanation
+from seqlrp.page.markup import Html, element
+from seqlrp.page.reading import Reading, number_format
+
+# What the entries of a ledger are, for somebody who has not read the paper.
+PLAIN_WORDS = {
+    "tokens": "the words",
+    "padding": "padding",
+    "bias": "biases of the model",
+    "stabiliser": "lost to the stabiliser ε",
+    "initial state": "the initial state",
+    "constant": "other constants",
+    "gate": "gates that pass nothing on",
+    "zero input": "inputs that are exactly 0",
+    "refused": "functions without a rule",
+    "baseline": "the score of the baseline",
+}
+TABLE_ROWS = 8  # further classes are folded away
+
+Bar = tuple[str, float]
+
+
+def strongest_words(reading: Reading, n: int = 5) -> Html:
+    """The n strongest words on either side, but for those with less than 5 % of the strongest."""
+    bars = reading.top(n, +1) + reading.top(n, -1)[::-1]
+    bars = [bar for bar in bars if abs(bar[1]) >= 0.05 * largest_of(bars)]
+    if not bars:
+        nothing = element("p", "No word speaks for or against.", class_="quiet")
+        return element("section", nothing, class_="top")
+    return element("section", bar_table("Strongest words", bars), class_="top")
+
+
+def class_scores(explanation: Explanation) -> Html:
+    """The scores of all classes, best first; beyond the first few they are folded away."""
+    scores = explanation.scores.tolist()
+    order = sorted(range(len(scores)), key=lambda c: -scores[c])
+    bars = [(explanation.labels[c], scores[c]) for c in order]
+    first, further = bars[:TABLE_ROWS], bars[TABLE_ROWS:]
+    notes = {order.index(explanation.predicted): "predicted"}
+    if explanation.label is not None:
+        place = order.index(explanation.label)
+        notes[place] = "predicted, true" if place in notes else "true"
+    later = {i - TABLE_ROWS: note for i, note in notes.items()}
+    folded = further and element(
+        "details",
+        element("summary", f"{len(further)} further classes"),
+        bar_table(None, further, largest=largest_of(bars), notes=later),
+        open="" if any(i >= 0 for i in later) else None,
+    )
+    return element(
+        "section",
+        bar_table("Scores", first, largest=largest_of(bars), notes=notes),
+        folded or None,
+    )
+
+
+def where_the_score_comes_from(explanation: Explanation) -> Html:
+    """The ledger: how much of the score the words took, and who took the rest."""
+    bars = account(explanation)
+    total = (what_is_shared(explanation), explanation.start)
+    number = number_format(largest_of([*bars, total]))
+    nothing = format(0.0, number)
+    bars = [bar for i, bar in enumerate(bars) if i == 0 or format(bar[1], number) != nothing]
+    caption = "Where the score comes from"
+    if explanation.against is not None:
+        caption = "Where the difference comes from"
+    return element("section", bar_table(caption, bars, total=total), class_="account")
+
+
+def account(explanation: Explanation) -> list[Bar]:
+    """The rows of the account, the words first, those that are zero included."""
+    ledger = {key: value for key, value in explanation.ledger.items() if isinstance(value, float)}
+    tokens = ledger.pop("tokens", None)
+    words = float(explanation.relevance.sum(dtype=np.float64)) if tokens is None else tokens
+    bars = [(PLAIN_WORDS["tokens"], words)]
+    bars += [(PLAIN_WORDS.get(key, key), value) for key, value in ledger.items()]
+    missing = explanation.start - sum(value for _, value in bars)
+    if abs(missing) > 1e-3 * largest_of([*bars, ("", explanation.start)]):
+        bars.append(("not accounted for by this method", missing))
+    return bars
+
+
+def what_is_shared(explanation: Explanation) -> str:
+    """What the rows of the account add up to."""
+    if explanation.parameters.get("start") == "one":
+        return "what relevance starts from"
+    return "the score" if explanation.against is None else "the difference of the scores"
+
+
+def bar_table(
+    caption: str | None,
+    bars: Sequence[Bar],
+    *,
+    largest: float | None = None,
+    notes: Mapping[int, str] | None = None,
+    total: Bar | None = None,
+) -> Html:
+    """A table of names, numbers and bars that start at zero; rows with a note stand out."""
+    everything = [*bars, total] if total else bars
+    largest = largest_of(everything) if largest is None else largest
+    number = number_format(largest)
+    notes = notes or {}
+
+    def row(bar: Bar, note: str | None = None) -> Html:
+        said = element("span", f" {note}", class_="quiet") if note else None
+        return element(
+            "tr",
+            element("th", element("bdi", bar[0]), said, scope="row"),
+            element("td", format(bar[1], number)),
+            element("td", _bar(bar[1], largest)),
+            class_="chosen" if note else None,
+        )
+
+    return element(
+        "table",
+        element("caption", caption) if caption else None,
+        element("tbody", *(row(bar, notes.get(i)) for i, bar in enumerate(bars))),
+        element("tfoot", row(total)) if total else None,
+    )
+
+
+def _bar(value: float, largest: float) -> Html:
+    width = round(50 * abs(value) / largest, 1) if largest else 0.0
+    start, sign = (50.0, "up") if value > 0 else (50 - width, "down")
+    bar = element("rect", x=f"{start:.1f}%", width=f"{width:.1f}%", class_=sign)
+    return element("svg", bar, aria_hidden="true")
+
+
+def largest_of(bars: Sequence[Bar]) -> float:
+    """The largest absolute value."""
+    return max((abs(value) for _, value in bars), default=0.0)
