@@ -13,9 +13,9 @@ import numpy as np
 def aopc(scores, normalise="K"):
     """Samek et al. 2017 (IEEE TNNLS), eq. (12): AOPC = 1/(L+1) sum_{k=0..L} (f(x_0) - f(x_k)).
 
-    The k=0 term is 0. scores[k]: target score after deleting the first k words, k = 0..K. normalise="K": 1/K, the mean
-    over k=1..K (default); normalise="K+1": 1/(K+1), as in the paper. The mean over documents (the
-    <.> of the paper) is not taken.
+    The k=0 term is 0. scores[k]: target score after deleting the first k words, k = 0..K.
+    normalise="K": 1/K, the mean over k=1..K (default); normalise="K+1": 1/(K+1), as in the paper.
+    The mean over documents (the <.> of the paper) is not taken.
     """
     K = len(scores) - 1
     if K < 1:

@@ -58,7 +58,7 @@ def sigmoid(z):
 
 
 def linearise(f, terms, bias=None, bias_first=True):
-    """Section 3.2.2: L_f(y_k) = average over orderings of f(y_k + all before it) - f(all before it).
+    """Section 3.2.2: L_f(y_k) = average over orders of f(y_k + all before it) - f(all before it).
 
     terms: the non-bias scalars. Returns (list of L of the terms, L of the bias); together they sum
     to f(sum of all). Without bias f(0) must be 0 (tanh).

@@ -1,5 +1,4 @@
-"""Slow float64 oracle: DeepLIFT (Rescale rule) through one LSTM or one GRU, a pooling and a linear
-head.
+"""Slow float64 oracle: DeepLIFT (Rescale rule) through an LSTM or a GRU, a pooling, a linear head.
 
 Sources
   Shrikumar, Greenside, Kundaje 2017 (ICML, "Learning important features through propagating
@@ -7,9 +6,10 @@ Sources
     rule for multipliers, section 3.5.1 linear rule, section 3.5.2 Rescale rule.
   Product of two varying quantities: the exact identity  D(ab) = (b+b0)/2 Da + (a+a0)/2 Db, which is
     also the two-player Shapley split of ab - a0 b0 (Shapley 1953; Lundberg & Lee 2017, section 4.2,
-    use it for DeepSHAP). LSTM: Hochreiter & Schmidhuber 1997 with forget gate (Gers 2000), rows
-    i,f,g,o as documented for torch.nn.LSTM. GRU: Cho 2014 in the variant of torch.nn.GRU, rows
-    r,z,n, reset gate applied AFTER W_hn h + b_hn.
+    use it for DeepSHAP).
+  LSTM: Hochreiter & Schmidhuber 1997 with forget gate (Gers 2000), rows i,f,g,o as documented for
+    torch.nn.LSTM.
+  GRU: Cho 2014 in the variant of torch.nn.GRU, rows r,z,n, reset gate applied AFTER W_hn h + b_hn.
 
 Conventions: head = (W [C,H], b [C]); score = (W pooled + b)[target] (a logit, no softmax). All
 steps count (no padding, no mask). pool "last" = h at the last step, "mean" = 1/T sum of h_t.

@@ -1,7 +1,6 @@
-"""Slow float64 oracle: exact Shapley values and exact Kernel SHAP for a set function
-value(frozenset) -> float.
+"""Slow float64 oracle: exact Shapley values and exact Kernel SHAP.
 
-Players are 0..n-1. Every subset is evaluated once (2^n calls): for small n only.
+For a set function value(frozenset) -> float. Players are 0..n-1. Every subset is evaluated once (2^n calls): for small n only.
 """
 
 import math
@@ -20,8 +19,10 @@ def _table(value, n):
 
 
 def shapley(value, n):
-    """Shapley 1953; Lundberg & Lee 2017 eq. (4): phi_i = sum_{S not containing i} |S|!(n-|S|-1)!/n!
-    (v(S+i)-v(S))."""
+    """Shapley 1953; Lundberg & Lee 2017 eq. (4).
+
+    phi_i = sum_{S not containing i} |S|!(n-|S|-1)!/n! (v(S+i)-v(S)).
+    """
     v = _table(value, n)
     phi = np.zeros(n)
     for i in range(n):
@@ -52,12 +53,13 @@ def kernel_weights(n):
 
 
 def kernel_shap_exact(value, n):
-    """Minimise sum_S pi(|S|) (v(S) - v(empty) - sum_{i in S} phi_i)^2 over all S other than empty
-    and full, subject to sum_i phi_i = v(full) - v(empty)  (Lundberg & Lee 2017, Theorem 2; the
+    """Minimise sum_S pi(|S|) (v(S) - v(empty) - sum_{i in S} phi_i)^2.
+
+    Over all S other than empty and full, subject to sum_i phi_i = v(full) - v(empty)  (Lundberg & Lee 2017, Theorem 2; the
     infinite weights are constraints).
 
-    Solved as a bordered (Lagrange) linear system:  [ A  1 ; 1' 0 ] [phi; lam] = [ b ;
-    v(full)-v(empty) ].
+    Solved as a bordered (Lagrange) linear system:
+    [ A  1 ; 1' 0 ] [phi; lam] = [ b ; v(full)-v(empty) ].
     """
     v = _table(value, n)
     empty, full = v[frozenset()], v[frozenset(range(n))]

@@ -51,6 +51,8 @@ def test_phrases_of_an_lstm(variant: str) -> None:
                 {"merge_word": variant == "paper"},
                 {"bias_bias": other},
             ):
+                if "merge_word" in changed and span == (4, 5):
+                    continue  # the phrase has one term at its only step: nothing to merge
                 assert abs(expected(b, span, **changed)[0] - beta).max() > 1e-5, changed
     words = ContextualDecomposition(model, variant).attribution(x, "all").relevance
     for t in range(5):
