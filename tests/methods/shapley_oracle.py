@@ -1,6 +1,7 @@
 """Slow float64 oracle: exact Shapley values and exact Kernel SHAP.
 
-For a set function value(frozenset) -> float. Players are 0..n-1. Every subset is evaluated once (2^n calls): for small n only.
+For a set function value(frozenset) -> float. Players are 0..n-1. Every subset is evaluated once
+(2^n calls): for small n only.
 """
 
 import math
@@ -55,8 +56,8 @@ def kernel_weights(n):
 def kernel_shap_exact(value, n):
     """Minimise sum_S pi(|S|) (v(S) - v(empty) - sum_{i in S} phi_i)^2.
 
-    Over all S other than empty and full, subject to sum_i phi_i = v(full) - v(empty)  (Lundberg & Lee 2017, Theorem 2; the
-    infinite weights are constraints).
+    Over all S other than empty and full, subject to sum_i phi_i = v(full) - v(empty)
+    (Lundberg & Lee 2017, Theorem 2; the infinite weights are constraints).
 
     Solved as a bordered (Lagrange) linear system:
     [ A  1 ; 1' 0 ] [phi; lam] = [ b ; v(full)-v(empty) ].

@@ -39,21 +39,18 @@ def test_phrases_of_an_lstm(variant: str) -> None:
         )
 
     found = ContextualDecomposition(model, variant).decomposition(x, SPANS, "all")
+    other = "beta_in_phrase" if variant == "paper" else "gamma"
+    conventions = [{"bias_first": False}, {"merge_word": variant == "paper"}, {"bias_bias": other}]
+    far = [0.0] * len(conventions)
     for b in range(2):
         for k, span in enumerate(SPANS):
             beta, gamma = expected(b, span)
             np.testing.assert_allclose(found.inside[b, :, k], beta, rtol=0, atol=1e-13)
             np.testing.assert_allclose(found.outside[b, :, k], gamma, rtol=0, atol=1e-13)
-            # Every convention shows in the figures: with any other one they are not these.
-            other = "beta_in_phrase" if variant == "paper" else "gamma"
-            for changed in (
-                {"bias_first": False},
-                {"merge_word": variant == "paper"},
-                {"bias_bias": other},
-            ):
-                if "merge_word" in changed and span == (4, 5):
-                    continue  # the phrase has one term at its only step: nothing to merge
-                assert abs(expected(b, span, **changed)[0] - beta).max() > 1e-5, changed
+            for number, changed in enumerate(conventions):
+                change = abs(expected(b, span, **changed)[0] - beta).max()
+                far[number] = max(far[number], change)
+    assert min(far) > 1e-3  # each convention shows in the figures
     words = ContextualDecomposition(model, variant).attribution(x, "all").relevance
     for t in range(5):
         np.testing.assert_allclose(words[1, :, t], expected(1, (t, t + 1))[0], rtol=0, atol=1e-13)
