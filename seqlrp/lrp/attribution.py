@@ -192,6 +192,7 @@ class LRP:
         asked = [part for part in (found.ledger, found.layers) if part is not None]
         return (found.relevance, *asked) if asked else found.relevance
 
+    @torch.inference_mode(False)
     def attribution(
         self,
         inputs: Tensor,

@@ -134,7 +134,8 @@ def padding_given(padding: Tensor | None, shape: tuple[int, ...]) -> Tensor | No
             f"Got a padding mask of dtype {padding.dtype} and shape {list(padding.shape)}; "
             f"expected bool of shape {list(shape)}, True where padding is."
         )
-    return padding
+    # What was made in inference mode cannot take part in a graph; a copy can.
+    return padding.clone() if padding.is_inference() else padding
 
 
 def check_padding(padding: Tensor | None) -> None:
@@ -281,7 +282,7 @@ def resolved_target(target: One, scores: Tensor) -> Tensor | None:
             f"Got a target tensor of dtype {target.dtype} and shape {list(target.shape)}; expected "
             f"int64 of shape [{batch}]."
         )
-    target = target.to(scores.device, torch.int64)
+    target = target.to(scores.device, torch.int64, copy=True)
     wrong = (target < 0) | (target >= classes)
     if bool(wrong.any()):
         raise TargetError(_range_sentence(int(target[wrong][0]), classes))

@@ -137,7 +137,7 @@ class AttentionWeights(Explainer):
                 f"[B, T]."
             )
         mode = Weighing(self.model, len(inputs))
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.enable_grad():
             mode.run(self.model, inputs, additional_forward_args)
         fitted = (_fitted(weights, run) for weights in mode.found)
         weights = self._chosen([weights for weights in fitted if weights is not None])

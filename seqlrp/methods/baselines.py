@@ -208,15 +208,14 @@ class BaselineExplainer(CopiesExplainer):
     ) -> Tensor:
         """What is explained of copies, `[C or 1, N]`, without a graph; see `blend`."""
 
-        def work(batch: Tensor) -> Tensor:
+        def work(batch: Tensor) -> tuple[Tensor]:
             mode = self.blend(run, weights[batch], rows[batch])
             scores = self.answers(mode, inputs, additional, rows[batch])
             wide = torch.promote_types(scores.dtype, torch.float32)
-            return run.chosen(scores.to(wide), rows[batch])
+            return (run.chosen(scores.to(wide), rows[batch]).T,)
 
-        parts = list(self.in_batches(run, len(rows), work))
-        order = torch.cat([batch for batch, _ in parts]).argsort()
-        return torch.cat([found for _, found in parts], 1)[:, order]
+        (found,) = self.in_order(run.padding, len(rows), work)
+        return found.T
 
     def baseline_scores(self, run: Forward, inputs: Tensor, additional: Any) -> Tensor:
         """What is explained where every word is the baseline, `[C or 1, B]`."""
@@ -233,7 +232,7 @@ def account(run: Forward, relevance: Tensor, baseline: Tensor) -> Ledger:
         relevance: of their words, `[C or 1, *ids]`, 0 on padding.
         baseline: what is explained, at the baseline, `[C or 1, B]`.
     """
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.no_grad():
         tokens = relevance.flatten(2).sum(2, dtype=torch.float64)
         start = torch.stack([start.to(torch.float64, copy=True) for start in run.starts])
         amounts = (tokens, baseline.detach().to(torch.float64, copy=True))

@@ -159,7 +159,7 @@ class ClassActivation(Explainer):
             seen.append((leaf, output))
             return rebuilt(leaf.clone())
 
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.enable_grad():
             with _at_outputs(swap):
                 output = door.selected(mode.run(self.model, inputs, additional), self.output)
             rows = torch.arange(len(inputs), device=inputs.device)

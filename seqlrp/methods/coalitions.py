@@ -120,11 +120,10 @@ class CoalitionExplainer(RemovalExplainer):
         """
         run = self.forward(inputs, target, additional_forward_args, padding)
         self.check_removable(inputs, additional_forward_args, run.padding)
-        door.check_padding(run.padding)
         count = len(inputs)
         documents = torch.arange(count, device=inputs.device)
         nobody = self._asked(run, inputs, additional_forward_args, documents, ~run.padding)
-        everyone = run.chosen(run.scores.detach().double(), documents)
+        everyone = run.chosen(run.scores.double(), documents)
         values = everyone.new_zeros(len(everyone), *run.padding.shape)
         errors: Tensor | None = None
         for row, kept, answers in self._games(run, inputs, additional_forward_args):

@@ -125,6 +125,7 @@ class ContextualDecomposition(Explainer):
         shown = relevance[0] if run.wanted is not None else relevance.transpose(0, 1)
         return Attribution(shown, run.scores, run.wanted, None, run.against)
 
+    @torch.inference_mode(False)
     def decomposition(
         self,
         inputs: Tensor,
@@ -182,7 +183,7 @@ class ContextualDecomposition(Explainer):
                 f"document, [B, T]."
             )
         run = RecordingRun(self.model, len(inputs), self.name)
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.enable_grad():
             try:
                 output = door.selected(run.run(self.model, inputs, additional), self.output)
                 mark = run.known(output) if isinstance(output, Tensor) else None
@@ -252,7 +253,7 @@ class ContextualDecomposition(Explainer):
             ) -> tuple[Tensor, Parts]:
                 chosen = torch.tensor(batch, device=phrase.device)
                 p, s = phrase[chosen], sequence[chosen]
-                with torch.inference_mode(False), torch.no_grad():
+                with torch.no_grad():
                     return p, self._of_sequences(call, gammas, s, phrases[p])
 
             for _, (p, parts) in in_batches(call.lengths[sequence].tolist(), budget, work):

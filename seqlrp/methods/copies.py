@@ -1,4 +1,4 @@
-"""Copies of documents, each with other vectors: many go through the model at a time."""
+"""Copies of documents, each changed in some way: many go through the model at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Found = TypeVar("Found")
 
 
 class CopiesExplainer(Explainer):
-    """A method that asks the model about copies of a document whose vectors differ.
+    """A method that asks the model about copies of a document whose words differ.
 
     Args:
         model: as for `seqlrp.LRP`; its answer must not depend on how a batch is padded.
@@ -65,25 +65,32 @@ class CopiesExplainer(Explainer):
         return run._replace(scores=run.scores.detach())
 
     def in_batches(
-        self, run: Forward, copies: int, work: Callable[[Tensor], Found]
+        self, documents: Tensor, copies: int, work: Callable[[Tensor], Found]
     ) -> Iterator[tuple[Tensor, Found]]:
         """Work on copies numbered 0, 1, …, some at a time; gives their numbers and what was found.
 
         Args:
-            run: the documents that they are copies of.
+            documents: a tensor whose rows are shaped as the ids of one document.
             copies: how many there are in all.
             work: gets the numbers of a batch of copies, int64 `[N]`.
         """
-        device = run.padding.device
-        lengths = [run.padding.shape[1:].numel()] * copies
+        device = documents.device
+        lengths = [documents.shape[1:].numel()] * copies
         budget = Budget(self.batch_tokens, device, halves=True)
 
         def numbered(batch: list[int]) -> Found:
-            with torch.inference_mode(False), torch.enable_grad():
-                return work(torch.tensor(batch, device=device))
+            return work(torch.tensor(batch, device=device))
 
         for batch, found in in_batches(lengths, budget, numbered):
             yield torch.tensor(batch, device=device), found
+
+    def in_order(
+        self, documents: Tensor, copies: int, work: Callable[[Tensor], tuple[Tensor, ...]]
+    ) -> list[Tensor]:
+        """As `in_batches`, for work that gives tensors with a row for each copy: all rows."""
+        batches, found = zip(*self.in_batches(documents, copies, work), strict=True)
+        order = torch.cat(batches).argsort()
+        return [torch.cat(parts)[order] for parts in zip(*found, strict=True)]
 
     def answers(
         self, mode: InputMode, inputs: Tensor, additional: Any, rows: Tensor, *, graph: bool = False
@@ -101,14 +108,8 @@ class CopiesExplainer(Explainer):
         Raises:
             NonFiniteError: a score is NaN or infinite.
         """
-        arguments = additional if isinstance(additional, tuple) else (additional,)
-        arguments = tuple(
-            a[rows] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
-            for a in (() if additional is None else arguments)
-        )
-        with torch.inference_mode(False), torch.set_grad_enabled(graph):
-            output = mode.run(self.model, inputs[rows], arguments)
-            found: Tensor = door.selected(output, self.output).reshape(len(rows), -1)
+        arguments = arguments_of(additional, inputs, rows)
+        found = self.scored(inputs[rows], arguments, mode, graph=graph)
         if not bool(found.detach().isfinite().all()):
             raise NonFiniteError(
                 f"{self.name} changes the vectors of the words, and a score is then NaN or "
@@ -116,6 +117,23 @@ class CopiesExplainer(Explainer):
                 f"or take another baseline."
             )
         return found
+
+    def scored(
+        self,
+        texts: Tensor,
+        arguments: tuple[Any, ...],
+        mode: InputMode | None = None,
+        *,
+        graph: bool = False,
+    ) -> Tensor:
+        """Scores `[N, C]` of texts, by the model as it is or as `mode` runs it."""
+        with torch.set_grad_enabled(graph):
+            if mode is None:
+                output = self.model(texts, *arguments)
+            else:
+                output = mode.run(self.model, texts, arguments)
+            found: Tensor = door.selected(output, self.output)
+            return found.reshape(len(texts), -1)
 
     def check_found(self, relevance: Tensor) -> Tensor:
         """The same relevance, which must be finite.
@@ -129,3 +147,12 @@ class CopiesExplainer(Explainer):
                 f"length of a vector at 0, where there is no gradient."
             )
         return relevance
+
+
+def arguments_of(additional: Any, inputs: Tensor, rows: Tensor) -> tuple[Any, ...]:
+    """What the model takes after its input; tensors with a row for each document lend `rows`."""
+    arguments = additional if isinstance(additional, tuple) else (additional,)
+    return tuple(
+        a[rows] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
+        for a in (() if additional is None else arguments)
+    )

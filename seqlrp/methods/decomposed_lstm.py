@@ -111,9 +111,10 @@ def lstm(
         phrase: bool `[T, N]`, True where a step is a word of the phrase.
         reverse: whether steps are taken from the end of each sequence.
         words: whether x are words, wholly of the phrase or wholly not.
-        released: as in the authors' code, which differs from the paper in two things: L runs over
-            two terms, the sums of all with a β and of all with a γ, and at the words of the phrase
-            L_i[b] ⊙ L_g[b] is in β.
+        released: as in the authors' code (that of Singh, Murdoch, Yu 2019), which differs from the
+            paper in two things: L runs over two terms, the sums of all with a β and of all with a
+            γ, and at the words of the phrase L_i[b] ⊙ L_g[b] is in β. Their first code of 2018 had
+            it in γ at the last word of the phrase, where a bound was off by one.
     """
     steps = len(phrase)
     hidden = weights.hh.shape[0] // 4

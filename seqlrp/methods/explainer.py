@@ -42,9 +42,6 @@ class Forward(NamedTuple):
 
     def attribution(self, relevance: Tensor, ledger: Ledger | None = None) -> Attribution:
         """Relevance `[C or 1, *ids]` of the starts as the result of a method."""
-        if relevance.is_inference():  # a caller's inference mode is not for what is given back
-            with torch.inference_mode(False):
-                relevance = relevance.clone()
         scores = self.scores.detach()
         return Attribution(self.shaped(relevance), scores, self.wanted, ledger, self.against)
 
@@ -88,6 +85,12 @@ class Explainer(ABC):
     """
 
     name: str
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Lets every `attribution` leave the caller's inference mode, for it needs gradients."""
+        super().__init_subclass__(**options)
+        if "attribution" in vars(cls):
+            cls.attribution = torch.inference_mode(False)(cls.attribution)  # type: ignore[method-assign]
 
     def __init__(self, model: nn.Module, *, output: int | str | None = None) -> None:
         self.model = door.checked_model(model)
@@ -152,7 +155,7 @@ class Explainer(ABC):
     ) -> Forward:
         """As `forward`, under a mode that may have laws of its own."""
         door.checked_model(self.model)
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.enable_grad():
             output = mode.run(self.model, inputs, additional_forward_args)
             output = door.selected(output, self.output)
             padding = door.padding_given(padding, mode.ids_shape)

@@ -51,7 +51,7 @@ class Gradient(Explainer):
             InputError: ids, target or padding are not what was expected.
         """
         run = self.forward(inputs, target, additional_forward_args, padding)
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.enable_grad():
             found = gradients(run.mode, run.starts)
             words = torch.stack([self.of_words(run.mode, slopes) for slopes in found])
         return run.attribution(words.masked_fill(run.padding, 0))

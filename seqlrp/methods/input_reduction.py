@@ -7,10 +7,11 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from seqlrp.batching import BatchTokens, Budget, in_batches
+from seqlrp.batching import BatchTokens
 from seqlrp.errors import NonFiniteError, OptionError, near
 from seqlrp.lrp import Attribution, door
 from seqlrp.lrp.documents import NOBODY
+from seqlrp.methods.copies import arguments_of
 from seqlrp.methods.explainer import Forward, GradientMode
 from seqlrp.methods.removal import BATCH_TOKENS, Removal, RemovalExplainer
 
@@ -125,9 +126,8 @@ class InputReduction(RemovalExplainer):
             InputError: ids, target or padding are not what was expected.
         """
         run = self.forward(inputs, target, additional_forward_args, padding)
-        door.check_padding(run.padding)
         self.check_removable(inputs, additional_forward_args, run.padding, most=0)
-        scores = run.scores.detach()
+        scores = run.scores
         count, starts = len(scores), len(run.starts)
         documents = torch.arange(count, device=scores.device).repeat(starts)
         targets = torch.arange(starts, device=scores.device).repeat_interleave(count)
@@ -175,15 +175,11 @@ class InputReduction(RemovalExplainer):
         """Scores `[R, C]` of what is left, and the importance of its words, `[R, places]`."""
         if self.ranking == "occlusion":
             return self._without_each(question, gone)
-        budget = Budget(self.batch_tokens, gone.device, halves=True)
 
-        def work(batch: list[int]) -> tuple[Tensor, Tensor]:
-            chosen = torch.tensor(batch, device=gone.device)
-            return self._gradients(question.of(chosen), gone[chosen])
+        def work(batch: Tensor) -> tuple[Tensor, Tensor]:
+            return self._gradients(question.of(batch), gone[batch])
 
-        found = list(in_batches([gone[0].numel()] * len(gone), budget, work))
-        order = torch.tensor([k for batch, _ in found for k in batch], device=gone.device).argsort()
-        scores, importance = (torch.cat([part[k] for _, part in found])[order] for k in (0, 1))
+        scores, importance = self.in_order(gone, len(gone), work)
         if not bool(scores.isfinite().all()) or not bool(importance.isfinite().all()):
             raise NonFiniteError(
                 "A score or a gradient is NaN or infinite when words are left out; look for "
@@ -210,22 +206,18 @@ class InputReduction(RemovalExplainer):
 
     def _gradients(self, question: _Question, gone: Tensor) -> tuple[Tensor, Tensor]:
         inputs, documents = question.inputs, question.documents
-        texts, arguments = (
-            inputs[documents],
-            self.arguments_of(question.additional, inputs, documents),
-        )
+        texts = inputs[documents]
         mode = _ZeroedLeaves(gone) if self.removal == "zero" else GradientMode()
         kept = None
         if self.unknown is not None:
             texts = texts.masked_fill(gone, self.unknown)
         elif self.removal == "delete":
             texts, kept = self.shortened(texts, gone)
-        with torch.inference_mode(False), torch.enable_grad():
-            output = door.selected(mode.run(self.model, texts, arguments), self.output)
-            scores = output.reshape(len(texts), -1)
-            leaves = [reading.vectors for reading in mode.readings]
-            start = question.asked(scores).sum()
-            gradients = torch.autograd.grad(start, leaves, allow_unused=True)
+        arguments = arguments_of(question.additional, inputs, documents)
+        scores = self.scored(texts, arguments, mode, graph=True)
+        leaves = [reading.vectors for reading in mode.readings]
+        start = question.asked(scores).sum()
+        gradients = torch.autograd.grad(start, leaves, allow_unused=True)
         products = mode.gathered(
             [
                 None if g is None else leaf.detach() * g

@@ -81,9 +81,8 @@ class Occlusion(RemovalExplainer):
         self.check_removable(inputs, additional_forward_args, run.padding, self.ngram)
         rows, gone = self.windows(run.padding)
         answers = self.scores_without(inputs, additional_forward_args, rows, gone)
-        scores = run.scores.detach()
-        wide = torch.promote_types(scores.dtype, torch.float32)
-        change = run.chosen(scores[rows].to(wide), rows) - run.chosen(answers.to(wide), rows)
+        wide = torch.promote_types(run.scores.dtype, torch.float32)
+        change = run.chosen(run.scores[rows].to(wide), rows) - run.chosen(answers.to(wide), rows)
         relevance = change.new_zeros(len(change), *run.padding.shape)
         held, *places = gone.nonzero().T  # the windows, and the words that each holds
         words = (slice(None), rows[held], *places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -101,7 +102,9 @@ class Outside(Explainer):
     def _said(self, run: Forward, inputs: Tensor, target: Tensor, additional: Any) -> Tensor:
         """What the function says for one target, `[*ids]`."""
         more = () if additional is None else (additional,)
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.enable_grad(), warnings.catch_warnings():
+            # Captum says so of the copy that it is handed, which is nobody's business.
+            warnings.filterwarnings("ignore", ".*required_grads has been set", UserWarning)
             made = self.function(inputs.detach().clone(), target.clone(), *more)
         if isinstance(made, tuple) and len(made) == 1:
             made = made[0]

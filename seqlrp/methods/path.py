@@ -157,7 +157,7 @@ class IntegratedGradients(BaselineExplainer):
             return torch.stack(words).double() * _like(weights[steps], run.padding.ndim)
 
         total = torch.zeros(len(run.starts), *run.padding.shape, dtype=torch.float64, device=device)
-        for copies, found in self.in_batches(run, count * self.n_steps, work):
+        for copies, found in self.in_batches(run.padding, count * self.n_steps, work):
             total.index_add_(1, copies % count, found)
         relevance = self.check_found(total).to(weights.dtype).masked_fill(run.padding, 0)
         return run.attribution(relevance, account(run, relevance, baseline))

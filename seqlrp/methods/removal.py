@@ -7,12 +7,11 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from seqlrp.batching import BatchTokens, Budget, in_batches
+from seqlrp.batching import BatchTokens
 from seqlrp.errors import IdsError, NonFiniteError, OptionError, near
-from seqlrp.lrp import door
 from seqlrp.lrp.documents import NOBODY
 from seqlrp.lrp.inputs import InputMode
-from seqlrp.methods.explainer import Explainer
+from seqlrp.methods.copies import CopiesExplainer, arguments_of
 
 # A forward pass keeps little of a token, and a CPU is at its best with what fits its caches.
 BATCH_TOKENS = 4096
@@ -37,7 +36,7 @@ class ZeroedWords(InputMode):
         return vectors.masked_fill(gone.unsqueeze(-1), 0)
 
 
-class RemovalExplainer(Explainer):
+class RemovalExplainer(CopiesExplainer):
     """A method that takes words out and asks the model again; many such texts run at a time.
 
     Args:
@@ -71,11 +70,9 @@ class RemovalExplainer(Explainer):
                 f"Got removal={removal!r} and unknown={unknown!r}; the id of the unknown word goes "
                 f"with removal='unk', where it is needed (1 in a seqlrp.Vocabulary)."
             )
-        Budget(batch_tokens, torch.device("cpu"))  # refuses what is none
-        super().__init__(model, output=output)
+        super().__init__(model, batch_tokens=batch_tokens, output=output)
         self.removal = removal
         self.unknown = unknown
-        self.batch_tokens = batch_tokens
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -92,11 +89,6 @@ class RemovalExplainer(Explainer):
             IdsError, OptionError: it says which other removal can.
         """
         vectors = inputs.dtype.is_floating_point
-        if padding.ndim < 2:
-            raise IdsError(
-                f"Got ids of shape {list(inputs.shape)}; {self.name} needs a row for each "
-                f"document, [B, T] or [B, S, W]."
-            )
         if self.removal == "unk" and vectors:
             raise OptionError("Vectors have no unknown word; leave words out with removal='zero'.")
         if self.removal != "delete":
@@ -144,8 +136,7 @@ class RemovalExplainer(Explainer):
                 if count is None
                 else (counts == count).nonzero().squeeze(1)
             )
-            found = self._in_batches(inputs, additional, rows[chosen], gone[chosen])
-            parts.append((chosen, found))
+            parts.append((chosen, self._scores(inputs, additional, rows[chosen], gone[chosen])))
         answers = torch.cat([found for _, found in parts])
         answers = answers[torch.cat([chosen for chosen, _ in parts]).argsort()]
         if not bool(answers.isfinite().all()):
@@ -155,38 +146,18 @@ class RemovalExplainer(Explainer):
             )
         return answers
 
-    def _in_batches(self, inputs: Tensor, additional: Any, rows: Tensor, gone: Tensor) -> Tensor:
-        lengths = [gone.shape[1:].numel()] * len(rows)
-        budget = Budget(self.batch_tokens, inputs.device, halves=True)
-
-        def run(batch: list[int]) -> Tensor:
-            chosen = torch.tensor(batch, device=rows.device)
-            with torch.inference_mode(False), torch.no_grad():
-                return self._scores(inputs, additional, rows[chosen], gone[chosen])
-
-        found = list(in_batches(lengths, budget, run))
-        order = torch.tensor([k for batch, _ in found for k in batch], device=rows.device)
-        return torch.cat([scores for _, scores in found])[order.argsort()]
-
     def _scores(self, inputs: Tensor, additional: Any, rows: Tensor, gone: Tensor) -> Tensor:
-        texts, arguments = inputs[rows], self.arguments_of(additional, inputs, rows)
-        if self.removal == "zero":
-            output = ZeroedWords(gone).run(self.model, texts, arguments)
-        elif self.unknown is not None:
-            output = self.model(texts.masked_fill(gone, self.unknown), *arguments)
-        else:
-            output = self.model(self.shortened(texts, gone)[0])
-        found: Tensor = door.selected(output, self.output)
-        return found.reshape(len(rows), -1)
+        def work(batch: Tensor) -> tuple[Tensor]:
+            texts, mode = inputs[rows[batch]], None
+            if self.removal == "zero":
+                mode = ZeroedWords(gone[batch])
+            elif self.unknown is not None:
+                texts = texts.masked_fill(gone[batch], self.unknown)
+            else:
+                texts, _ = self.shortened(texts, gone[batch])
+            return (self.scored(texts, arguments_of(additional, inputs, rows[batch]), mode),)
 
-    @staticmethod
-    def arguments_of(additional: Any, inputs: Tensor, rows: Tensor) -> tuple[Any, ...]:
-        """What the model takes after its input, with the rows of these documents."""
-        arguments = additional if isinstance(additional, tuple) else (additional,)
-        return tuple(
-            a[rows] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
-            for a in (() if additional is None else arguments)
-        )
+        return self.in_order(gone, len(rows), work)[0]
 
     @staticmethod
     def shortened(texts: Tensor, gone: Tensor) -> tuple[Tensor, Tensor]:

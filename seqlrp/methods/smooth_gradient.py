@@ -166,7 +166,7 @@ class SmoothGrad(CopiesExplainer):
             return torch.stack(words).double()
 
         total: Tensor | None = None  # [C or 1, *ids, 1 or D]
-        for copies, found in self.in_batches(run, count * self.samples, work):
+        for copies, found in self.in_batches(run.padding, count * self.samples, work):
             if total is None:
                 total = found.new_zeros(len(found), count, *found.shape[2:])
             total.index_add_(1, copies % count, found)

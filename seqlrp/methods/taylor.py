@@ -101,7 +101,7 @@ class Taylor(BaselineExplainer):
 
         relevance = along.new_zeros(starts * count, *run.padding.shape[1:])
         values = along.new_zeros(starts * count)
-        for copies, (words, own) in self.in_batches(run, starts * count, work):
+        for copies, (words, own) in self.in_batches(run.padding, starts * count, work):
             relevance[copies], values[copies] = words.to(wide), own.to(wide)
         relevance = self.check_found(relevance).reshape(starts, *run.padding.shape)
         relevance = relevance.masked_fill(run.padding, 0)

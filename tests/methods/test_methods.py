@@ -12,7 +12,7 @@ from torch import nn
 
 import seqlrp
 from seqlrp.errors import NoEmbeddingError, OptionError, TargetError
-from seqlrp.methods import METHODS, Explainer, GradientXInput, Random, Sensitivity
+from seqlrp.methods import METHODS, GradientXInput, Random, Sensitivity
 
 
 class Embedded(nn.Module):
@@ -79,9 +79,13 @@ def test_all_classes_are_the_single_ones(name: str) -> None:
         torch.testing.assert_close(together[:, k], single, rtol=0, atol=1e-14)
 
 
+LSTM_ONLY = {"contextual_decomposition"}  # whose equations are those of an LSTM: see its own tests
+
+
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_a_document_is_the_same_in_any_batch(name: str) -> None:
-    model = small_classifier(labels=("a", "b", "c"), cell="gru").model.double()
+    cell = "lstm" if name in LSTM_ONLY else "gru"
+    model = small_classifier(labels=("a", "b", "c"), cell=cell).model.double()
     method = METHODS[name](model)
     whole = method.attribution(batch(), 1).relevance
     order = [3, 0, 4, 2, 1]
@@ -95,7 +99,8 @@ def test_a_document_is_the_same_in_any_batch(name: str) -> None:
     assert whole.dtype == (torch.float32 if name == "random" else torch.float64)
 
 
-ONE_SEQUENCE = {"attention", "class_activation"}  # which say so: see their own tests
+# Which say so: see their own tests.
+ONE_SEQUENCE = {"attention", "class_activation", "contextual_decomposition"}
 
 
 @pytest.mark.parametrize("name", sorted(set(METHODS) - ONE_SEQUENCE))
@@ -112,7 +117,7 @@ def test_texts_by_sentences(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(METHODS) - {"attention"}))
 def test_models_fed_with_vectors(name: str) -> None:
-    model, x = Reader("gru").double().eval(), vectors()
+    model, x = Reader("lstm" if name in LSTM_ONLY else "gru").double().eval(), vectors()
     method = METHODS[name](model)
     padding = torch.zeros(3, 6, dtype=torch.bool)
     whole = method.attribution(x, "all", padding=padding).relevance
@@ -130,12 +135,20 @@ def test_the_model_and_chance_are_as_they_were(name: str) -> None:
     required = {key: p.requires_grad for key, p in model.named_parameters()}
     hooks = len(nn.modules.module._global_forward_hooks)
     chance, ids = torch.get_rng_state(), batch()
+    plain = METHODS[name](model).attribution(ids, (1, 0))
+    with torch.no_grad():
+        assert torch.equal(METHODS[name](model).attribution(ids, (1, 0)).relevance, plain.relevance)
     with torch.inference_mode():
-        found = METHODS[name](model).attribution(ids, "all")
-    assert not found.relevance.requires_grad
-    assert not found.scores.requires_grad
-    if issubclass(METHODS[name], Explainer):
-        assert not found.relevance.is_inference()
+        everything = METHODS[name](model).attribution(ids, "all")
+        given = ids.clone(), torch.ones(5, dtype=torch.int64), ids == 0
+        one = METHODS[name](model).attribution(*given[:2], padding=given[2])
+        pair = METHODS[name](model).attribution(given[0], (1, 0))
+    assert torch.equal(pair.relevance, plain.relevance)
+    for found in (everything, one, pair):
+        ledger = found.ledger
+        booked = [] if ledger is None else [ledger.score, *(e.amount for e in ledger.entries)]
+        for tensor in (*found[:3], found.against, found.error, *booked):
+            assert tensor is None or not (tensor.requires_grad or tensor.is_inference())
     assert torch.equal(torch.get_rng_state(), chance)
     assert torch.equal(ids, batch())
     assert all(torch.equal(value, kept[key]) for key, value in model.state_dict().items())
