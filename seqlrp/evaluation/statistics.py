@@ -37,9 +37,10 @@ class Comparison:
         low, high: its 95 % interval, by a bootstrap of pairs and of random orders.
         p: two-sided p value of no difference, by flips of the differences' signs (Fisher 1935;
             with the observed one among the flips, Phipson and Smyth 2010); given the random orders.
-        d_z: the mean difference over the differences' standard deviation (Cohen 1988, sec. 2.3.5).
+        d_z: the mean difference over the differences' standard deviation (Cohen 1988, sec. 2.3.5);
+            NaN where all differences are the same.
         rank_biserial: the share of ranks that speaks for one minus that for the other, -1 to 1
-            (matched pairs, Kerby 2014, from Wilcoxon's ranks).
+            (matched pairs, Kerby 2014, from Wilcoxon's ranks); 0 where nothing differs.
         documents: how many have a value for both.
     """
 
@@ -224,7 +225,8 @@ def _d_z(differences: Floats) -> float:
     if len(differences) < 2:
         return float("nan")
     spread = float(differences.std(ddof=1))
-    return float(differences.mean()) / spread if spread > 0 else float("nan")
+    least = 1e-12 * float(np.abs(differences).max())  # differences that are one but for rounding
+    return float(differences.mean()) / spread if spread > least else float("nan")
 
 
 def _rank_biserial(differences: Floats) -> float:

@@ -170,16 +170,6 @@ def cohen_dz(a, b):
     return math.nan if sd == 0.0 else mean / sd
 
 
-def cliffs_delta(a, b):
-    """Cliff 1993: (#{a_i > b_j} - #{a_i < b_j}) / (n_a n_b) over ALL pairs (unpaired; lengths may
-    differ)."""
-    s = 0
-    for p in a:
-        for q in b:
-            s += (p > q) - (p < q)
-    return s / (len(a) * len(b)) if len(a) and len(b) else math.nan
-
-
 def rank_biserial_paired(a, b):
     """King & Minium 2003 / Kerby 2014: (W+ - W-) / (W+ + W-), W = rank sums of |d| (midranks for
     exact ties); zero differences are dropped before ranking (Wilcoxon 1945). NaN if nothing is
