@@ -79,7 +79,7 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     weights = keras_oracle.random_weights(blocks=4, biases=1)
     np.savez("keras.npz", *weights, inputs=x, outputs=keras_oracle.lstm(weights, x))
     ran(page, {"__name__": "__main__"})
-    assert blocks(page) or page.stem in ("functions", "reference")
+    assert blocks(page) or page.stem in ("functions", "reference", "evaluation", "speed")
 
 
 class IdsOrVectors(nn.Module):
