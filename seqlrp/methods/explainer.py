@@ -13,6 +13,7 @@ from seqlrp.lrp import Attribution, door
 from seqlrp.lrp.functions import spelled
 from seqlrp.lrp.inputs import InputMode
 from seqlrp.lrp.ledger import Ledger
+from seqlrp.lrp.marks import substituted, tensors_in
 
 _RECURRENCES = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
@@ -58,12 +59,19 @@ class GradientMode(InputMode):
         """As `InputMode.call`, for recurrences on CUDA as in training but for dropout."""
         if self.keeps_the_way(args) and spelled(function) in _RECURRENCES:
             args = _as_in_training(args)
+        if any(t.is_inference() for t in tensors_in((args, kwargs))):
+            # Weights that were made in inference mode cannot take part in a graph; a copy can.
+            args, kwargs = substituted((args, kwargs), _as_in_a_graph)
         return super().call(function, args, kwargs)
 
     @staticmethod
     def keeps_the_way(args: Any) -> bool:
         """Whether a function must be told so, by what it is called with."""
         return bool(args) and isinstance(args[0], Tensor) and args[0].is_cuda
+
+
+def _as_in_a_graph(tensor: Tensor) -> Tensor:
+    return tensor.clone() if tensor.is_inference() else tensor
 
 
 def _as_in_training(args: Any) -> tuple[Any, ...]:

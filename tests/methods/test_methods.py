@@ -159,6 +159,16 @@ def test_the_model_and_chance_are_as_they_were(name: str) -> None:
     assert not torch.overrides._get_current_function_mode_stack()
 
 
+# Deep Taylor counts such weights as computed elsewhere, and refuses the model.
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"deep_taylor"}))
+def test_a_model_made_in_inference_mode(name: str) -> None:
+    expected = METHODS[name](small_classifier().model).attribution(batch(), "all").relevance
+    with torch.inference_mode():
+        model = small_classifier().model
+    found = METHODS[name](model).attribution(batch(), "all").relevance
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 5), st.permutations(range(5)))
 def test_chance_does_not_depend_on_the_batch(extra: int, order: list[int]) -> None:
