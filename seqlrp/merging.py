@@ -74,7 +74,7 @@ def merged(explanation: Explanation, by: By = "word") -> Explanation:
               letters, digits or marks. Apostrophes and hyphens between letters or digits belong to
               the word (don't, well-made), points and commas between digits to the number (3.5);
               all other punctuation stays apart. Scripts without spaces between words (Chinese,
-              Japanese, Thai, Lao, Burmese, Khmer) keep the tokenizer's tokens.
+              Japanese, Thai, Lao, Tibetan, Burmese, Khmer) keep the tokenizer's tokens.
             - "sentence": tokens of one sentence. A sentence ends with . ! ? and their like, and
               the quotes that close it, before white space, with 。！？ anywhere, and with an empty
               line. A full stop after an initial or one of the commonest abbreviations ends none,
@@ -92,9 +92,10 @@ def merged(explanation: Explanation, by: By = "word") -> Explanation:
     if not explanation.tokens:
         return explanation
     ends = np.append(starts[1:], len(explanation.tokens))
+    relevance: npt.NDArray[Any]
     offsets, relevance = added(explanation.offsets, explanation.relevance, starts)
     tokens = [
-        explanation.tokens[first] if end == first + 1 else explanation.text[start:stop]
+        (end > first + 1 and explanation.text[start:stop]) or "".join(explanation.tokens[first:end])
         for first, end, (start, stop) in zip(
             starts.tolist(), ends.tolist(), offsets.tolist(), strict=True
         )
@@ -103,7 +104,7 @@ def merged(explanation: Explanation, by: By = "word") -> Explanation:
     return replace(
         explanation,
         tokens=tuple(tokens),
-        offsets=offsets,
+        offsets=offsets.astype(np.int32),
         relevance=relevance,
         parameters={**explanation.parameters, "merged": unit},
     )
@@ -113,12 +114,12 @@ def added(
     spans: npt.NDArray[np.integer], values: npt.NDArray[np.floating], starts: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Spans `[U, 2]` and sums `[U]` or `[C, U]` of what begins with the parts of these numbers."""
-    spans, values = spans.astype(np.int64), values.astype(np.float64)
+    places, numbers = spans.astype(np.int64), values.astype(np.float64)
     if not len(starts):
-        return spans[:0], values[..., :0]
-    last = np.append(starts[1:], len(spans)) - 1
-    joined = np.stack([spans[starts, 0], spans[last, 1]], axis=1)
-    return joined, np.add.reduceat(values, starts, axis=-1)
+        return places[:0], numbers[..., :0]
+    last = np.append(starts[1:], len(places)) - 1
+    joined = np.stack([places[starts, 0], places[last, 1]], axis=1)
+    return joined, np.add.reduceat(numbers, starts, axis=-1)
 
 
 def _starts(explanation: Explanation, by: By) -> npt.NDArray[np.intp]:

@@ -136,6 +136,7 @@ def test_tokens_that_stand_nowhere_stay_by_themselves():
     whole = parts.merged("sentence")
     assert whole.tokens == ("[CLS]", "good film", "[SEP]", "[SEP]")
     assert whole.relevance.tolist() == [1, 6, 8, 16]
+    assert parts.merged([(3, 5)]).tokens[-1] == "[SEP][SEP]"
     # What is at the other end of the text has nothing to do with them.
     alone = placed("a", ["[CLS]", "a", "[SEP]"], [(0, 0), (0, 1), (1, 1)])
     assert alone.merged("word").tokens == alone.tokens

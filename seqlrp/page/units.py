@@ -76,7 +76,7 @@ def _with_sentences(text: str, parts: Units) -> tuple[Units, Units]:
     first = sentence_starts(text, parts.spans)
     spans, values = added(parts.spans, parts.values, first)
     shown = parts.spans[:, 0] < parts.spans[:, 1]
-    shown_before = np.cumsum(shown) - shown
+    shown_before: npt.NDArray[np.intp] = np.cumsum(shown) - shown
     whole = Units(spans, values, shown_before[first])
     return _chosen(parts, shown), _chosen(whole, spans[:, 0] < spans[:, 1])
 
