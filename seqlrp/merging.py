@@ -92,7 +92,6 @@ def merged(explanation: Explanation, by: By = "word") -> Explanation:
     if not explanation.tokens:
         return explanation
     ends = np.append(starts[1:], len(explanation.tokens))
-    relevance: npt.NDArray[Any]
     offsets, relevance = added(explanation.offsets, explanation.relevance, starts)
     tokens = [
         (end > first + 1 and explanation.text[start:stop]) or "".join(explanation.tokens[first:end])
@@ -112,8 +111,8 @@ def merged(explanation: Explanation, by: By = "word") -> Explanation:
 
 def added(
     spans: npt.NDArray[np.integer], values: npt.NDArray[np.floating], starts: npt.NDArray[np.intp]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Spans `[U, 2]` and sums `[U]` or `[C, U]` of what begins with the parts of these numbers."""
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """Spans `[U, 2]` and float64 sums `[U]` or `[C, U]` of what begins with the parts of these numbers."""
     places, numbers = spans.astype(np.int64), values.astype(np.float64)
     if not len(starts):
         return places[:0], numbers[..., :0]
