@@ -55,16 +55,17 @@ def run_demo(
     explanations = explain(classifier, held_out, target="predicted")
     accuracy = sum(e.predicted == e.label for e in explanations) / len(explanations)
     explanations.save(out / "explanations.parquet")
+    deleted = held_out
+    if _schedule(held_out) and len(held_out) > _DELETED:
+        _, deleted = held_out.split(_DELETED / len(held_out), seed)
+    report = evaluate(classifier, deleted, seed=seed)
+    report.save(out / "evaluation")
     every = max(1, len(explanations) // _SHOWN)
     some = explanations[::every][:_SHOWN]
     title = (
         f"What the classifier of {corpus!r} looked at: {len(some)} of {len(explanations):,} texts"
     )
-    some.save_html(out / "page.html", title=title)
-    if _schedule(held_out) and len(held_out) > _DELETED:
-        _, held_out = held_out.split(_DELETED / len(held_out), seed)
-    report = evaluate(classifier, held_out, seed=seed)
-    report.save(out / "evaluation")
+    some.save_html(out / "page.html", title=title, report=report)
 
     print(f"Accuracy on {len(explanations):,} held-out texts: {accuracy:.3f}")
     print()

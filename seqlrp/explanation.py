@@ -20,7 +20,7 @@ from seqlrp.explanation_exports import Exported
 if TYPE_CHECKING:
     import pandas as pd
 
-    from seqlrp.merging import Units
+    from seqlrp.merging import By
 
 ALL = "all"
 
@@ -193,7 +193,7 @@ class Explanation(Exported):
             (int(i), self.tokens[i], float(relevance[i])) for i in order if sign * relevance[i] > 0
         ]
 
-    def merged(self, by: Units = "word") -> Explanation:
+    def merged(self, by: By = "word") -> Explanation:
         """This explanation by "word", by "sentence" or by given spans: relevance is added up.
 
         See `seqlrp.merging.merged`.

@@ -61,10 +61,13 @@ json_values = st.recursive(
 
 @st.composite
 def explanations(draw: st.DrawFn) -> Explanation:
-    """Any explanation: any text, cut anywhere into tokens with or without gaps, any numbers."""
+    """Any explanation: any text, cut anywhere into tokens, some of which stand nowhere."""
     text = draw(texts)
     cuts = sorted(draw(st.sets(st.integers(0, len(text)), max_size=12)))
     spans = [span for span in itertools.pairwise(cuts) if draw(st.booleans())]
+    nowhere = st.sampled_from([place for place in cuts if not any(a < place < b for a, b in spans)])
+    if spans:
+        spans = sorted(spans + [(place, place) for place in draw(st.lists(nowhere, max_size=3))])
     labels = draw(st.lists(texts, min_size=1, max_size=4))
     classes = st.integers(0, len(labels) - 1)
     target = draw(classes | st.just("all"))
@@ -76,7 +79,7 @@ def explanations(draw: st.DrawFn) -> Explanation:
     per_class = st.lists(floats, min_size=len(labels), max_size=len(labels)).map(tuple)
     return Explanation(
         text=text,
-        tokens=tuple(text[start:end] for start, end in spans),
+        tokens=tuple(text[start:end] or "[CLS]" for start, end in spans),
         offsets=np.array(spans, np.int32).reshape(-1, 2),
         relevance=relevance.reshape(len(labels), -1) if every else relevance,
         target=target,

@@ -68,8 +68,28 @@ def test_explain_then_render(model, corpus, tmp_path, capsys) -> None:  # type: 
     assert [e.target for e in found] == [1, 0] * 10
     status, out, err = run(capsys, "render", parquet, "--out", page, "--first", 5, "--title", "<T>")
     assert (status, out.split()) == (0, [str(page)])
-    assert "first 5 of 20" in err
+    assert "first 5 texts" in err
     assert "&lt;T&gt;" in page.read_text(encoding="utf-8")
+    assert page.read_text(encoding="utf-8").count("<article") == 5
+    status, _, err = run(capsys, "render", parquet, "--out", page, "--first", 20)
+    assert (status, err) == (0, "")
+
+
+@pytest.mark.parametrize("scale", ["document", "corpus"])
+def test_a_folder_of_pages_is_made_from_a_stream(
+    model, corpus, tmp_path, capsys, monkeypatch, scale
+) -> None:  # type: ignore[no-untyped-def]
+    parquet, folder = tmp_path / "r.parquet", tmp_path / "pages"
+    run(capsys, "explain", model, corpus, "--out", parquet)
+
+    def refuse(*_):  # type: ignore[no-untyped-def]
+        raise AssertionError("all explanations at once")
+
+    monkeypatch.setattr(seqlrp.Explanations, "load", refuse)
+    monkeypatch.setattr(seqlrp.Explanations, "__init__", refuse)
+    status, out, _ = run(capsys, "render", parquet, "--out", folder, "--scale", scale)
+    assert (status, out.split()) == (0, [str(folder)])
+    assert (folder / "page-1.html").read_text(encoding="utf-8").count("<article") == 20
 
 
 def test_explain_text_prints_words(model, capsys) -> None:  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -50,10 +51,18 @@ def test_fields_are_converted_and_cannot_be_changed():
 def test_a_token_may_stand_nowhere():
     text = "dull film"
     tokens, offsets = ("[CLS]", "dull", "film", "[SEP]"), [[0, 0], [0, 4], [5, 9], [9, 9]]
-    e = explanation(text, tokens=tokens, offsets=offsets, relevance=[4.0, 1.0, -2.0, -3.0])
+    e = explanation(
+        text, tokens=tokens, offsets=offsets, relevance=[4.0, 1.0, -2.0, -3.0], ledger={}
+    )
     assert e.top(2) == [(0, "[CLS]", 4.0), (1, "dull", 1.0)]
     shown = e._repr_html_()
-    assert "[CLS]" in shown  # among the strongest words
+    assert re.findall(r"<u[^>]*>([^<]*)</u>", shown) == ["dull", "film"]
+    account = re.findall(r"<bdi>([^<]*)</bdi></th><td>([^<]*)</td>", shown.split("comes from")[1])
+    assert account[:3] == [
+        ("the words", "-1.000"),
+        ("[CLS], not in the text", "+4.000"),
+        ("[SEP], not in the text", "-3.000"),
+    ]
 
 
 def test_numpy_numbers_become_pythons():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from seqlrp.errors import NonFiniteError, OptionError
 from seqlrp.explanation import Explanation, Explanations
-from seqlrp.merging import merged
+from seqlrp.merging import merged, sentence_ends
 
 
 def cut(text: str, pieces: list[str], **changes: object) -> Explanation:
@@ -48,6 +49,7 @@ def cut(text: str, pieces: list[str], **changes: object) -> Explanation:
         ("กำ", "ก \u0e33", "ก \u0e33"),
         ("กิ", "ก \u0e34", "กิ"),
         ("👍🏽 ok", "👍 🏽 ok", "👍🏽 ok"),
+        ("🇫🇷🇩🇪", "🇫 🇷 🇩 🇪", "🇫🇷 🇩🇪"),
         ("👩\u200d👧", "👩 \u200d 👧", "👩\u200d👧"),
         ("фил ьм", "ф ил ьм", "фил ьм"),
         ("ρ\u0374a_b", "ρ \u0374 a _ b", "ρ\u0374a_b"),
@@ -89,12 +91,19 @@ def test_a_token_by_itself_keeps_its_own_spelling():
         ("So good. Not bad! Why?", ["So good.", "Not bad!", "Why?"]),
         ('He said "no." Then left.', ['He said "no."', "Then left."]),
         ("wait . . . what", ["wait . . .", "what"]),
-        ("it cost 3.5 dollars in the U.S. ok", ["it cost 3.5 dollars in the U.S.", "ok"]),
-        ("line one\nline two", ["line one", "line two"]),
+        ("it cost 3.5 dollars in the U.S. ok", ["it cost 3.5 dollars in the U.S. ok"]),
+        (
+            "Dr. No! He met J. R. Doe, e.g. In Rome. Yes",
+            ["Dr. No!", "He met J. R. Doe, e.g. In Rome.", "Yes"],
+        ),
+        ("“Not bad!” he said. (No.) We left.", ["“Not bad!” he said.", "(No.)", "We left."]),
+        ("so good . “ not bad ” ( no )", ["so good .", "“ not bad ” ( no )"]),
+        ("line one\nline two\n \r\nline three", ["line one\nline two", "line three"]),
         ("one . ' \ntwo", ["one . '", "two"]),
         ("no end", ["no end"]),
-        ("\n\n a \r\n b", ["a", "b"]),
-        ("... and so", ["...", "and so"]),
+        ("\n\n a \r\n\r\n b\fc \u2029 d", ["a", "b", "c", "d"]),
+        ("... and so", ["... and so"]),
+        ("wait... what. Oh… Fine", ["wait... what.", "Oh…", "Fine"]),
     ],
 )
 def test_sentences(text, sentences):
@@ -104,6 +113,50 @@ def test_sentences(text, sentences):
     assert whole.relevance.sum(dtype=np.float64) == pytest.approx(
         parts.relevance.sum(dtype=np.float64), abs=1e-6
     )
+
+
+@given(st.text(st.sampled_from("aB .!?\n\r\f\"'。…Dr(“"), max_size=40))
+def test_ends_of_sentences_run_forward_to_the_end(text):
+    ends = sentence_ends(text)
+    assert ends[-1] == len(text)
+    assert all(a < b for a, b in itertools.pairwise([-1, *ends]))
+
+
+def placed(text: str, tokens: list[str], offsets: list[tuple[int, int]]) -> Explanation:
+    relevance = 2.0 ** np.arange(len(tokens))
+    return explanation(
+        text, tokens=tuple(tokens), offsets=np.array(offsets), relevance=relevance, ledger={}
+    )
+
+
+def test_tokens_that_stand_nowhere_stay_by_themselves():
+    tokens = ["[CLS]", "good", "film", "[SEP]", "[SEP]"]
+    parts = placed("good film", tokens, [(0, 0), (0, 4), (5, 9), (9, 9), (9, 9)])
+    assert parts.merged("word").tokens == parts.tokens
+    whole = parts.merged("sentence")
+    assert whole.tokens == ("[CLS]", "good film", "[SEP]", "[SEP]")
+    assert whole.relevance.tolist() == [1, 6, 8, 16]
+    assert parts.merged([(3, 5)]).tokens[-1] == "[SEP][SEP]"
+    # What is at the other end of the text has nothing to do with them.
+    alone = placed("a", ["[CLS]", "a", "[SEP]"], [(0, 0), (0, 1), (1, 1)])
+    assert alone.merged("word").tokens == alone.tokens
+
+
+def test_tokens_that_stand_nowhere_inside_a_word_belong_to_it():
+    inside = placed("undo it", ["un", "[X]", "do", "it"], [(0, 2), (2, 2), (2, 4), (5, 7)])
+    assert inside.merged("word").tokens == ("undo", "it")
+    assert inside.merged("word").relevance.tolist() == [7, 8]
+    between = placed("un do", ["un", "[X]", "do"], [(0, 2), (2, 2), (3, 5)])
+    assert between.merged("word").tokens == between.tokens
+    assert between.merged("sentence").relevance.tolist() == [7]
+
+
+def test_bytes_of_the_first_character_of_a_word_belong_to_it():
+    tokens = ["so", "Ġ", "Ł", "ł", "ok", "[SEP]"]
+    parts = placed("so 👍 ok", tokens, [(0, 2), (3, 3), (3, 3), (3, 4), (5, 7), (7, 7)])
+    whole = parts.merged("word")
+    assert whole.tokens == ("so", "👍", "ok", "[SEP]")
+    assert whole.relevance.tolist() == [1, 14, 16, 32]
 
 
 def test_marks_of_scripts_without_spaces_end_a_sentence_anywhere():
@@ -180,9 +233,9 @@ def test_sums_are_taken_in_double_precision():
 
 
 def test_a_whole_collection():
-    both = Explanations([explanation("so good"), explanation("a. b.")]).merged("sentence")
+    both = Explanations([explanation("so good"), explanation("Oh. No.")]).merged("sentence")
     assert isinstance(both, Explanations)
-    assert [e.tokens for e in both] == [("so good",), ("a.", "b.")]
+    assert [e.tokens for e in both] == [("so good",), ("Oh.", "No.")]
 
 
 @given(explanations(), st.sampled_from(["word", "sentence"]))
@@ -193,18 +246,21 @@ def test_sums_are_kept_whatever_the_text(parts, by):
         whole = parts.merged(by)
     except NonFiniteError:  # a sum past the range of float32
         assume(False)
+    # Powers of two add up to numbers that tell which tokens were put together.
+    powers = 2 ** np.arange(len(parts.tokens))
+    marked = replace(parts, target=0, against=None, relevance=powers, ledger={}).merged(by)
+    assert marked.offsets.tolist() == whole.offsets.tolist()
     rows = np.atleast_2d(parts.relevance), np.atleast_2d(whole.relevance)
-    for before, after in zip(*rows, strict=True):
-        at = 0
-        for i, (start, end) in enumerate(whole.offsets.tolist()):
-            inside = []
-            while at < len(parts.tokens) and parts.offsets[at, 1] <= end:
-                assert start <= parts.offsets[at, 0]
-                inside.append(float(before[at]))
-                at += 1
+    end = 0
+    for i, value in enumerate(marked.relevance.astype(int).tolist()):
+        start, end = end, value.bit_length()
+        assert value == 2**end - 2**start
+        assert whole.offsets[i].tolist() == [parts.offsets[start, 0], parts.offsets[end - 1, 1]]
+        for before, after in zip(*rows, strict=True):
+            inside = before[start:end].tolist()
             size = math.fsum(map(abs, inside))
             assert abs(float(after[i]) - math.fsum(inside)) <= 6e-8 * size + 1e-45
-        assert at == len(parts.tokens)
+    assert end == len(parts.tokens)
     assert whole.merged(by).offsets.tolist() == whole.offsets.tolist()
 
 

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-import itertools
 import re
 
 import numpy as np
 import pytest
 from explanation_samples import explanation, explanations
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import assume, given
 
+from seqlrp.errors import NonFiniteError
 from seqlrp.explanation import Explanation
-from seqlrp.page.units import Units, sentence_ends, sentences, tokens, words
+from seqlrp.page.units import Units, outside_the_text, tokens_and_sentences, words_and_sentences
 
 
 def cut(text: str, pieces: list[str], relevance: list[float] | None = None) -> Explanation:
@@ -25,6 +24,14 @@ def cut(text: str, pieces: list[str], relevance: list[float] | None = None) -> E
     return explanation(text, tokens=pieces, offsets=offsets, relevance=relevance, ledger={})
 
 
+def words(e: Explanation) -> Units:
+    return words_and_sentences(e)[0]
+
+
+def tokens(e: Explanation) -> Units:
+    return tokens_and_sentences(e)[0]
+
+
 def written(text: str, units: Units) -> list[str]:
     return [text[start:end] for start, end in units.spans.tolist()]
 
@@ -35,12 +42,12 @@ def written(text: str, units: Units) -> list[str]:
         ("unbelievably so.", ["un", "believ", "ably", "so", "."], ["unbelievably", "so", "."]),
         ("don't l’eau rock 'n' roll", ["do", "n't", "l", "’", "eau", "rock", "'", "n", "'", "roll"],
          ["don't", "l’eau", "rock", "'", "n", "'", "roll"]),
-        ("so-so (film)", ["so", "-", "so", "(", "film", ")"], ["so", "-", "so", "(", "film", ")"]),
+        ("so-so (film)", ["so", "-", "so", "(", "film", ")"], ["so-so", "(", "film", ")"]),
         ("New York is", ["New York", "is"], ["New York", "is"]),
         ("New York is", ["New Yo", "rk", "is"], ["New York", "is"]),
         ("a film", ["a", " film"], ["a", "film"]),
         ("a  b", ["a", "  ", "b"], ["a", "  ", "b"]),
-        ("x_1 3.5", ["x", "_", "1", "3", ".", "5"], ["x_1", "3", ".", "5"]),
+        ("x_1 3.5", ["x", "_", "1", "3", ".", "5"], ["x_1", "3.5"]),
         ("映画は", ["映", "画", "は"], ["映", "画", "は"]),
         ("ไทย", ["ไ", "ทย"], ["ไ", "ทย"]),
         ("한국어를", ["한국", "어를"], ["한국어를"]),
@@ -89,8 +96,7 @@ def test_the_relevance_of_pieces_is_added():
 )  # fmt: skip
 def test_sentences(text, expected):
     pieces = re.findall(r"[^\s。]+。?", text)
-    parts = words(cut(text, pieces))
-    found = sentences(text, parts)
+    parts, found = words_and_sentences(cut(text, pieces))
     assert written(text, found) == expected
     sums = [
         sum(v for (a, b), v in zip(parts.spans, parts.values, strict=True) if s <= a < e)
@@ -99,40 +105,67 @@ def test_sentences(text, expected):
     assert found.values.tolist() == sums
 
 
+def test_tokens_that_stand_nowhere_are_no_units():
+    e = explanation(
+        "Dull film. Good.",
+        tokens=["[CLS]", "Du", "[X]", "ll", "film", ".", "Good", ".", "[SEP]"],
+        offsets=[[0, 0], [0, 2], [2, 2], [2, 4], [5, 9], [9, 10], [11, 15], [15, 16], [16, 16]],
+        relevance=[64, 1, 32, 2, 4, 8, 16, 0.5, 128],
+        ledger={},
+    )
+    parts, whole = words_and_sentences(e)
+    assert written(e.text, parts) == ["Dull", "film", ".", "Good", "."]
+    assert parts.values.tolist() == [35, 4, 8, 16, 0.5]
+    assert parts.first.tolist() == [1, 4, 5, 6, 7]
+    assert written(e.text, whole) == ["Dull film.", "Good."]
+    assert whole.values.tolist() == [47, 16.5]
+    assert whole.first.tolist() == [0, 3]
+    assert outside_the_text(e) == {"[CLS]": 64, "[SEP]": 128}
+    assert tokens(e).values.tolist() == [1, 2, 4, 8, 16, 0.5]
+    assert tokens(e).first.tolist() == [1, 3, 4, 5, 6, 7]
+
+
+def test_a_token_that_stands_nowhere_counts_in_the_sentence_that_goes_on():
+    e = explanation(
+        "so bad",
+        tokens=["so", "[MASK]", "bad"],
+        offsets=[[0, 2], [2, 2], [3, 6]],
+        relevance=[1, 2, 4],
+        ledger={},
+    )
+    parts, whole = words_and_sentences(e)
+    assert parts.values.tolist() == [1, 4]
+    assert whole.values.tolist() == [7]
+    assert whole.first.tolist() == [0]
+
+
 @given(explanations())
-def test_units_cover_the_tokens_and_keep_their_sum(e):
-    parts = words(e)
-    whole = sentences(e.text, parts)
-    for units in (parts, whole, tokens(e)):
+def test_units_are_what_merging_gives_but_for_what_stands_nowhere(e):
+    parts, whole = words_and_sentences(e)
+    single, same = tokens_and_sentences(e)
+    scale = np.abs(e.relevance.astype(np.float64)).max(initial=0.0)
+    try:
+        merged = {by: e.merged(by) for by in ("word", "sentence")}
+    except NonFiniteError:  # a sum past the range of float32
+        assume(False)
+    both = ((single, e), (parts, merged["word"]), (whole, merged["sentence"]))
+    for units, expected in (*both, (same, merged["sentence"])):
+        stands = expected.offsets[:, 0] < expected.offsets[:, 1]
+        places = expected.offsets[stands].tolist()
+        assert [e.text[a:b].strip() for a, b in places] == [
+            w.strip() for w in written(e.text, units)
+        ]
+        assert units.values == pytest.approx(expected.relevance[..., stands], abs=1e-5 * scale)
         flat = units.spans.ravel().tolist()
         assert flat == sorted(flat)
-        assert (units.spans[:, 0] < units.spans[:, 1]).all()
-        assert units.values.shape == (*e.relevance.shape[:-1], len(units))
-        scale = np.abs(e.relevance.astype(np.float64)).sum(-1)
-        difference = units.values.sum(-1) - e.relevance.sum(-1, dtype=np.float64)
-        assert (np.abs(difference) <= 1e-9 * scale).all()
-    outside = set(range(len(e.text)))
-    for start, end in parts.spans.tolist():
-        outside -= set(range(start, end))
-    inside = {i for start, end in e.offsets.tolist() for i in range(start, end)}
-    assert all(e.text[i].isspace() for i in outside & inside)
+    for sentences, smaller in ((whole, parts), (same, single)):
+        assert sentences.spans[:, 0].tolist() == smaller.spans[sentences.first, 0].tolist()
 
 
-@given(st.text(st.sampled_from("aB .!?\n\"'。…Dr"), max_size=40))
-def test_ends_of_sentences_run_forward_to_the_end(text):
-    ends = sentence_ends(text)
-    assert ends[-1] == len(text)
-    assert all(a < b for a, b in itertools.pairwise(ends))
-    assert all(end >= 0 for end in ends)
-
-
-def test_what_stands_nowhere_joins_no_word() -> None:
-    e = explanation(
-        "film",
-        tokens=("[CLS]", "fi", "lm", "[SEP]"),
-        offsets=[[0, 0], [0, 2], [2, 4], [4, 4]],
-        relevance=[4.0, 1.0, -2.0, -3.0],
-    )
-    found = words(e)
-    assert found.spans.tolist() == [[0, 0], [0, 4], [4, 4]]
-    assert found.values.tolist() == [4.0, -1.0, -3.0]
+@given(explanations())
+def test_what_is_shown_and_what_is_not_add_up(e):
+    for one in [e.for_target(c) for c in range(len(e.labels))] if e.target == "all" else [e]:
+        relevance = one.relevance.astype(np.float64)
+        shown = words_and_sentences(one)[0].values.sum()
+        missing = relevance.sum() - shown - sum(outside_the_text(one).values())
+        assert abs(missing) <= 1e-9 * np.abs(relevance).sum()

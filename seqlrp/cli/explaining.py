@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -122,19 +124,39 @@ def check(
 def render(
     explanations: Annotated[Path, typer.Argument(help="A .parquet or .jsonl file.")],
     out: Annotated[Path, typer.Option(help="The .html file, or a folder for pages of all texts.")],
-    first: Annotated[int, typer.Option(help="Show at most so many texts in a file.")] = 100,
+    first: Annotated[int, typer.Option(help="Show at most so many texts in a file.", min=1)] = 100,
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Which words decided",
     scale: Annotated[str, typer.Option(help="Colours by document or by corpus.")] = "document",
 ) -> None:
     """Make a page of saved explanations, to look at and to send to people."""
     from seqlrp.explanation import Explanations
+    from seqlrp.page import save_pages
 
-    found = Explanations.load(explanations)
-    shown = found[:first] if out.suffix == ".html" else found
-    (shown.save_html if out.suffix == ".html" else shown.save_pages)(out, title=title, scale=scale)
-    if len(found) > len(shown):
-        print(f"Shown: the first {first:,} of {len(found):,} texts.", file=sys.stderr)
+    saved = _Saved(explanations)
+    if out.suffix == ".html":
+        shown = list(islice(saved, first + 1))  # one more says whether there are more
+        Explanations(shown[:first]).save_html(out, title=title, scale=scale)
+        if len(shown) > first:
+            print(
+                f"Shown: the first {first:,} texts; --first takes another number, and --out a "
+                "folder for pages of all texts.",
+                file=sys.stderr,
+            )
+    else:
+        save_pages(saved, out, title=title, scale=scale)
     print(out)
+
+
+class _Saved:
+    """The explanations of a file, read one by one, as often as somebody asks."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Explanation]:
+        from seqlrp.explanation_files import read_explanations
+
+        return read_explanations(self._path)
 
 
 def _print_words(explanation: Explanation) -> None:

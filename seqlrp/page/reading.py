@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqlrp.explanation import ALL, Explanation
-from seqlrp.page.units import Units, sentences, tokens, words
+from seqlrp.page.units import Units, tokens_and_sentences, words_and_sentences
 
 Scale = tuple[float, float]  # the largest absolute relevance of a word, and of a sentence
 
@@ -37,8 +37,8 @@ class Reading:
     @classmethod
     def of(cls, explanation: Explanation, by: str) -> Reading:
         """Where every class is explained, the predicted one is shown."""
-        parts = (tokens if by == "token" else words)(explanation)
-        whole = sentences(explanation.text, parts)
+        cut = tokens_and_sentences if by == "token" else words_and_sentences
+        parts, whole = cut(explanation)
         if explanation.target == ALL:
             return cls(explanation.for_target(explanation.predicted), explanation, parts, whole)
         return cls(explanation, None, parts, whole)

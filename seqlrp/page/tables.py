@@ -9,6 +9,7 @@ import numpy as np
 from seqlrp.explanation import Explanation
 from seqlrp.page.markup import Html, element
 from seqlrp.page.reading import Reading, number_format
+from seqlrp.page.units import outside_the_text
 
 # What the entries of a ledger are, for somebody who has not read the paper.
 PLAIN_WORDS = {
@@ -23,6 +24,7 @@ PLAIN_WORDS = {
     "refused": "functions without a rule",
     "baseline": "the score of the baseline",
 }
+NAMED = 3  # tokens that are not in the text; more kinds of them are one row
 TABLE_ROWS = 8  # further classes are folded away
 
 Bar = tuple[str, float]
@@ -81,6 +83,12 @@ def account(explanation: Explanation) -> list[Bar]:
     tokens = ledger.pop("tokens", None)
     words = float(explanation.relevance.sum(dtype=np.float64)) if tokens is None else tokens
     bars = [(PLAIN_WORDS["tokens"], words)]
+    outside = outside_the_text(explanation)
+    if outside:
+        bars = [(PLAIN_WORDS["tokens"], words - sum(outside.values()))]
+        if len(outside) > NAMED:
+            outside = {"tokens": sum(outside.values())}
+        bars += [(f"{name}, not in the text", value) for name, value in outside.items()]
     bars += [(PLAIN_WORDS.get(key, key), value) for key, value in ledger.items()]
     missing = explanation.start - sum(value for _, value in bars)
     if abs(missing) > 1e-3 * largest_of([*bars, ("", explanation.start)]):
