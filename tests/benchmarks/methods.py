@@ -31,6 +31,16 @@ _LONG: dict[str, dict[str, Any] | None] = {
     "input_reduction": None,
 }
 
+SHOWN = {
+    ("deletion_accuracy", "right"): "accuracy, right ↓",
+    ("deletion_accuracy", "wrong"): "accuracy, wrong ↑",
+    ("abpc", "all"): "area ↑",
+    ("comprehensiveness", "all"): "comprehensiveness ↑",
+    ("sufficiency", "all"): "sufficiency ↓",
+    ("unexplained", "all"): "unexplained ↓",
+}
+RANKED_BY = ("abpc", "all")
+
 
 def methods(long: bool) -> dict[str, Any]:
     """Every method with its options, or for long texts those that end within the hour."""
@@ -48,6 +58,23 @@ def held_out(corpus: Corpus, texts: int, seed: int) -> tuple[Corpus, Corpus]:
     if len(unseen) > texts:
         _, unseen = unseen.split(texts / len(unseen), seed)
     return rest, unseen
+
+
+def by_method(report: seqlrp.EvaluationReport) -> str:
+    """A Markdown table with a row for each method, the best ranking first."""
+    found = report.results.set_index(["metric", "direction", "method"])
+    order = sorted(report.methods, key=lambda m: -found.loc[(*RANKED_BY, m), "value"])
+    lines = [
+        f"| method | {' | '.join(SHOWN.values())} | time, LRP = 1 |",
+        "| --- " * (len(SHOWN) + 2) + "|",
+    ]
+    for method in order:
+        rows = (found.loc[(*key, method)] for key in SHOWN)
+        cells = [f"{r.value:.3f} [{r.low:.3f}, {r.high:.3f}]" for r in rows]
+        lines.append(
+            f"| {method} | {' | '.join(cells)} | {report.seconds[method] / report.seconds['lrp']:.1f} |"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -81,7 +108,7 @@ def main() -> None:
         out=given.out,
     )
     report.save(given.out)
-    print(report.to_markdown())
+    print(by_method(report))
 
 
 if __name__ == "__main__":
