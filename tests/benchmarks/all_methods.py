@@ -1,8 +1,8 @@
 """All methods by all metrics on one corpus, in texts that the classifier has never seen.
 
-    python tests/benchmarks/methods.py reviews --out FOLDER
-    python tests/benchmarks/methods.py imdb --out FOLDER --long --texts 200
-    python tests/benchmarks/methods.py news.csv --out FOLDER
+    python tests/benchmarks/all_methods.py reviews --out FOLDER
+    python tests/benchmarks/all_methods.py imdb --out FOLDER --long --texts 200
+    python tests/benchmarks/all_methods.py news.csv --out FOLDER
 
 A fifth of the corpus is held out, as `seqlrp demo` holds it out (whose model --model takes). Of it
 so many texts of ten words or more are explained by every method, and words are removed in the order
@@ -71,9 +71,8 @@ def by_method(report: seqlrp.EvaluationReport) -> str:
     for method in order:
         rows = (found.loc[(*key, method)] for key in SHOWN)
         cells = [f"{r.value:.3f} [{r.low:.3f}, {r.high:.3f}]" for r in rows]
-        lines.append(
-            f"| {method} | {' | '.join(cells)} | {report.seconds[method] / report.seconds['lrp']:.1f} |"
-        )
+        time = report.seconds[method] / report.seconds["lrp"]
+        lines.append(f"| {method} | {' | '.join(cells)} | {time:.1f} |")
     return "\n".join(lines)
 
 
