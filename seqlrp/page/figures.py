@@ -55,7 +55,7 @@ def _report(report: Any) -> list[Html]:
 
 
 def _words(text: str) -> Html:
-    """What a report says; more than a few lines are folded away, so that the texts stay in sight."""
+    """What a report says; more than a few lines are folded away, to keep the texts in sight."""
     words = element("pre", text, tabindex="0")
     if text.count("\n") < _MOST_LINES:
         return words
