@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seqlrp.evaluation import evaluate
+from seqlrp.evaluation.tables import caption
 from seqlrp.explain import explain
 from seqlrp.explanation import Explanations
 from seqlrp.saving import save
@@ -65,7 +66,17 @@ def run_demo(
     title = (
         f"What the classifier of {corpus!r} looked at: {len(some)} of {len(explanations):,} texts"
     )
-    some.save_html(out / "page.html", title=title, report=report)
+    some.save_html(
+        out / "page.html",
+        title=title,
+        figures=[
+            (
+                "Words are deleted, and the classifier is asked again",
+                report.plot(["deletion_accuracy"]),
+            )
+        ],
+        tables=[(caption(report), report.to_pandas())],
+    )
 
     print(f"Accuracy on {len(explanations):,} held-out texts: {accuracy:.3f}")
     print()

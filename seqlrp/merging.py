@@ -112,7 +112,7 @@ def merged(explanation: Explanation, by: By = "word") -> Explanation:
 def added(
     spans: npt.NDArray[np.integer], values: npt.NDArray[np.floating], starts: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
-    """Spans `[U, 2]` and float64 sums `[U]` or `[C, U]` of what begins with the parts of these numbers."""
+    """Spans `[U, 2]` and float64 sums `[U]` or `[C, U]`; `starts` are the parts that begin one."""
     places, numbers = spans.astype(np.int64), values.astype(np.float64)
     if not len(starts):
         return places[:0], numbers[..., :0]

@@ -579,6 +579,8 @@ def test_figures_and_tables_stand_in_front():
     assert page.text["pre"] == ["words"]
     assert page.text["tr"][:3] == ["methodkn", "lrp1.2351", "random––"]
     assert "… and 100 further rows" in page.text["p"]
+    assert "<details><summary>The report" not in render([explanation()], report=Full("words"))
+    assert "<details><summary>The report" in render([explanation()], report=Full("words\n" * 12))
 
 
 # Fragments

@@ -145,6 +145,12 @@ class EvaluationReport:
 
         return as_text(self)
 
+    def to_pandas(self) -> pd.DataFrame:
+        """A table of all methods and metrics as text; numbers are in `results` and `curves`."""
+        from seqlrp.evaluation.tables import as_frame
+
+        return as_frame(self)
+
     def to_markdown(self) -> str:
         """A table of all methods and metrics, with intervals and times."""
         from seqlrp.evaluation.tables import as_markdown

@@ -84,6 +84,16 @@ def as_text(report: EvaluationReport) -> str:
     return "\n".join([*lines, *_foot(report, width)])
 
 
+def as_frame(report: EvaluationReport) -> pd.DataFrame:
+    """The table as text cells: a row a result, a column a method, times in the last row."""
+    import pandas as pd
+
+    arrows = {"higher": " ↑", "lower": " ↓", "neither": ""}
+    (_, *methods), *rows = _rows(report, str, arrows)
+    index = pd.Index([row[0] for row in rows], name="result")
+    return pd.DataFrame([row[1:] for row in rows], index=index, columns=methods)
+
+
 def as_markdown(report: EvaluationReport) -> str:
     """A Markdown table: a row a result, a column a method, times in the last row."""
 
@@ -94,7 +104,7 @@ def as_markdown(report: EvaluationReport) -> str:
     rows = list(_rows(report, escaped, arrows))
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines.insert(1, "| --- |" + " ---: |" * len(report.methods))
-    return "\n".join([*lines, "", escaped(_caption(report)), ""])
+    return "\n".join([*lines, "", escaped(caption(report)), ""])
 
 
 def as_latex(report: EvaluationReport) -> str:
@@ -106,7 +116,7 @@ def as_latex(report: EvaluationReport) -> str:
     arrows = {"higher": r" $\uparrow$", "lower": r" $\downarrow$", "neither": ""}
     rows = [" & ".join(row) + r" \\" for row in _rows(report, escaped, arrows)]
     lines = [
-        f"% {_one_line(_caption(report))}",
+        f"% {_one_line(caption(report))}",
         rf"\begin{{tabular}}{{l{'r' * len(report.methods)}}}",
         r"\toprule",
         rows[0],
@@ -153,7 +163,8 @@ def _rows(
     yield ["time a text, ms", *(_milliseconds(report.seconds[m]) for m in report.methods)]
 
 
-def _caption(report: EvaluationReport) -> str:
+def caption(report: EvaluationReport) -> str:
+    """What the numbers of the table are, in a sentence."""
     made = report.made
     removal = _REMOVAL.get(made["options"]["removal"], "")
     return (

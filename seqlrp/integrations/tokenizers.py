@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqlrp.errors import OptionError, TextError, VocabularyError
-from seqlrp.text.tokens import TokenizedText, without_surrogates
+from seqlrp.errors import OptionError, VocabularyError
+from seqlrp.text.tokens import TokenizedText, checked_text
 from seqlrp.text.vocabulary import Vocabulary
 
 _PADS = ("[PAD]", "<pad>", "<PAD>", "<|pad|>", "<|endoftext|>")
@@ -56,9 +56,7 @@ class FastTokenizer:
         Raises:
             TextError: `text` is no string.
         """
-        if not isinstance(text, str):
-            raise TextError(f"Got a text of type {type(text).__name__}, expected a str.")
-        text = without_surrogates(str(text))
+        text = checked_text(text)
         found = self.tokenizer.encode(text, add_special_tokens=self.special_tokens)
         kept = [k for k, word in enumerate(found.attention_mask) if word]
         pieces = tuple(self.tokenizer.id_to_token(found.ids[k]) for k in kept)

@@ -11,6 +11,7 @@ from seqlrp.errors import OptionError
 from seqlrp.page.markup import Html, element
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_MOST_LINES = 12  # of a report's words, unless somebody asks for more
 _MOST_ROWS = 200  # of a table; more than that nobody reads on a page
 
 
@@ -43,7 +44,7 @@ def _report(report: Any) -> list[Html]:
         parts.append(_figure(None, report.plot()))
     for name in ("summary", "to_markdown"):
         if hasattr(report, name):
-            parts.append(element("pre", str(getattr(report, name)()), tabindex="0"))
+            parts.append(_words(str(getattr(report, name)())))
             break
     if not parts:
         raise OptionError(
@@ -51,6 +52,14 @@ def _report(report: Any) -> list[Html]:
             f"got {report!r:.80}."
         )
     return parts
+
+
+def _words(text: str) -> Html:
+    """What a report says; more than a few lines are folded away, to keep the texts in sight."""
+    words = element("pre", text, tabindex="0")
+    if text.count("\n") < _MOST_LINES:
+        return words
+    return element("details", element("summary", "The report in words and numbers"), words)
 
 
 def _figure(caption: str | None, figure: Any) -> Html:

@@ -14,9 +14,9 @@ from seqlrp.errors import IdsError, TextError
 from seqlrp.text.tokens import (
     SpacyTokenizer,
     TokenizedText,
+    checked_text,
     from_doc,
     located,
-    without_surrogates,
 )
 
 if TYPE_CHECKING:
@@ -86,13 +86,7 @@ def tokenised(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[TokenizedT
         return (_source(tokenizer(text), text) for text in texts)
     if isinstance(tokenizer, SpacyTokenizer):
         return tokenizer.pipe(texts)
-    return map(_source, pipe(map(_encodable, texts)))
-
-
-def _encodable(text: str) -> str:
-    if not isinstance(text, str):
-        raise TextError(f"Got a text of type {type(text).__name__}, expected a str.")
-    return without_surrogates(text)
+    return map(_source, pipe(map(checked_text, texts)))
 
 
 def _source(found: Any, text: str | None = None) -> TokenizedText:

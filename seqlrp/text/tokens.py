@@ -103,6 +103,17 @@ def without_surrogates(text: str) -> str:
     return _LONE_SURROGATE.sub("\ufffd", text)
 
 
+def checked_text(text: object) -> str:
+    """The text as a plain str `without_surrogates`.
+
+    Raises:
+        TextError: it is no string.
+    """
+    if not isinstance(text, str):
+        raise TextError(f"Got a text of type {type(text).__name__}, expected a str.")
+    return without_surrogates(str(text))
+
+
 class SpacyTokenizer:
     """Splits a text by spaCy's rules for a language, without any trained model.
 
@@ -148,9 +159,7 @@ class SpacyTokenizer:
         """
         from spacy.attrs import IDX, IS_PUNCT, IS_SPACE, LENGTH, ORTH
 
-        if not isinstance(text, str):
-            raise TextError(f"Got a text of type {type(text).__name__}, expected a str.")
-        text = without_surrogates(str(text))
+        text = checked_text(text)
         if not text:
             return TokenizedText(text, (), np.zeros((0, 2), np.int32), np.zeros(0, np.int32))
         rows = self._document(text).to_array([IDX, LENGTH, IS_SPACE, IS_PUNCT, ORTH]).tolist()

@@ -170,6 +170,13 @@ def test_tables_escape_what_is_special(report: EvaluationReport) -> None:
     first = report.results.iloc[0]
     assert f"{first['value']:.3f} [{first['low']:.3f}, {first['high']:.3f}]" in latex
     assert "time a text, ms" in markdown
+    frame = report.to_pandas()
+    assert list(frame.columns) == list(report.methods)
+    assert len(frame) == len(table)
+    assert frame.iloc[0][first["method"]] == (
+        f"{first['value']:.3f} [{first['low']:.3f}, {first['high']:.3f}]"
+    )
+    assert frame.index[-1] == "time a text, ms"
     rows_of_csv = list(csv.DictReader(io.StringIO(report.to_csv())))
     assert len(rows_of_csv) == len(report.results)
     for row, expected in zip(rows_of_csv, report.results.to_dict("records"), strict=True):

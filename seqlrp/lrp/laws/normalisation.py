@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from seqlrp.lrp.propagate import Propagation
 
 
-def _given(names: tuple[str, ...], args: Any, kwargs: Any) -> list[Any]:
+def given_by_name(names: tuple[str, ...], args: Any, kwargs: Any) -> list[Any]:
+    """The arguments with these names, None where they were left out."""
     given = dict(zip(names, args, strict=False)) | kwargs
     return [given.get(name) for name in names]
 
@@ -57,7 +58,7 @@ def _normalised(
 def layer(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`layer_norm`: centred and scaled; the scale is a constant, the bias keeps its share."""
     names = ("input", "normalized_shape", "weight", "bias", "eps")
-    x, shape, weight, bias, eps = _given(names, args, kwargs)
+    x, shape, weight, bias, eps = given_by_name(names, args, kwargs)
     dims = list(range(x.ndim - len(shape), x.ndim))
     weight, bias = run.raw(weight), run.raw(bias)
 
@@ -72,7 +73,9 @@ def layer(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
 
 def rms(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`rms_norm`: scaled by a constant, which passes everything on."""
-    x, shape, weight, eps = _given(("input", "normalized_shape", "weight", "eps"), args, kwargs)
+    x, shape, weight, eps = given_by_name(
+        ("input", "normalized_shape", "weight", "eps"), args, kwargs
+    )
     dims = list(range(x.ndim - len(shape), x.ndim))
     weight = run.raw(weight)
     eps = torch.finfo(x.dtype).eps if eps is None else eps
@@ -91,15 +94,42 @@ def batch(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
         TrainingModeError: it takes the statistics of this batch, which mixes documents.
     """
     names = ("input", "running_mean", "running_var", "weight", "bias", "training")
-    x, mean, var, weight, bias, training = _given(names, args, kwargs)
+    x, mean, var, weight, bias, training = given_by_name(names, args, kwargs)
     eps = kwargs.get("eps", args[7] if len(args) > 7 else None)
     if training or mean is None:
-        raise TrainingModeError(
-            f"Batch normalisation in {run.place_in_words()} takes the statistics of this batch, so "
-            f"that documents change each other's scores; call model.eval(), with running "
-            f"statistics kept."
-        )
+        raise mixes_documents(run.place_in_words())
     return _fixed_statistics(run, x, mean, var, weight, bias, _eps(eps), "batch_norm")
+
+
+def mixes_documents(place: str) -> TrainingModeError:
+    """The refusal of batch normalisation that takes the statistics of the batch."""
+    return TrainingModeError(
+        f"Batch normalisation in {place} takes the statistics of this batch, so that documents "
+        f"change each other's scores; call model.eval(), with running statistics kept."
+    )
+
+
+def scale_and_shift(
+    raw: Callable[[Any], Any],
+    x: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+) -> tuple[Tensor, Tensor]:
+    """c = weight / √(var + eps) and bias − mean · c of fixed statistics, along the channels of x.
+
+    `raw` takes off what a tensor carries along.
+    """
+    scale = raw(var).add(eps).rsqrt()
+    if weight is not None:
+        scale = scale * raw(weight)
+    shift = -raw(mean) * scale
+    if bias is not None:
+        shift = shift + raw(bias)
+    shape = (-1, *(1,) * (x.ndim - 2))
+    return scale.reshape(shape), shift.reshape(shape)
 
 
 def _fixed_statistics(
@@ -112,20 +142,13 @@ def _fixed_statistics(
     eps: float,
     name: str,
 ) -> Tensor:
-    scale = run.raw(var).add(eps).rsqrt()
-    if weight is not None:
-        scale = scale * run.raw(weight)
-    shift = -run.raw(mean) * scale
-    if bias is not None:
-        shift = shift + run.raw(bias)
-    shape = (-1, *(1,) * (x.ndim - 2))
-    scale, shift = scale.reshape(shape), shift.reshape(shape)
+    scale, shift = scale_and_shift(run.raw, x, mean, var, weight, bias, eps)
     return _normalised(run, x, lambda value: value * scale, shift, name, [])
 
 
 def group(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`group_norm`: as `layer_norm`, for groups of the channels of `[B, C, *]`."""
-    x, groups, weight, bias, eps = _given(
+    x, groups, weight, bias, eps = given_by_name(
         ("input", "num_groups", "weight", "bias", "eps"), args, kwargs
     )
     return _by_groups(run, x, groups, weight, bias, _eps(eps), "group_norm")
@@ -137,7 +160,7 @@ def instance(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
         "input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum",
         "eps",
     )  # fmt: skip
-    x, mean, var, weight, bias, of_input, _, eps = _given(names, args, kwargs)
+    x, mean, var, weight, bias, of_input, _, eps = given_by_name(names, args, kwargs)
     if mean is not None and of_input is False:
         return _fixed_statistics(run, x, mean, var, weight, bias, _eps(eps), "instance_norm")
     return _by_groups(run, x, x.shape[1], weight, bias, _eps(eps), "instance_norm")
@@ -168,7 +191,7 @@ def _by_groups(
 
 def unit_length(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`F.normalize`: x divided by its norm, which is the scale."""
-    x, p, dim, eps = _given(("input", "p", "dim", "eps"), args, kwargs)
+    x, p, dim, eps = given_by_name(("input", "p", "dim", "eps"), args, kwargs)
     p, dim, eps = p or 2.0, 1 if dim is None else dim, 1e-12 if eps is None else eps
     size = x.detach().norm(p, dim, keepdim=True).clamp_min(eps)
     dims = [d % x.ndim for d in ((dim,) if isinstance(dim, int) else dim)]
@@ -177,7 +200,7 @@ def unit_length(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tens
 
 def cosine(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`cosine_similarity`: two values of unit length, which share equally."""
-    x1, x2, dim, eps = _given(("x1", "x2", "dim", "eps"), args, kwargs)
+    x1, x2, dim, eps = given_by_name(("x1", "x2", "dim", "eps"), args, kwargs)
     dim, eps = 1 if dim is None else dim, 1e-8 if eps is None else eps
     sides = [
         unit_length(run, function, (x, 2.0, dim, eps), {})

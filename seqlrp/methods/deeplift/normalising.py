@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from seqlrp.errors import TrainingModeError
 from seqlrp.lrp.functions import spelled
 from seqlrp.lrp.laws import attention
+from seqlrp.lrp.laws.normalisation import given_by_name, mixes_documents, scale_and_shift
 from seqlrp.lrp.marks import tensors_in
 from seqlrp.methods.deeplift import laws, rules
 
@@ -37,11 +37,6 @@ def with_the_same_value(law: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return applied
-
-
-def _given(names: tuple[str, ...], args: Any, kwargs: Any) -> list[Any]:
-    given = dict(zip(names, args, strict=False)) | kwargs
-    return [given.get(name) for name in names]
 
 
 class _Exponentials:
@@ -134,7 +129,7 @@ def _affine(run: Lockstep, x: Tensor, weight: Tensor | None, bias: Tensor | None
 def layer(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`layer_norm`: centred, and divided by its own standard deviation."""
     names = ("input", "normalized_shape", "weight", "bias", "eps")
-    x, shape, weight, bias, eps = _given(names, args, kwargs)
+    x, shape, weight, bias, eps = given_by_name(names, args, kwargs)
     dims = tuple(range(-len(shape), 0))
     y = _by_root_mean_square(run, _centred(run, x, dims), dims, 1e-5 if eps is None else eps)
     return _affine(run, y, weight, bias)
@@ -142,7 +137,9 @@ def layer(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
 
 def rms(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`rms_norm`: divided by its own root mean square."""
-    x, shape, weight, eps = _given(("input", "normalized_shape", "weight", "eps"), args, kwargs)
+    x, shape, weight, eps = given_by_name(
+        ("input", "normalized_shape", "weight", "eps"), args, kwargs
+    )
     eps = torch.finfo(x.dtype).eps if eps is None else eps
     return _affine(
         run, _by_root_mean_square(run, x, tuple(range(-len(shape), 0)), eps), weight, None
@@ -158,13 +155,9 @@ def batch(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
     names = (
         "input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps",
     )  # fmt: skip
-    x, mean, var, weight, bias, training, _, eps = _given(names, args, kwargs)
+    x, mean, var, weight, bias, training, _, eps = given_by_name(names, args, kwargs)
     if training or mean is None:
-        raise TrainingModeError(
-            f"Batch normalisation in {run.place_in_words()} takes the statistics of this batch, so "
-            f"that documents change each other's scores; call model.eval(), with running "
-            f"statistics kept."
-        )
+        raise mixes_documents(run.place_in_words())
     return _fixed_statistics(run, x, mean, var, weight, bias, 1e-5 if eps is None else eps)
 
 
@@ -177,20 +170,14 @@ def _fixed_statistics(
     bias: Tensor | None,
     eps: float,
 ) -> Tensor:
-    scale = run.raw(var).add(eps).rsqrt()
-    if weight is not None:
-        scale = scale * run.raw(weight)
-    shift = -run.raw(mean) * scale
-    if bias is not None:
-        shift = shift + run.raw(bias)
-    shape = (-1, *(1,) * (x.ndim - 2))
-    return _affine(run, x, scale.reshape(shape), shift.reshape(shape))
+    scale, shift = scale_and_shift(run.raw, x, mean, var, weight, bias, eps)
+    return _affine(run, x, scale, shift)
 
 
 def group(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`group_norm`: as `layer_norm`, for groups of the channels of `[B, C, *]`."""
     names = ("input", "num_groups", "weight", "bias", "eps")
-    x, groups, weight, bias, eps = _given(names, args, kwargs)
+    x, groups, weight, bias, eps = given_by_name(names, args, kwargs)
     return _by_groups(run, x, groups, weight, bias, eps)
 
 
@@ -200,7 +187,7 @@ def instance(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
         "input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum",
         "eps",
     )  # fmt: skip
-    x, mean, var, weight, bias, of_input, _, eps = _given(names, args, kwargs)
+    x, mean, var, weight, bias, of_input, _, eps = given_by_name(names, args, kwargs)
     if mean is not None and of_input is False:
         eps = 1e-5 if eps is None else eps
         return _fixed_statistics(run, x, mean, var, weight, bias, eps)
@@ -225,7 +212,7 @@ def _by_groups(
 
 def unit_length(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`F.normalize`: divided by its own norm."""
-    x, p, dim, eps = _given(("input", "p", "dim", "eps"), args, kwargs)
+    x, p, dim, eps = given_by_name(("input", "p", "dim", "eps"), args, kwargs)
     size = run.call(
         torch.norm, (x, 2.0 if p is None else p, 1 if dim is None else dim), {"keepdim": True}
     )
@@ -235,7 +222,7 @@ def unit_length(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
 
 def cosine(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
     """`cosine_similarity`: the product of two values of unit length."""
-    x1, x2, dim, eps = _given(("x1", "x2", "dim", "eps"), args, kwargs)
+    x1, x2, dim, eps = given_by_name(("x1", "x2", "dim", "eps"), args, kwargs)
     dim, eps = 1 if dim is None else dim, 1e-8 if eps is None else eps
     sides = tuple(
         unit_length(run, function, (x, 2.0, dim, eps), {})
