@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from evaluation_samples import labelled, lively_classifier
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import seqlrp
@@ -208,13 +209,13 @@ def test_the_legend_of_many_methods_does_not_lie_on_the_curves() -> None:
     names = ["lrp", "occlusion", "deeplift", "integrated_gradients", "random"]
     table = pd.concat([one[one["method"] == "lrp"].assign(method=name) for name in names])
     many = EvaluationReport(table, few.quantities, dict.fromkeys(names, 0.001), MADE).plot()
+    renderer = FigureCanvasAgg(many).get_renderer()
     many.draw_without_rendering()
     (legend,) = many.legends
     assert all(ax.get_legend() is None for ax in many.axes)
     assert [text.get_text() for text in legend.get_texts()] == [
         *("LRP", "occlusion", "DeepLIFT", "integrated gradients", "random order")
     ]
-    renderer = many.canvas.get_renderer()  # type: ignore[attr-defined]
     below = legend.get_window_extent(renderer)
     assert not any(below.overlaps(ax.get_tightbbox(renderer)) for ax in many.axes)
     assert below.x0 >= 0
