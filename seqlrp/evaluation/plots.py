@@ -23,6 +23,7 @@ _DIRECTIONS = {
 }
 _BETTER = {1: "higher is better", -1: "lower is better", 0: ""}
 _COLUMNS = 2
+_FEW = 4  # methods: more have their legend below the panels
 
 
 def curves_figure(report: EvaluationReport, metrics: Sequence[str] | None = None) -> Figure:
@@ -32,10 +33,19 @@ def curves_figure(report: EvaluationReport, metrics: Sequence[str] | None = None
     if not panels:
         return bars_figure(report)
     figure, axes = _panels(len(panels), height=3.4)
-    for place, ((metric, direction), ax) in enumerate(zip(panels, axes, strict=True)):
+    for (metric, direction), ax in zip(panels, axes, strict=True):
         draw_curves(report, metric, direction, ax)
-        if place == 0:
-            ax.legend(frameon=False, fontsize=8)
+    if len(report.methods) <= _FEW:
+        axes[0].legend(frameon=False, fontsize=8)
+    else:  # so many would lie on the curves
+        columns = _FEW * min(len(panels), _COLUMNS)
+        figure.legend(
+            *axes[0].get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=min(len(report.methods), columns),
+            frameon=False,
+            fontsize=8,
+        )
     return figure
 
 

@@ -17,7 +17,9 @@ _MORE = ("#cc79a7", "#e69f00", "#56b4e9", "#882255")
 _MARKERS = "osd^vPX*"
 _NAMES = {
     "lrp": "LRP",
+    "deeplift": "DeepLIFT",
     "gradient_x_input": "gradient × input",
+    "integrated_gradients": "integrated gradients",
     "random": "random order",
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from evaluation_samples import labelled, lively_classifier
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import seqlrp
@@ -208,3 +209,21 @@ def test_pictures_show_what_the_tables_say(report: EvaluationReport) -> None:
     assert len(own.lines) == 3
     with pytest.raises(OptionError, match="no metric 'deletion'"):
         report.plot(["deletion"])
+
+
+def test_the_legend_of_many_methods_does_not_lie_on_the_curves() -> None:
+    few, one = made_up(0.3), made_up(0.3).table
+    assert few.plot().axes[0].get_legend() is not None
+    names = ["lrp", "occlusion", "deeplift", "integrated_gradients", "random"]
+    table = pd.concat([one[one["method"] == "lrp"].assign(method=name) for name in names])
+    many = EvaluationReport(table, few.quantities, dict.fromkeys(names, 0.001), MADE).plot()
+    renderer = FigureCanvasAgg(many).get_renderer()
+    many.draw_without_rendering()
+    (legend,) = many.legends
+    assert all(ax.get_legend() is None for ax in many.axes)
+    assert [text.get_text() for text in legend.get_texts()] == [
+        *("LRP", "occlusion", "DeepLIFT", "integrated gradients", "random order")
+    ]
+    below = legend.get_window_extent(renderer)
+    assert not any(below.overlaps(ax.get_tightbbox(renderer)) for ax in many.axes)
+    assert below.x0 >= 0
