@@ -190,7 +190,7 @@ def test_render_on_the_command_line_writes_a_file_or_a_folder(tmp_path, capsys, 
         assert not end.value.code
         out_said, err = capsys.readouterr()
         assert out_said.split() == [str(out)]
-        assert ("first 3 of 8" in err) == (out.suffix == ".html")
+        assert ("first 3 texts" in err) == (out.suffix == ".html")
     assert len(read(tmp_path / "pages")["page-1.html"].text["text"]) == 8
 
 

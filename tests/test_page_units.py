@@ -9,6 +9,7 @@ from hypothesis import assume, given
 
 from seqlrp.errors import NonFiniteError
 from seqlrp.explanation import Explanation
+from seqlrp.page.tables import account
 from seqlrp.page.units import Units, outside_the_text, tokens_and_sentences, words_and_sentences
 
 
@@ -169,3 +170,20 @@ def test_what_is_shown_and_what_is_not_add_up(e):
         shown = words_and_sentences(one)[0].values.sum()
         missing = relevance.sum() - shown - sum(outside_the_text(one).values())
         assert abs(missing) <= 1e-9 * np.abs(relevance).sum()
+
+
+def test_many_kinds_of_tokens_outside_the_text_are_one_row_of_the_account():
+    names = ["[A]", "[B]", "[C]", "[D]"]
+    for kinds in (3, 4):
+        e = explanation(
+            "so",
+            tokens=[*names[:kinds], "so"],
+            offsets=[*[[0, 0]] * kinds, [0, 2]],
+            relevance=[1.0] * kinds + [8.0],
+            ledger={},
+        )
+        rows = dict(account(e))
+        assert rows["the words"] == 8
+        assert [v for name, v in rows.items() if "not in the text" in name] == (
+            [1, 1, 1] if kinds == 3 else [4]
+        )
