@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from seqlrp.text_classifier import TextClassifier
 
 BATCH_TOKENS = 8192
+_ASKED = ("target", "labels", "column", "batch_tokens", "progress")  # of `explain` itself
 _WINDOW = 4096  # documents sorted by length together: what is held in memory of a stream
 
 
@@ -214,7 +215,7 @@ def chosen_method(
         if wrong is None:
             raise
         raise OptionError(
-            f"Method {method!r} takes no option {wrong!r}. {near(wrong, known)}"
+            f"Method {method!r} takes no option {wrong!r}. {near(wrong, [*_ASKED, *known])}"
         ) from error
 
 

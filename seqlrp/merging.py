@@ -136,20 +136,26 @@ def _starts(explanation: Explanation, by: By) -> npt.NDArray[np.intp]:
 
 def word_starts(text: str, offsets: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
     """Positions of the tokens with which a word begins; `offsets` [T, 2] are places in the text."""
-    in_flags = {found.start() + 1 for found in _FLAG.finditer(text)}
     spans = offsets.tolist()
-    standing = [span for span in spans if span[0] < span[1]]
-    goes_on = [
+    return _with_those_nowhere(spans, _words_that_go_on(text, spans))
+
+
+def _words_that_go_on(text: str, spans: list[list[int]]) -> list[bool]:
+    """Of each but the first of the tokens that stand, whether it goes on with a word."""
+    in_flags = {found.start() + 1 for found in _FLAG.finditer(text)}
+    return [
         before[1] == place and (place in in_flags or _joined(text, place))
-        for before, (place, _) in pairwise(standing)
+        for before, (place, _) in pairwise(span for span in spans if span[0] < span[1])
     ]
-    return _with_those_nowhere(spans, goes_on)
 
 
 def sentence_starts(text: str, offsets: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
-    """Positions of the tokens with which a sentence begins; a token goes where it begins."""
+    """Positions of the tokens with which a sentence begins; a word goes where it begins."""
     spans = offsets.tolist()
-    places = [_first_visible(text, *span) for span in spans if span[0] < span[1]]
+    places: list[int] = []
+    standing = (span for span in spans if span[0] < span[1])
+    for span, inside in zip(standing, [False, *_words_that_go_on(text, spans)], strict=False):
+        places.append(places[-1] if inside else _first_visible(text, *span))
     sentences = np.searchsorted(np.array(sentence_ends(text)), places, side="right").tolist()
     return _with_those_nowhere(spans, [a == b for a, b in pairwise(sentences)])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from seqlrp.errors import (
     VocabularyError,
     near,
 )
+from seqlrp.prediction import Prediction, chances
 from seqlrp.text.encoded import EncodedText, Tokenizer, tokenised
 from seqlrp.text.tokens import SpacyTokenizer
 from seqlrp.text.vocabulary import Vocabulary
@@ -37,13 +38,6 @@ Additional = Literal["lengths", "mask"] | Callable[[Tensor, Tensor], Any] | None
 _FEW = 8
 # Texts that are held encoded at a time while a stream of them is scored.
 _HELD = 4096
-
-
-class Prediction(NamedTuple):
-    """What a classifier says of N texts: the class of each, int64 `[N]`; float32 `[N, C]`."""
-
-    predicted: npt.NDArray[np.int64]
-    scores: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +75,11 @@ class TextClassifier:
     additional: Additional = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.labels, str):
-            raise LabelError(f"Got the str {self.labels!r} as labels, expected a tuple of names.")
+        if isinstance(self.labels, str) or not isinstance(self.labels, Iterable):
+            raise LabelError(
+                f"Got the {type(self.labels).__name__} {self.labels!r} as labels, expected a tuple "
+                "of names."
+            )
         object.__setattr__(self, "labels", tuple(self.labels))
         _check_labels(self.labels)
         if self.layout not in get_args(Layout):
@@ -93,6 +90,11 @@ class TextClassifier:
             raise OptionError(
                 f"Got additional={self.additional!r}, expected 'lengths', 'mask', a function of "
                 "ids and mask, or None."
+            )
+        if not callable(self.tokenizer):
+            raise OptionError(
+                f"Got tokenizer={self.tokenizer!r}, expected a function of a text, a spaCy "
+                "pipeline, or seqlrp.SpacyTokenizer('en')."
             )
         if not isinstance(self.vocabulary, Vocabulary):
             raise VocabularyError(
@@ -287,7 +289,15 @@ class TextClassifier:
                     "scores may change from call to call; call model.eval() first."
                 )
         with torch.no_grad():
-            return self.model(ids, *self.arguments(ids, words))
+            try:
+                return self.model(ids, *self.arguments(ids, words))
+            except TypeError as error:
+                if "positional argument" not in str(error):
+                    raise
+                raise ModelError(
+                    f"{error}. Say what the model takes after the ids: additional='lengths', "
+                    "'mask', or a function of ids and mask; None if it takes ids alone."
+                ) from error
 
     def by_label(self, scores: Tensor) -> Tensor:
         """Scores by label: for two labels and a single output s, `[B]` or `[B, 1]`, `[-s, s]`."""
@@ -367,14 +377,8 @@ class TextClassifier:
         self, scores: npt.NDArray[np.floating], *, multilabel: bool = False
     ) -> npt.NDArray[np.float64]:
         """What `predict_proba` says of scores `[..., C]`."""
-        wide = np.asarray(scores, dtype=np.float64)
-        if multilabel or len(self.labels) == 1 or self.single_output:
-            # 1 / (1 + exp(-s)), which does not overflow.
-            logs = -np.logaddexp(0.0, -wide)
-        else:
-            logs = wide - np.logaddexp.reduce(wide, axis=-1, keepdims=True)
-        chances: npt.NDArray[np.float64] = np.exp(logs)
-        return chances
+        independent = multilabel or len(self.labels) == 1 or self.single_output
+        return chances(scores, independent=independent)
 
 
 def _check_labels(labels: tuple[str, ...]) -> None:

@@ -143,7 +143,7 @@ def test_explain_one_class_rather_than_another(model, corpus, tmp_path, capsys) 
 def test_check_tells_where_the_score_goes(model, corpus, capsys) -> None:  # type: ignore[no-untyped-def]
     status, out, err = run(capsys, "check", model)
     assert status == 0
-    assert out.startswith("Where the scores of 8 documents went (LRP: epsilon 1e-06, gate_rule all")
+    assert out.startswith("Where the scores of 8 documents went (LRP: epsilon 0.005, gate_rule all")
     assert "sentences of seqlrp's own" in err
     status, out, err = run(capsys, "check", model, corpus, "--first", 7, "--epsilon", 0)
     assert status == 0
@@ -155,7 +155,7 @@ def test_check_tells_where_the_score_goes(model, corpus, capsys) -> None:  # typ
         "positive", "--against", "negative", "--gate-rule", "abs",
     )  # fmt: skip
     assert status == 0
-    assert "2 documents went (LRP: epsilon 1e-06, gate_rule abs)" in out
+    assert "2 documents went (LRP: epsilon 0.005, gate_rule abs)" in out
 
 
 def test_check_warns_and_still_succeeds(model, corpus, capsys) -> None:  # type: ignore[no-untyped-def]

@@ -26,6 +26,7 @@ STOREYS = (
         "merging",
         "summarising",
         "batching",
+        "prediction",
         "text",
         "lrp",
     },

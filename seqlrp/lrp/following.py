@@ -256,5 +256,6 @@ class FollowingMode(InputMode):
             + (why or "no law of relevance is known for it, and a plain gradient would be wrong")
             + ". Write the step with functions that have a law (seqlrp/docs/functions.md lists "
             "them), explain the part of the model after it by handing its vectors [B, T, D] in, or "
-            "let the function keep what reaches it, on the record: on_unknown='absorb'."
+            "let the function keep what reaches it, on the record: on_unknown='absorb'. The method "
+            "'occlusion' asks the model alone, and takes any."
         )

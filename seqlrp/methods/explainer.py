@@ -18,6 +18,9 @@ from seqlrp.lrp.marks import substituted, tensors_in
 _RECURRENCES = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
+_PROBABILITIES = ("SoftmaxBackward0", "LogSoftmaxBackward0", "SigmoidBackward0")
+
+
 class Forward(NamedTuple):
     """One forward pass: its scores, with their graph, and what was asked of them."""
 
@@ -168,7 +171,8 @@ class Explainer(ABC):
             output = door.selected(output, self.output)
             padding = door.padding_given(padding, mode.ids_shape)
             documents = inputs.shape[0] if inputs.ndim > 1 else None
-            scores = door.checked_scores(output, documents, gate=False)
+            squashed = type(getattr(output, "grad_fn", None)).__name__ in _PROBABILITIES
+            scores = door.checked_scores(output, documents, gate=squashed)
         if not mode.readings:
             door.refuse_no_embedding()
         wanted, against = door.resolved_contrast(target, scores)

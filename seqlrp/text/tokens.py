@@ -77,7 +77,7 @@ def located(text: str, tokens: Sequence[str]) -> TokenizedText:
             raise TextError(
                 f"The tokenizer returned {token!r}, which does not stand in the text after "
                 f"character {end}; expected tokens as they are written in the text, in order, or "
-                "a TokenizedText."
+                "a TokenizedText. Leave lower case to the vocabulary, which looks tokens up in it."
             )
         end = start + len(token)
         offsets.append((start, end))

@@ -42,7 +42,8 @@ def explained_by(
     """As `evaluate` hands them to a metric, for the predicted class."""
     numbers = options.pop("numbers", range(len(texts)))
     removal = options.pop("removal", "zero")
-    chosen = chosen_method(classifier, method, {})
+    asked = {"epsilon": options.pop("epsilon")} if "epsilon" in options else {}
+    chosen = chosen_method(classifier, method, asked)
     explanations = list(explain(classifier, texts, chosen, progress=False))
     return Explained(
         classifier=classifier,

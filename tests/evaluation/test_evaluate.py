@@ -25,6 +25,7 @@ from seqlrp.errors import (
 )
 from seqlrp.evaluation import Explained, Measured, Metric, Quantity, WordDeletion
 from seqlrp.lrp import Attribution
+from seqlrp.lrp.attribution import DEFAULT_EPSILON
 from seqlrp.methods import Random
 from seqlrp.text.encoded import EncodedText
 from seqlrp.text_classifier import TextClassifier
@@ -120,7 +121,7 @@ def test_attributions_from_outside_are_taken_as_if_computed_here(hierarchical: b
         "records": every,
         "one class": [e.relevance.astype(np.float64) for e in predicted],
         "one class, records": predicted,
-        "with options": {"method": "lrp", "epsilon": 1e-6},
+        "with options": {"method": "lrp", "epsilon": DEFAULT_EPSILON},
         "object": seqlrp.LRP(classifier.model),
     }
     report = seqlrp.evaluate(classifier, texts, labels, methods, **QUICK)

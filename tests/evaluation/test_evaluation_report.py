@@ -18,6 +18,7 @@ from seqlrp import EvaluationReport
 from seqlrp.errors import OptionError, SavedFileError
 from seqlrp.evaluation import Quantity
 from seqlrp.evaluation.files import write_rows
+from seqlrp.lrp.attribution import DEFAULT_EPSILON
 
 MADE = {
     "seed": 0,
@@ -105,7 +106,7 @@ def test_everything_is_written_and_read_again(report: EvaluationReport, tmp_path
     assert report.made["seed"] == 0
     assert set(report.made["versions"]) >= {"seqlrp", "torch", "numpy", "python"}
     assert report.made["metrics"]["word_deletion"] == {"ks": [0, 1, 2], "score": "probability"}
-    assert report.made["methods"]["lrp"]["parameters"]["epsilon"] == 1e-6
+    assert report.made["methods"]["lrp"]["parameters"]["epsilon"] == DEFAULT_EPSILON
 
 
 def test_what_was_not_saved_here_is_refused(tmp_path: Path) -> None:
