@@ -16,7 +16,7 @@ from seqlrp.lrp.ledger import Books
 from seqlrp.lrp.propagate import Propagation
 
 Account = dict[tuple[str, str, str], Tensor]
-TOKENS = 65_536  # that many times targets ride together: beyond, memory costs more than it saves
+TOKENS = 16_384  # times targets ride together: more of them fall out of a processor's caches
 
 
 class Pass(NamedTuple):
@@ -38,15 +38,16 @@ def one(run: Propagation, start: Tensor, *, again: bool) -> Pass:
 
 def several(run: Propagation, starts: Sequence[Tensor]) -> list[Pass]:
     """A pass for each of `starts`, all in one wherever the laws that were used can do that."""
-    if len(starts) > 1:
+    at_once = min(TOKENS // torch.Size(run.ids_shape).numel(), len(starts))
+    if at_once > 1:
         try:
-            return _together(run, starts)
+            return _together(run, starts, at_once)
         except (RuntimeError, UserWarning):  # an operation that knows no dimension of targets
             pass
     return [one(run, start, again=k + 1 < len(starts)) for k, start in enumerate(starts)]
 
 
-def _together(run: Propagation, starts: Sequence[Tensor]) -> list[Pass]:
+def _together(run: Propagation, starts: Sequence[Tensor], at_once: int) -> list[Pass]:
     leaves = [reading.vectors for reading in run.readings]
     scores = torch.stack(list(starts))  # [C, B]
     reached: list[int] = []
@@ -61,8 +62,7 @@ def _together(run: Propagation, starts: Sequence[Tensor]) -> list[Pass]:
 
     seeds = torch.eye(len(starts), dtype=scores.dtype, device=scores.device)
     seeds = seeds.unsqueeze(-1).expand(-1, -1, scores.shape[1])  # [C, C, B]
-    chunk = max(1, TOKENS // torch.Size(run.ids_shape).numel())
-    gammas, account = torch.vmap(passed, chunk_size=min(chunk, len(starts)))(seeds)
+    gammas, account = torch.vmap(passed, chunk_size=at_once)(seeds)
     found = []
     for k in range(len(starts)):
         of_target: list[Tensor | None] = [None] * len(leaves)

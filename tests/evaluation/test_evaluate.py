@@ -143,7 +143,7 @@ def test_attributions_from_outside_are_taken_as_if_computed_here(hierarchical: b
     assert lost["documents"].tolist() == [0] * 2
     assert np.isnan(report.seconds["arrays"])
     assert report.seconds["inside"] > 0
-    assert report.made["methods"]["with options"]["parameters"]["epsilon"] == 1e-6
+    assert report.made["methods"]["with options"]["parameters"]["epsilon"] == DEFAULT_EPSILON
     assert "–" in report.summary()
 
 

@@ -53,7 +53,7 @@ def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         passes,
         "_together",
-        lambda run, starts: [
+        lambda run, starts, at_once: [
             passes.one(run, start, again=k + 1 < len(starts)) for k, start in enumerate(starts)
         ],
     )
