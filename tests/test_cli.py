@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shutil
 import subprocess
@@ -138,6 +139,12 @@ def test_explain_one_class_rather_than_another(model, corpus, tmp_path, capsys) 
     assert "with itself" in refused(capsys, *one, *pair[:2], "--against", "positive")
     assert "two classes" in refused(capsys, *one, "--target", "all", "--against", "positive")
     assert "'gate_rule'" in refused(capsys, *one, "--method", "random", "--gate-rule", "half")
+
+
+def test_the_version_is_told(capsys) -> None:  # type: ignore[no-untyped-def]
+    status, out, err = run(capsys, "--version")
+    assert (status, err) == (0, "")
+    assert out == f"seqlrp {importlib.metadata.version('seqlrp')}\n"
 
 
 def test_check_tells_where_the_score_goes(model, corpus, capsys) -> None:  # type: ignore[no-untyped-def]

@@ -537,7 +537,7 @@ def test_index_leads_to_every_text():
     ids = [attributes["id"] for tag, attributes in page.tags if tag == "article"]
     assert ids == ["d1", "d2", "d3"]
     entries = [text.split(items[0].text)[1] for text in page.text["li"]]
-    assert entries == ["positive ✗ wrong negative", "positive ✓ right", "positive "]
+    assert entries == ["positive ✗ wrong it is negative", "positive ✓ right", "positive "]
     assert {a["data-m"] for tag, a in page.tags if tag == "li"} == {"2.75"}
     assert "<nav" not in render([explanation()])
 

@@ -107,7 +107,7 @@ def entry(number: int, explanation: Explanation, link: str) -> Html:
             name(explanation.predicted_label),
             " ",
             outcome(explanation),
-            None if truth is None else element("span", " ", truth, class_="quiet"),
+            None if truth is None else element("span", " it is ", truth, class_="quiet"),
         ),
         data_m=None if ahead is None else f"{ahead:.4g}",
         data_i=None if explanation.id is None else explanation.id[:80],
