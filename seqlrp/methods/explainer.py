@@ -172,6 +172,7 @@ class Explainer(ABC):
             padding = door.padding_given(padding, mode.ids_shape)
             documents = inputs.shape[0] if inputs.ndim > 1 else None
             squashed = type(getattr(output, "grad_fn", None)).__name__ in _PROBABILITIES
+            squashed = squashed or getattr(mode, "probabilities", self) is output
             scores = door.checked_scores(output, documents, gate=squashed)
         if not mode.readings:
             door.refuse_no_embedding()

@@ -101,7 +101,7 @@ def test_what_is_no_class_activation_map() -> None:
             return super().forward(vectors).softmax(1)
 
     refused = {
-        "do not depend on the sequence": Probable(),
+        "returns probabilities": Probable(),
         "a single step": Reader(pool=lambda h: h[:, -1]),
         "not only through": Residual(),
         "not linear": Hidden(),

@@ -11,7 +11,7 @@ from reading_models import Reader, vectors
 from torch import nn
 
 import seqlrp
-from seqlrp.errors import NoEmbeddingError, OptionError, TargetError
+from seqlrp.errors import NoEmbeddingError, OptionError, ProbabilityError, TargetError
 from seqlrp.methods import METHODS, GradientXInput, Random, Sensitivity
 
 
@@ -202,3 +202,11 @@ def test_unknown_methods_and_options_are_named() -> None:
         seqlrp.explain(small_classifier(), ["a good film"], "lpr")
     with pytest.raises(OptionError, match="epsilom"):
         seqlrp.explain(small_classifier(), ["a good film"], "lrp", epsilom=1)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("last", [nn.Softmax(1), nn.LogSoftmax(1), nn.Sigmoid()])
+def test_probabilities_are_refused(name: str, last: nn.Module) -> None:
+    model = nn.Sequential(small_classifier().model, last).eval()
+    with pytest.raises(ProbabilityError, match="relevance starts from scores"):
+        METHODS[name](model).attribute(batch())

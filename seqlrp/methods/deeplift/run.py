@@ -24,6 +24,7 @@ from seqlrp.lrp.table import RANDOM, RANDOM_NAMES
 from seqlrp.methods.deeplift.rules import difference
 from seqlrp.methods.deeplift.table import ASKED, lookup
 
+SQUASHING = ("softmax", "log_softmax", "sigmoid", "expit", "logsigmoid")
 Rule = Literal["rescale", "reveal_cancel"]
 Reference = Callable[["Lockstep", Tensor, Tensor], Tensor]
 N = TypeVar("N")
@@ -60,6 +61,7 @@ class Lockstep(FollowingMode):
         super().__init__(model, count=None, account=False)
         self.rule = rule
         self.references: list[Tensor] = []  # of the readings, in order
+        self.probabilities: Any = None  # the last of them that the model made
         self._reference = reference
 
     def read(self, vectors: Tensor, origin: Tensor) -> Tensor:
@@ -235,7 +237,10 @@ class Lockstep(FollowingMode):
             if kwargs.get("out") is not None:
                 self.refuse(function, "a result written to out=")
             args, kwargs = arranged(function, args, kwargs)
-            return law(self, function, args, kwargs)
+            result = law(self, function, args, kwargs)
+            if spelled(function) in SQUASHING:
+                self.probabilities = result
+            return result
 
     def _asked(self, function: Any, args: Any, kwargs: Any) -> Any:
         """A question or comparison: no multiplier goes through the answer."""
