@@ -16,6 +16,7 @@ from seqlrp.errors import NonFiniteError, OptionError, near
 from seqlrp.explain import BATCH_TOKENS
 from seqlrp.explanation import Explanation
 from seqlrp.methods import Method
+from seqlrp.prediction import chances
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -127,11 +128,9 @@ class Explained:
             return np.where(np.isnan(wide).any(1), np.nan, highest.astype(np.float64))
         if score == "logit":
             return chosen
-        if self.single_output:
-            wide, chosen = wide / 2, chosen / 2  # the softmax of [-s/2, s/2] is the logistic of s
         with np.errstate(invalid="ignore"):  # of what is missing
-            total: npt.NDArray[np.float64] = np.logaddexp.reduce(wide, axis=1)
-        return np.exp(chosen - total)
+            found = chances(wide, independent=self.single_output)
+        return found[np.arange(len(wide)), classes]
 
     @cached_property
     def single_output(self) -> bool:

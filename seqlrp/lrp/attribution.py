@@ -243,8 +243,8 @@ class LRP:
             if not layers:
                 found = passes.several(run, starts)
             else:
-                for k, start in enumerate(starts):
-                    found.append(passes.one(run, start, again=k + 1 < len(starts)))
+                for each in passes.in_turn(run, starts):
+                    found.append(each)
                     reached.append(watch.relevance())
 
         relevance = torch.stack(

@@ -6,7 +6,7 @@ Targets have the forward pass in common, and on the way back the factors that mu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -36,6 +36,12 @@ def one(run: Propagation, start: Tensor, *, again: bool) -> Pass:
     return Pass(list(gammas[: len(leaves)]), {} if run.books is None else run.books.close())
 
 
+def in_turn(run: Propagation, starts: Sequence[Tensor]) -> Iterator[Pass]:
+    """A pass for each of `starts`, one after the other."""
+    for k, start in enumerate(starts):
+        yield one(run, start, again=k + 1 < len(starts))
+
+
 def several(run: Propagation, starts: Sequence[Tensor]) -> list[Pass]:
     """A pass for each of `starts`, all in one wherever the laws that were used can do that."""
     at_once = min(TOKENS // torch.Size(run.ids_shape).numel(), len(starts))
@@ -44,7 +50,7 @@ def several(run: Propagation, starts: Sequence[Tensor]) -> list[Pass]:
             return _together(run, starts, at_once)
         except (RuntimeError, UserWarning):  # an operation that knows no dimension of targets
             pass
-    return [one(run, start, again=k + 1 < len(starts)) for k, start in enumerate(starts)]
+    return list(in_turn(run, starts))
 
 
 def _together(run: Propagation, starts: Sequence[Tensor], at_once: int) -> list[Pass]:
