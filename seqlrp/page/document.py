@@ -101,7 +101,7 @@ def _pane(
 
 def verdict(explanation: Explanation) -> Html:
     """Sentences: the predicted class, whether that is right, how sure the model is."""
-    chances = probabilities_of(explanation)
+    answer, chances = name(explanation.predicted_label), probabilities_of(explanation)
     chance = f" ({chances[explanation.predicted]})" if chances else None
     truth: list[str | None] = [" ", outcome(explanation)]
     if explanation.label_name is None:
@@ -112,8 +112,8 @@ def verdict(explanation: Explanation) -> Html:
     lead: list[str] = []
     if ahead is not None and runner_up is not None:
         side = "above" if ahead >= 0 else "below"
-        lead = [f" Its score is {_in_words(abs(ahead))} {side} that of ", runner_up, "."]
-    answer = name(explanation.predicted_label)
+        far = f" is {_in_words(abs(ahead))} {side} that of "
+        lead = [" The score of ", answer, far, runner_up, "."]
     return element("p", "Predicted ", answer, chance, *truth, ".", *lead, class_="verdict")
 
 

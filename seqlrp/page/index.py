@@ -37,8 +37,11 @@ class Tally:
         self.texts += 1
         self._known += first.label is not None
         self._right += first.label is not None and first.label == first.predicted
-        self._methods.update({reading.shown.method for reading, _ in sides})
-        self._settings.update({(r.shown.method, parameters_of(r.shown)) for r, _ in sides})
+        # Once a text, however many sides it has, in the order of the sides.
+        self._methods.update(dict.fromkeys(r.shown.method for r, _ in sides).keys())
+        self._settings.update(
+            dict.fromkeys((r.shown.method, parameters_of(r.shown)) for r, _ in sides).keys()
+        )
         for reading, _ in sides:
             self.compared |= reading.shown.against is not None
             self.every |= reading.every is not None
