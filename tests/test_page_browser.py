@@ -279,6 +279,22 @@ def test_side_by_side_has_one_margin(visit):
     assert len(set(lefts)) == 1
 
 
+@pytest.mark.parametrize("width", range(300, 440, 20))
+def test_no_line_begins_with_the_full_stop_of_the_line_before(visit, width):
+    browser = visit(
+        [explanation(label=None), explanation(labels=("x" * 200, "y z " * 60))], width=width
+    )
+    alone = browser.run(
+        """[...document.querySelectorAll('.verdict .whole')].map(w => {
+          const dot = w.lastChild, range = document.createRange();
+          range.selectNode(dot);
+          const lines = [...w.querySelector('bdi').getClientRects()];
+          return range.getBoundingClientRect().top >= lines.at(-1).bottom; })"""
+    )
+    assert alone[0] is False
+    assert browser.run("document.documentElement.scrollWidth") <= width
+
+
 def test_settings_are_unfolded_by_whoever_wants_them(visit):
     browser = visit([explanation()])
     height = "document.querySelector('header dl + details dl').getClientRects().length"

@@ -107,13 +107,13 @@ def verdict(explanation: Explanation) -> Html:
     if explanation.label_name is None:
         truth = ["; the true class is not known"]
     elif explanation.label != explanation.predicted:
-        truth += [" (it is ", name(explanation.label_name), ")"]
+        truth += [" (it is ", _ended(name(explanation.label_name), ")")]
     ahead, runner_up = margin(explanation), _runner_up(explanation)
     lead: list[str] = []
     if ahead is not None and runner_up is not None:
         side = "above" if ahead >= 0 else "below"
         far = f" is {_in_words(abs(ahead))} {side} that of "
-        lead = [" The score of ", answer, far, runner_up, "."]
+        lead = [" The score of ", answer, far, _ended(runner_up, ".")]
     return element("p", "Predicted ", answer, chance, *truth, ".", *lead, class_="verdict")
 
 
@@ -241,6 +241,11 @@ def legend(largest: float, target: str, against: str | None = None) -> Html:
         element("span", "for ", name(target)),
         class_="legend",
     )
+
+
+def _ended(said: Html, mark: str) -> Html:
+    """A name and the mark behind it, which no end of line parts."""
+    return element("span", said, mark, class_="whole")
 
 
 def name(label: str) -> Html:
