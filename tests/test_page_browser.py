@@ -199,6 +199,22 @@ def test_on_paper_both_signs_have_a_line_and_every_text_is_there(visit):
     assert len(browser.run(SHOWN)) == 50
 
 
+def test_paper_has_nothing_to_press_and_nothing_folded_away(visit):
+    browser = visit([classes(), classes()])
+    browser.send("Emulation.setEmulatedMedia", media="print")
+    shown = "[...document.querySelectorAll({!r})].map(e => e.getClientRects().length > 0)"
+    for gone in ("nav", ".controls", ".how", ".tip"):
+        assert not any(browser.run(shown.format(gone))), gone
+    style = "(s => [s.appearance, s.borderTopWidth])(getComputedStyle({}))"
+    select = "document.querySelector('.asked select')"
+    assert browser.run(style.format(select)) == ["none", "0px"]
+    folded = "document.querySelector('header details dl').checkVisibility()"
+    assert browser.run(folded) is True
+    browser.send("Emulation.setEmulatedMedia", media="screen")
+    assert browser.run(shown.format(".how")) == [True]
+    assert browser.run(folded) is False
+
+
 @pytest.mark.parametrize("width", [360, 1200])
 def test_words_are_broken_only_where_they_cannot_fit(visit, width):
     rng = np.random.default_rng(0)
