@@ -352,8 +352,10 @@
     item.article.scrollIntoView();
   };
   addEventListener("hashchange", follow);
-  addEventListener("beforeprint", () => {
-    for (const { article } of found) if (article) article.hidden = false;
+  addEventListener("beforeprint", () => {  // all that were found, in their order
+    const articles = found.map(item => item.article).filter(Boolean);
+    for (const article of articles) article.hidden = false;
+    articles[0]?.parentNode.append(...articles);
   });
   addEventListener("afterprint", lay);
   find();
