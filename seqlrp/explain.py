@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -24,6 +25,7 @@ from seqlrp.errors import LabelError, OptionError, near
 from seqlrp.explanation import ALL, Explanation, Explanations
 from seqlrp.lrp import Attribution
 from seqlrp.methods import METHODS, Method
+from seqlrp.prediction import chances
 from seqlrp.text.corpora import Corpus
 
 if TYPE_CHECKING:
@@ -162,6 +164,7 @@ def explained_documents(
         bar: moved on by a step for each document.
     """
     results: list[Explanation | None] = [None] * len(documents)
+    independent = classifier.independent
 
     def run(batch: list[int]) -> _Found:
         members, known = [documents[k] for k in batch], [truth[k] for k in batch]
@@ -176,7 +179,9 @@ def explained_documents(
         for batch, found in in_batches(lengths, budget, run, up_to_failure=True):
             members, known = [documents[k] for k in batch], [truth[k] for k in batch]
             for k, made in zip(
-                batch, _explanations(classifier, method, members, known, found), strict=True
+                batch,
+                _explanations(classifier, method, members, known, found, independent),
+                strict=True,
             ):
                 results[k] = made
             bar.update(len(batch))
@@ -258,6 +263,7 @@ def _explanations(
     members: Sequence[EncodedText],
     truth: Sequence[int | None],
     found: _Found,
+    independent: bool,
 ) -> Iterator[Explanation]:
     if found.arrived is not None:
         found.arrived.synchronize()
@@ -268,6 +274,7 @@ def _explanations(
     if found.amounts is not None:
         amounts = found.amounts.transpose(0, 1).tolist()
     predicted = scores.argmax(1).tolist()
+    probabilities = chances(scores, independent=independent).astype(np.float32)
     parameters = method.parameters
     for row, member in enumerate(members):
         source = member.source
@@ -281,6 +288,7 @@ def _explanations(
             predicted=predicted[row],
             label=truth[row],
             scores=scores[row],
+            probabilities=probabilities[row],
             labels=classifier.labels,
             method=method.name,
             parameters=parameters,

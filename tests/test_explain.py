@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,22 @@ def test_relevance_and_ledger_account_for_the_score() -> None:
             assert e.ledger["padding"] == 0
             assert e.parameters["epsilon"] == 0.01
             assert e.predicted == e.target == int(e.scores.argmax())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"labels": ("a", "b", "c")}, {"classes": 1}, {"labels": ("yes",)}],
+)
+def test_probabilities_are_those_of_the_classifier(options: dict[str, Any]) -> None:
+    for classifier in (small_classifier(**options),
+                       replace(small_classifier(**options), multilabel=True)):  # fmt: skip
+        texts = some_texts(9)
+        found = seqlrp.explain(classifier, texts, target="all")
+        chances = np.stack([e.probabilities for e in found])
+        assert chances.dtype == np.float32
+        np.testing.assert_allclose(chances, classifier.predict_proba(texts), rtol=1e-5)
+        if not classifier.independent:
+            np.testing.assert_allclose(chances.sum(1), 1, rtol=1e-6)
 
 
 def test_texts_may_come_as_anything(classifier: TextClassifier) -> None:
