@@ -10,20 +10,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from seqlrp.attributing import (
-    Target,
-    attributed,
-    checked_target,
-    encoded_texts,
-    strings,
-    true_classes,
-)
+from seqlrp.attributing import attributed, encoded_texts, strings, true_classes
 from seqlrp.batching import batches_by_length
 from seqlrp.check_report import CheckReport
 from seqlrp.errors import CorpusError, OptionError, TargetError
 from seqlrp.explain import BATCH_TOKENS, chosen_method, label_names
 from seqlrp.explanation import ALL
 from seqlrp.lrp.ledger import Entry, Ledger
+from seqlrp.targets import Target, checked_target
 from seqlrp.text.corpora import Corpus
 
 if TYPE_CHECKING:
@@ -88,7 +82,7 @@ def check(
     if not documents:
         raise CorpusError("There is no text to look at; give one or more.")
     truths = None if labels is None else iter(labels)
-    truth = true_classes(classifier, truths, len(documents))
+    truth = true_classes(classifier, truths, range(len(documents)))
     batches = batches_by_length([classifier.length(d) for d in documents], batch_tokens)
     ledgers: list[Ledger] = []
     exact = torch.float32

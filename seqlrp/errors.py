@@ -108,6 +108,10 @@ class WriteError(SeqlrpError, OSError):
     """A file could not be written; what was there before is still there."""
 
 
+class LeftOutWarning(UserWarning):
+    """Some texts were left out, as the caller asked, for nothing could be asked of them."""
+
+
 class PaddingWarning(UserWarning):
     """The model lets padding take part in its answer."""
 

@@ -25,6 +25,7 @@ from seqlrp.errors import (
     TrainingModeError,
     near,
 )
+from seqlrp.lrp.door import selected
 from seqlrp.prediction import Prediction, chances
 from seqlrp.text.encoded import EncodedText, Tokenizer, tokenised
 from seqlrp.text.tokens import SpacyTokenizer
@@ -185,15 +186,20 @@ class TextClassifier:
         found = self.additional(ids, words)
         return found if isinstance(found, tuple) else (found,)
 
-    def scores(self, batch: Sequence[EncodedText]) -> Tensor:
+    def scores(self, batch: Sequence[EncodedText], *, output: int | str | None = None) -> Tensor:
         """Score a batch on the model's device: float `[B, C]`.
+
+        Args:
+            batch: documents, as `encode` gives them.
+            output: which part of what the model returns holds the scores, if it is several things.
 
         Raises:
             TrainingModeError: the model or a part of it is in training mode.
             OutputError: the model returns something else than scores `[B, C]`.
             NonFiniteError: a score is NaN or infinite.
         """
-        scores = self._answer(*(part.to(self.device) for part in self.collate(batch)))
+        answer = self._answer(*(part.to(self.device) for part in self.collate(batch)))
+        scores = selected(answer, output)
         if not isinstance(scores, Tensor) or not scores.is_floating_point():
             raise OutputError(
                 f"The model returns a {_kind(scores)}, expected a float tensor of scores [B, C]."

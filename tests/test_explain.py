@@ -259,7 +259,7 @@ def test_the_text_whose_class_is_compared_with_itself_is_named(
         (("positive", "negativ"), TargetError, "Did you mean 'negative'"),
         (("positive", 2), TargetError, "expected 0 to 1"),
         (("positive", None), TargetError, "NoneType"),
-        (["positive", "negative"], TargetError, "type list"),
+        (["positive", "negative"], TargetError, "a pair is a tuple"),
         (("positive", "label"), LabelError, "no labels are given"),
     ],
 )
