@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from seqlrp.targets import Target, checked_target
 from seqlrp.text.corpora import Corpus
 
 if TYPE_CHECKING:
+    from seqlrp.text.encoded import EncodedText
     from seqlrp.text_classifier import TextClassifier
 
 # How much of the absolute amounts of a document rounding may take, by the model's precision.
@@ -99,7 +101,18 @@ def check(
         method.parameters,
         rounding=ROUNDING[exact],
         compared=isinstance(target, tuple),
+        tokens=sum(map(len, documents)),
+        unknown=_unknown(classifier, documents),
     )
+
+
+def _unknown(classifier: TextClassifier, documents: Sequence[EncodedText]) -> dict[str, int]:
+    """How often each token stands there that has the id of the unknown word."""
+    counts: Counter[str] = Counter()
+    for document in documents:
+        unknown = (document.ids == classifier.vocabulary.unk).nonzero()[0].tolist()
+        counts.update(document.source.tokens[k] for k in unknown)
+    return dict(counts.most_common())
 
 
 def _joined(ledgers: list[Ledger], order: Tensor) -> Ledger:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, get_args
 
 from torch import nn
 
 from seqlrp.classifiers import Layout, RecurrentClassifier
-from seqlrp.errors import LabelError, ModelError, OptionError, VocabularyError, near
+from seqlrp.errors import (
+    LabelError,
+    ModelError,
+    OptionError,
+    VocabularyError,
+    VocabularyWarning,
+    near,
+)
 from seqlrp.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from seqlrp.text_classifier import TextClassifier
+
+# Rows are often rounded up to a multiple of this, for speed.
+_ROUNDED_UP = 128
 
 
 def check_parts(classifier: TextClassifier) -> None:
@@ -105,17 +116,28 @@ def _check_own(classifier: TextClassifier, model: RecurrentClassifier) -> None:
 
 def _check_embeddings(model: nn.Module, vocabulary: Vocabulary) -> None:
     # One of several embeddings may be of positions or the like, and smaller.
-    embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding)]
+    kinds = (nn.Embedding, nn.EmbeddingBag)
+    embeddings = [m for m in model.modules() if isinstance(m, kinds)]
+    enough = [m for m in embeddings if m.num_embeddings >= len(vocabulary)]
     if not embeddings:
         return
-    largest = max(embeddings, key=lambda m: m.num_embeddings)
-    if largest.num_embeddings < len(vocabulary):
+    if not enough:
+        largest = max(m.num_embeddings for m in embeddings)
         raise VocabularyError(
-            f"Got a vocabulary of {len(vocabulary)} tokens for an embedding of "
-            f"{largest.num_embeddings} rows; give the vocabulary that the model was trained with."
+            f"Got a vocabulary of {len(vocabulary)} tokens for an embedding of {largest} rows; "
+            "give the vocabulary that the model was trained with."
         )
-    if largest.padding_idx is not None:
-        _check_padding(vocabulary, largest.padding_idx, "the model's embedding")
+    nearest = min(enough, key=lambda m: m.num_embeddings)
+    if nearest.num_embeddings >= len(vocabulary) + _ROUNDED_UP:
+        warnings.warn(
+            f"The vocabulary has {len(vocabulary)} tokens, and the embedding "
+            f"{nearest.num_embeddings} rows: if this is not the vocabulary that the model was "
+            "trained with, ids stand for other words.",
+            VocabularyWarning,
+            stacklevel=5,
+        )
+    if nearest.padding_idx is not None:
+        _check_padding(vocabulary, nearest.padding_idx, "the model's embedding")
 
 
 def _check_padding(vocabulary: Vocabulary, padding: int, owner: str) -> None:

@@ -116,6 +116,10 @@ class PaddingWarning(UserWarning):
     """The model lets padding take part in its answer."""
 
 
+class VocabularyWarning(UserWarning):
+    """The vocabulary has fewer tokens than the model's embedding has rows."""
+
+
 class ImbalanceWarning(UserWarning):
     """Some classes of a training corpus are much rarer than others."""
 

@@ -27,6 +27,7 @@ from seqlrp.errors import (
     TextError,
     TrainingModeError,
     VocabularyError,
+    VocabularyWarning,
 )
 from seqlrp.explain import explain
 from seqlrp.text.encoded import EncodedText
@@ -285,6 +286,20 @@ def test_vocabulary_fits_the_model() -> None:
         TextClassifier(model, other, ("a", "b"), split_words)
     with pytest.raises(VocabularyError, match="vocabulary of 14 tokens for an embedding of 5 rows"):
         foreign(rows=5)
+    bag = nn.Sequential(nn.EmbeddingBag(5, 2)).eval()
+    with pytest.raises(VocabularyError, match="vocabulary of 14 tokens for an embedding of 5 rows"):
+        TextClassifier(bag, VOCABULARY, ("a", "b"), split_words)
+
+
+def test_a_vocabulary_that_is_much_smaller_than_the_embedding_is_told() -> None:
+    told = "The vocabulary has 14 tokens, and the embedding 142 rows: if this is not"
+    with pytest.warns(VocabularyWarning, match=told) as caught:
+        foreign(rows=142)
+    assert caught[0].filename == __file__
+    foreign(rows=141)  # rounded up, for speed
+    model = BagOfWords().eval()
+    model.places = nn.Embedding(512, 4)
+    TextClassifier(model, VOCABULARY, ("a", "b"), split_words)
 
 
 def test_layout_fits_the_model() -> None:

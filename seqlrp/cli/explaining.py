@@ -16,6 +16,7 @@ from seqlrp.cli.options import (
     Device,
     DeviceOption,
     EpsilonOption,
+    FactoryOption,
     GateRuleOption,
     LabelColumn,
     MethodOption,
@@ -56,6 +57,7 @@ def explain(
     label_column: LabelColumn = None,
     split: SplitOption = None,
     device: DeviceOption = Device.auto,
+    factory: FactoryOption = None,
 ) -> None:
     """Explain texts with a trained model: relevance of every word for the score of a class."""
     from seqlrp.explain import explain as explain_texts
@@ -63,7 +65,7 @@ def explain(
 
     if (corpus is None) == (not text):
         raise OptionError("Say what to explain: either a corpus or --text, and not both.")
-    classifier = loaded(model, device)
+    classifier = loaded(model, device, factory)
     given = with_standard_input(text or (), sys.stdin)
     texts = given or corpus_for(classifier, str(corpus), text_column, label_column, split)
     options = lrp_options(epsilon, gate_rule)
@@ -97,6 +99,7 @@ def check(
     label_column: LabelColumn = None,
     split: SplitOption = None,
     device: DeviceOption = Device.auto,
+    factory: FactoryOption = None,
 ) -> None:
     """See where the scores go by LRP: how much reaches the words, and which layer takes the rest.
 
@@ -107,7 +110,7 @@ def check(
 
     if corpus is not None and text:
         raise OptionError("Say what to look at: either a corpus or --text, and not both.")
-    classifier = loaded(model, device)
+    classifier = loaded(model, device, factory)
     texts: Any = text or SENTENCES
     if corpus is not None:
         texts = corpus_for(classifier, corpus, text_column, label_column, split)

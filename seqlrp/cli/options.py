@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,7 +42,16 @@ CorpusArgument = Annotated[
         "'generated', or a data set of the hub."
     ),
 ]
-ModelArgument = Annotated[Path, typer.Argument(help="A folder that `seqlrp train` wrote.")]
+ModelArgument = Annotated[
+    Path, typer.Argument(help="A folder that `seqlrp train` or seqlrp.save wrote.")
+]
+FactoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--factory",
+        help="For a model of your own: package.module:function, code of yours that is run.",
+    ),
+]
 TextColumn = Annotated[str | None, typer.Option("--text-column", help="Column of the texts.")]
 LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Column of the labels.")]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Which part of the corpus.")]
@@ -88,8 +100,28 @@ def corpus_for(
     return load_corpus(corpus, text=text, label=label, split=split, label_names=classifier.labels)
 
 
-def loaded(folder: Path, device: Device) -> TextClassifier:
-    """The classifier in a folder, on that device."""
+def loaded(folder: Path, device: Device, factory: str | None = None) -> TextClassifier:
+    """The classifier in a folder, on that device; the code of its owner is run where it is named.
+
+    Raises:
+        OptionError: there is no such function.
+    """
     from seqlrp.saving import load
 
-    return load(folder, device=device.value)
+    function = None if factory is None else _function(factory)
+    return load(folder, device=device.value, factory=function)
+
+
+def _function(name: str) -> Any:
+    """A function by the name "package.module:function", from the working directory or installed."""
+    module, _, function = name.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise OptionError(
+            f"Got --factory {name!r}: {error}; expected package.module:function, with the module "
+            "installed or in the working directory."
+        ) from error
+    finally:
+        sys.path.remove(os.getcwd())
