@@ -53,5 +53,5 @@ class Unanswerable:
             f"Left out {left_out:,} of {total:,} texts: {'; '.join(found)}. The id of an "
             "explanation says which text it is of.",
             LeftOutWarning,
-            stacklevel=4,
+            stacklevel=5,  # who called explain
         )

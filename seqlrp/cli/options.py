@@ -38,7 +38,7 @@ class GateRule(StrEnum):
 CorpusArgument = Annotated[
     str,
     typer.Argument(
-        help="A CSV, JSON lines or Parquet file, a folder CLASS/*.txt, 'reviews', 'imdb', "
+        help="A CSV, JSON lines, Parquet or text file, a folder CLASS/*.txt, 'reviews', 'imdb', "
         "'generated', or a data set of the hub."
     ),
 ]
