@@ -240,7 +240,7 @@ def answerable(
         )
         if text is not None and text == text:  # not NaN either
             raise error
-        unanswerable.meet(number, "hold no word", error)
+        unanswerable.meet(number, "without a word", error)
     found: dict[int, EncodedText] = {}
     for number, encoded in zip(held, classifier.encode(held.values()), strict=True):
         if np.diff(encoded.source.offsets).any():
@@ -251,7 +251,7 @@ def answerable(
             f"Text {number} holds no word: {held[number][:40]!a}; leave empty texts out "
             "(on_unanswerable='skip')."
         )
-        unanswerable.meet(number, "hold no word", error)
+        unanswerable.meet(number, "without a word", error)
     return found
 
 

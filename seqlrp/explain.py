@@ -259,7 +259,7 @@ def explained_documents(
             for k in batch:
                 done[k] = True
                 if unanswerable is not None and results[k] is None:
-                    unanswerable.leave_out(numbers[k], "have one class on both sides of the target")
+                    unanswerable.leave_out(numbers[k], "with one class on both sides of the target")
             bar.update(len(batch))
     except Exception as error:
         failure = error

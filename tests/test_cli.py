@@ -17,6 +17,7 @@ from classifier_samples import WORDS
 import seqlrp
 from seqlrp.classifiers import RecurrentClassifier
 from seqlrp.cli import main
+from seqlrp.errors import LeftOutWarning
 
 
 @pytest.fixture(scope="module")
@@ -284,6 +285,20 @@ class Mean(torch.nn.Module):
     def forward(self, ids):
         return self.embedding(ids).mean(1)
 """
+
+
+def test_texts_of_which_nothing_can_be_asked(model, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "c.csv"
+    path.write_text("text,label\na good film,positive\n,positive\na bad plot,negative\n")
+    out = tmp_path / "r.jsonl"
+    asked = ("explain", model, path, "--out", out, "--target", "label", "--against", "predicted")
+    assert "Row 2" in refused(capsys, *asked)
+    with pytest.warns(LeftOutWarning) as told:
+        status, _, _ = run(capsys, *asked, "--on-unanswerable", "skip")
+    assert status == 0
+    assert str(told[0].message).endswith("c.csv has 1 row without a text: left out.")
+    assert "Left out 1 of 2 texts: 1 with one class on both sides" in str(told[1].message)
+    assert len(seqlrp.Explanations.load(out)) == 1
 
 
 def test_a_model_of_ones_own(tmp_path, corpus, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]

@@ -45,7 +45,7 @@ def test_texts_without_a_word_are_left_out_and_told(
     monkeypatch.setattr(import_module("seqlrp.explain"), "_WINDOW", window)
     texts, holes = some_texts(30), [0, 4, 5, 6, 7, 8, 9, 29]
     labels = [k % 2 for k in range(30)]
-    told = r"Left out 8 of 30 texts: 8 hold no word \(number 0, 4, 5, 6, 7, …\)\. The id"
+    told = r"Left out 8 of 30 texts: 8 without a word \(number 0, 4, 5, 6, 7, …\)\. The id"
     with pytest.warns(LeftOutWarning, match=told):
         found = seqlrp.explain(
             classifier, iter(with_holes(texts, holes)), target="label", labels=labels,
@@ -92,7 +92,7 @@ def test_texts_with_one_class_on_both_sides_are_left_out(classes: int, target: A
     sides = {"label": labels, "predicted": predicted.tolist(), 1: [1] * 21}
     wanted = [k for k in range(20) if sides[target[0]][k] != sides[target[1]][k]]
     assert 0 < len(wanted) < 20
-    told = rf"Left out {21 - len(wanted)} of 21 texts: 1 hold no word \(number 20\); .* have one"
+    told = rf"Left out {21 - len(wanted)} of 21 texts: 1 without a word \(number 20\); .* with one"
     with pytest.warns(LeftOutWarning, match=told):
         found = seqlrp.explain(
             classifier, texts, target=target, labels=labels, on_unanswerable="skip",

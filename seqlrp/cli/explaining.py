@@ -21,6 +21,8 @@ from seqlrp.cli.options import (
     LabelColumn,
     MethodOption,
     ModelArgument,
+    OnUnanswerable,
+    OnUnanswerableOption,
     SplitOption,
     TextColumn,
     TextOption,
@@ -56,6 +58,7 @@ def explain(
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split: SplitOption = None,
+    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
     device: DeviceOption = Device.auto,
     factory: FactoryOption = None,
 ) -> None:
@@ -67,9 +70,17 @@ def explain(
         raise OptionError("Say what to explain: either a corpus or --text, and not both.")
     classifier = loaded(model, device, factory)
     given = with_standard_input(text or (), sys.stdin)
-    texts = given or corpus_for(classifier, str(corpus), text_column, label_column, split)
-    options = lrp_options(epsilon, gate_rule)
-    explanations = explain_texts(classifier, texts, method, pair(target, against), **options)
+    texts = given or corpus_for(
+        classifier, str(corpus), text_column, label_column, split, on_unanswerable
+    )
+    explanations = explain_texts(
+        classifier,
+        texts,
+        method,
+        pair(target, against),
+        on_unanswerable=on_unanswerable.value,
+        **lrp_options(epsilon, gate_rule),
+    )
     if out is not None:
         explanations.save(out)
         print(out)

@@ -35,6 +35,13 @@ class GateRule(StrEnum):
     half = "half"
 
 
+class OnUnanswerable(StrEnum):
+    """What becomes of a text of which nothing can be asked."""
+
+    error = "raise"
+    skip = "skip"
+
+
 CorpusArgument = Annotated[
     str,
     typer.Argument(
@@ -55,6 +62,10 @@ FactoryOption = Annotated[
 TextColumn = Annotated[str | None, typer.Option("--text-column", help="Column of the texts.")]
 LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Column of the labels.")]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Which part of the corpus.")]
+OnUnanswerableOption = Annotated[
+    OnUnanswerable,
+    typer.Option(help="What becomes of texts without a word, or with one class on both sides."),
+]
 DeviceOption = Annotated[Device, typer.Option(help="Where the model runs.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 MethodOption = Annotated[str, typer.Option(help="How to explain: lrp, gradient_x_input, …")]
@@ -92,12 +103,24 @@ def pair(target: str, against: str | None) -> str | tuple[str, str]:
 
 
 def corpus_for(
-    classifier: TextClassifier, corpus: str, text: str | None, label: str | None, split: str | None
+    classifier: TextClassifier,
+    corpus: str,
+    text: str | None,
+    label: str | None,
+    split: str | None,
+    on_unanswerable: OnUnanswerable = OnUnanswerable.error,
 ) -> Corpus:
     """The corpus that was named, its labels in the order of the classifier's."""
     from seqlrp.text.corpora import load_corpus
 
-    return load_corpus(corpus, text=text, label=label, split=split, label_names=classifier.labels)
+    return load_corpus(
+        corpus,
+        text=text,
+        label=label,
+        split=split,
+        label_names=classifier.labels,
+        on_unanswerable=on_unanswerable.value,
+    )
 
 
 def loaded(folder: Path, device: Device, factory: str | None = None) -> TextClassifier:

@@ -176,6 +176,8 @@ def load_corpus(
         raise OptionError(
             f"Got label_names={label_names!r}, expected a sequence of distinct names."
         )
+    if on_unanswerable not in ("raise", "skip"):
+        raise OptionError(f"Got on_unanswerable={on_unanswerable!r}, expected 'raise' or 'skip'.")
     table = _table(name, split)
     if not any(len(values) for values in table.columns.values()):
         raise CorpusError(f"{table.name} is empty: it has no row.")
@@ -299,7 +301,7 @@ def _with_texts(table: Table, column: str, *, skip: bool) -> Table:
     left_out = len(table.columns[column]) - len(rows)
     if not (skip or table.borrowed) or not left_out:
         return table
-    message = f"{table.name} has {left_out} rows without a text: left out."
+    message = f"{table.name} has {left_out} row{'s' * (left_out > 1)} without a text: left out."
     warnings.warn(message, LeftOutWarning, stacklevel=3)
     columns = {name: [values[row] for row in rows] for name, values in table.columns.items()}
     return replace(table, columns=columns)

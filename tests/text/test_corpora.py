@@ -289,6 +289,8 @@ def test_rows_without_a_text_may_be_left_out(write):
         load_corpus(path)
     with pytest.warns(LeftOutWarning, match="has 2 rows without a text: left out"):
         corpus = load_corpus(path, on_unanswerable="skip")
+    with pytest.raises(OptionError, match="on_unanswerable='skp', expected 'raise' or 'skip'"):
+        load_corpus(path, on_unanswerable="skp")
     assert corpus.texts == ["good", "bad"]
     assert corpus.labels.tolist() == [1, 0]
 
