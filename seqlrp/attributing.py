@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -183,8 +183,9 @@ def strings(texts: Any, column: str) -> tuple[Iterator[str], int | None]:
     """Strings one by one, and how many there are if that is known.
 
     Raises:
-        CorpusError: a data frame or `datasets.Dataset` without that column.
+        CorpusError: a data frame or `datasets.Dataset` without that column; no texts at all.
     """
+    _check_texts(texts)
     if isinstance(texts, str):
         texts = [texts]
     elif isinstance(texts, Corpus):
@@ -208,6 +209,19 @@ def strings(texts: Any, column: str) -> tuple[Iterator[str], int | None]:
         texts = texts.astype(object).where(texts.notna(), None)
     total = len(texts) if hasattr(texts, "__len__") else None
     return iter(texts), total
+
+
+def _check_texts(texts: Any) -> None:
+    if isinstance(texts, Mapping):
+        raise CorpusError(
+            f"Got a {type(texts).__name__} of {', '.join(map(repr, list(texts)[:5]))}; expected "
+            "texts, such as one of its parts, or its values() with its keys() as ids=."
+        )
+    if not isinstance(texts, Corpus | Iterable):
+        raise CorpusError(
+            f"Got texts of type {type(texts).__name__}; expected strings, a seqlrp.Corpus, a "
+            "pandas data frame or a datasets.Dataset."
+        )
 
 
 def encoded_texts(

@@ -17,6 +17,7 @@ from seqlrp.errors import (
     VocabularyWarning,
     near,
 )
+from seqlrp.text.encoded import fast_hint
 from seqlrp.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def check_parts(classifier: TextClassifier) -> None:
         raise OptionError(f"Got multilabel={classifier.multilabel!r}, expected True or False.")
     if not callable(classifier.tokenizer):
         raise OptionError(
-            f"Got tokenizer={classifier.tokenizer!r}, expected a function of a text, a spaCy "
-            "pipeline, or seqlrp.SpacyTokenizer('en')."
+            f"Got tokenizer={classifier.tokenizer!r:.80}, expected a function of a text, a spaCy "
+            f"pipeline, or seqlrp.SpacyTokenizer('en').{fast_hint(classifier.tokenizer, 'encode')}"
         )
     if not isinstance(classifier.vocabulary, Vocabulary):
         raise VocabularyError(

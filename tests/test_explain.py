@@ -306,6 +306,10 @@ def test_texts_that_cannot_be_explained(classifier: TextClassifier) -> None:
         seqlrp.explain(classifier, ["good", "  \n"])
     with pytest.raises(TextError, match="Text 1 is int"):
         seqlrp.explain(classifier, ["good", 3])
+    with pytest.raises(CorpusError, match=r"Got a dict of 'a'; expected texts, .* values\(\)"):
+        seqlrp.explain(classifier, {"a": "good"})
+    with pytest.raises(CorpusError, match="Got texts of type int; expected strings"):
+        seqlrp.explain(classifier, 5)
     with pytest.raises(OptionError, match="batch_tokens"):
         seqlrp.explain(classifier, ["good"], batch_tokens=0)
     unknown = seqlrp.explain(classifier, ["zzz qqq", "word"])

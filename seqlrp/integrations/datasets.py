@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from seqlrp.explanation import Explanation
     from seqlrp.text_classifier import TextClassifier
 
-COLUMNS = ("tokens", "start", "end", "relevance", "target", "predicted", "score", "scores")
+COLUMNS = (
+    "tokens",
+    "start",
+    "end",
+    "relevance",
+    "target",
+    "predicted",
+    "score",
+    "scores",
+    "probabilities",
+)
 
 
 class ExplainColumns:
@@ -29,9 +39,9 @@ class ExplainColumns:
 
     The columns are `tokens`, where each of them stands in the text (`start`, `end`), their
     `relevance` (`[T]`, or `[C, T]` for the target "all"), the names of the `target` and of the
-    `predicted` class, the target's `score` and the `scores` of all classes. It may be pickled, so
-    that `num_proc` works, and equal ones have equal fingerprints, so that what was computed once is
-    found again.
+    `predicted` class, the target's `score`, and `scores` and `probabilities` of all classes. It may
+    be pickled, so that `num_proc` works, and equal ones have equal fingerprints, so that what was
+    computed once is found again.
 
     Args:
         classifier: as for `seqlrp.explain`, as are method, target, batch_tokens and options.
@@ -124,6 +134,7 @@ class ExplainColumns:
             "predicted": Value("string"),
             "score": Value("float32"),
             "scores": numbers,
+            "probabilities": numbers,
         }
         return datasets.Features({**given, **{self.prefix + name: kinds[name] for name in COLUMNS}})
 
@@ -148,6 +159,7 @@ def _values(explanation: Explanation | None, target: Target, classes: int) -> di
             "end": nowhere,
             "relevance": [nothing] * classes if target == ALL else nothing,
             "scores": nothing,
+            "probabilities": nothing,
         }
     relevance = explanation.relevance
     return {
@@ -159,4 +171,5 @@ def _values(explanation: Explanation | None, target: Target, classes: int) -> di
         "predicted": explanation.predicted_label,
         "score": np.float32(explanation.score),
         "scores": explanation.scores,
+        "probabilities": explanation.probabilities,
     }
