@@ -31,8 +31,7 @@ _LABEL_COLUMNS = ("label", "labels", "class", "category", "sentiment")
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 _NO_HEADER = (
-    " If the first row is a text and not the names of columns, put a row of names before it: "
-    "text,label"
+    " If the file has no header, put a line of names before its first row, such as text,label."
 )
 _LINE_BREAK = re.compile(r"<br\s*/?>")
 
@@ -285,14 +284,9 @@ def _text_column(table: Table, asked: str | None) -> str:
         raise CorpusError(
             f"{table.name} has no column named {', '.join(_TEXT_COLUMNS)}, "
             f"but {_listed(table.columns)}; set the option text to the column of the texts."
-            + (_NO_HEADER if any(_is_a_text(name) for name in table.columns) else "")
+            + (_NO_HEADER if table.name.lower().endswith((".csv", ".tsv")) else "")
         )
     return column
-
-
-def _is_a_text(name: str) -> bool:
-    """Whether the name of a column is rather a text, as where a file has no header."""
-    return len(name.split()) > 3
 
 
 def _with_texts(table: Table, column: str, *, skip: bool) -> Table:

@@ -279,8 +279,8 @@ def test_a_part_of_rows_that_are_none(rows):
 
 
 def test_a_file_without_a_header_says_what_to_do(write):
-    with pytest.raises(CorpusError, match=r"put a row of names before it: text,label"):
-        load_corpus(write("what a waste of time,neg\ngood,pos\n"))
+    with pytest.raises(CorpusError, match="put a line of names before its first row"):
+        load_corpus(write("what a waste,neg\ngood,pos\n"))
 
 
 def test_rows_without_a_text_may_be_left_out(write):
