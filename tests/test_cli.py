@@ -299,6 +299,9 @@ def test_texts_of_which_nothing_can_be_asked(model, tmp_path, capsys) -> None:  
     assert str(told[0].message).endswith("c.csv has 1 row without a text: left out.")
     assert "Left out 1 of 2 texts: 1 with one class on both sides" in str(told[1].message)
     assert len(seqlrp.Explanations.load(out)) == 1
+    with pytest.warns(LeftOutWarning):
+        status, _, _ = run(capsys, "check", model, path, "--on-unanswerable", "skip")
+    assert status == 0
 
 
 def test_a_model_of_ones_own(tmp_path, corpus, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]

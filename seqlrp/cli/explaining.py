@@ -109,6 +109,7 @@ def check(
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split: SplitOption = None,
+    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
     device: DeviceOption = Device.auto,
     factory: FactoryOption = None,
 ) -> None:
@@ -124,11 +125,17 @@ def check(
     classifier = loaded(model, device, factory)
     texts: Any = text or SENTENCES
     if corpus is not None:
-        texts = corpus_for(classifier, corpus, text_column, label_column, split)
+        texts = corpus_for(classifier, corpus, text_column, label_column, split, on_unanswerable)
     elif not text:
         print("No text given: looking at sentences of seqlrp's own.", file=sys.stderr)
-    options = lrp_options(epsilon, gate_rule)
-    report = check_texts(classifier, texts, pair(target, against), first=first, **options)
+    report = check_texts(
+        classifier,
+        texts,
+        pair(target, against),
+        first=first,
+        on_unanswerable=on_unanswerable.value,
+        **lrp_options(epsilon, gate_rule),
+    )
     print(report.summary())
     for warning in report.warnings:
         print(f"seqlrp: {warning}", file=sys.stderr)
