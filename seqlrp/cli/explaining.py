@@ -16,10 +16,13 @@ from seqlrp.cli.options import (
     Device,
     DeviceOption,
     EpsilonOption,
+    FactoryOption,
     GateRuleOption,
     LabelColumn,
     MethodOption,
     ModelArgument,
+    OnUnanswerable,
+    OnUnanswerableOption,
     SplitOption,
     TextColumn,
     TextOption,
@@ -55,7 +58,9 @@ def explain(
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split: SplitOption = None,
+    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
     device: DeviceOption = Device.auto,
+    factory: FactoryOption = None,
 ) -> None:
     """Explain texts with a trained model: relevance of every word for the score of a class."""
     from seqlrp.explain import explain as explain_texts
@@ -63,11 +68,19 @@ def explain(
 
     if (corpus is None) == (not text):
         raise OptionError("Say what to explain: either a corpus or --text, and not both.")
-    classifier = loaded(model, device)
+    classifier = loaded(model, device, factory)
     given = with_standard_input(text or (), sys.stdin)
-    texts = given or corpus_for(classifier, str(corpus), text_column, label_column, split)
-    options = lrp_options(epsilon, gate_rule)
-    explanations = explain_texts(classifier, texts, method, pair(target, against), **options)
+    texts = given or corpus_for(
+        classifier, str(corpus), text_column, label_column, split, on_unanswerable
+    )
+    explanations = explain_texts(
+        classifier,
+        texts,
+        method,
+        pair(target, against),
+        on_unanswerable=on_unanswerable.value,
+        **lrp_options(epsilon, gate_rule),
+    )
     if out is not None:
         explanations.save(out)
         print(out)
@@ -96,7 +109,9 @@ def check(
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split: SplitOption = None,
+    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
     device: DeviceOption = Device.auto,
+    factory: FactoryOption = None,
 ) -> None:
     """See where the scores go by LRP: how much reaches the words, and which layer takes the rest.
 
@@ -107,14 +122,20 @@ def check(
 
     if corpus is not None and text:
         raise OptionError("Say what to look at: either a corpus or --text, and not both.")
-    classifier = loaded(model, device)
+    classifier = loaded(model, device, factory)
     texts: Any = text or SENTENCES
     if corpus is not None:
-        texts = corpus_for(classifier, corpus, text_column, label_column, split)
+        texts = corpus_for(classifier, corpus, text_column, label_column, split, on_unanswerable)
     elif not text:
         print("No text given: looking at sentences of seqlrp's own.", file=sys.stderr)
-    options = lrp_options(epsilon, gate_rule)
-    report = check_texts(classifier, texts, pair(target, against), first=first, **options)
+    report = check_texts(
+        classifier,
+        texts,
+        pair(target, against),
+        first=first,
+        on_unanswerable=on_unanswerable.value,
+        **lrp_options(epsilon, gate_rule),
+    )
     print(report.summary())
     for warning in report.warnings:
         print(f"seqlrp: {warning}", file=sys.stderr)

@@ -13,6 +13,7 @@ from seqlrp.cli.options import (
     CorpusArgument,
     Device,
     DeviceOption,
+    FactoryOption,
     LabelColumn,
     ModelArgument,
     SeedOption,
@@ -75,6 +76,7 @@ def evaluate(
     label_column: LabelColumn = None,
     split: SplitOption = None,
     device: DeviceOption = Device.auto,
+    factory: FactoryOption = None,
     seed: SeedOption = 0,
 ) -> None:
     """Put explanations to the test: remove the words that each method names, and ask again.
@@ -84,7 +86,7 @@ def evaluate(
     from seqlrp.evaluation import evaluate as evaluated
 
     counts = numbers("--k", ks)
-    classifier = loaded(model, device)
+    classifier = loaded(model, device, factory)
     texts = corpus_for(classifier, corpus, text_column, label_column, split)
     report = evaluated(
         classifier,
