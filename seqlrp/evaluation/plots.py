@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from seqlrp.errors import OptionError, near
 from seqlrp.plots import NotebookFigure, colour_of, marker_of, shown_name
+from seqlrp.plots.labels import axes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,8 +51,24 @@ def curves_figure(report: EvaluationReport, metrics: Sequence[str] | None = None
     return figure
 
 
+def curve_axes(
+    report: EvaluationReport, metric: str, direction: str | None, ax: Axes | None
+) -> Axes:
+    """The curves of one figure and direction with their legend, on these axes or new ones."""
+    directions = report.directions(metric)
+    if direction is not None and direction not in directions:
+        hint = near(direction, directions)
+        raise OptionError(f"{metric!r} was not measured in the direction {direction!r}. {hint}")
+    if not report.ks(metric):
+        raise OptionError(f"{metric!r} has no curve over k; plot_results(metrics=[…]) has bars.")
+    ax = axes_of(ax, 6.4, 3.8)
+    draw_curves(report, metric, direction or directions[0], ax)
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
 def draw_curves(report: EvaluationReport, metric: str, direction: str, ax: Axes) -> Axes:
-    """The curves of one metric and direction, shaded by their 95 % intervals."""
+    """The curves of one figure and direction, shaded by their 95 % intervals."""
     curves = report.curves(metric)
     curves = curves[curves["direction"] == direction]
     quantity = report.quantities[metric]

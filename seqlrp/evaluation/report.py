@@ -186,12 +186,22 @@ class EvaluationReport:
         return bars_figure(self)
 
     def plot_curve(
-        self, metric: str = "deletion_accuracy", direction: str | None = None, *, ax: Axes
+        self,
+        metric: str = "deletion_accuracy",
+        direction: str | None = None,
+        *,
+        ax: Axes | None = None,
     ) -> Axes:
-        """Draw the curves of one metric and direction onto axes of your own."""
-        from seqlrp.evaluation.plots import draw_curves
+        """Curves over k of one figure and direction, shaded by their intervals.
 
-        return draw_curves(self, metric, direction or self.directions(metric)[0], ax)
+        Args:
+            metric: one that has curves, see `ks`.
+            direction: by default the first of `directions(metric)`.
+            ax: where to draw; left out, in a figure of its own (`.figure` of what is returned).
+        """
+        from seqlrp.evaluation.plots import curve_axes
+
+        return curve_axes(self, metric, direction, ax)
 
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write every row (`evaluation.parquet`), tables and pictures into a folder.

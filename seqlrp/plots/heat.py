@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ _MARKED = 0.25  # negative cells from this share of the largest on have a minus 
 
 
 def heat_map(
-    explanations: Explanation | Sequence[Explanation],
+    explanations: Explanation | Sequence[Explanation] | Mapping[str, Explanation],
     *,
     scale: str | None = None,
     ax: Axes | None = None,
@@ -36,7 +36,7 @@ def heat_map(
 
     Args:
         explanations: one, for a class or for all of them, or several of the same tokens, say by
-            different methods.
+            different methods; a mapping gives each a name of its own, which its row is called.
         scale: the deepest colour is the largest relevance of each "row", or of "all" rows. Left
             out, it is that of all for one explanation, and of each row for several, whose methods
             need not share a unit.
@@ -45,7 +45,13 @@ def heat_map(
     Raises:
         OptionError: nothing to show, explanations of different tokens, another scale.
     """
-    items = [explanations] if isinstance(explanations, Explanation) else list(explanations)
+    given = None
+    if isinstance(explanations, Explanation):
+        items = [explanations]
+    elif isinstance(explanations, Mapping):
+        given, items = [str(name) for name in explanations], list(explanations.values())
+    else:
+        items = list(explanations)
     scale = scale or ("all" if len(items) == 1 else "row")
     if scale not in SCALES:
         raise OptionError(f"scale={scale!r} is not one of those allowed. {near(scale, SCALES)}")
@@ -58,7 +64,8 @@ def heat_map(
                 "A heat map shows several explanations of the same tokens, got "
                 f"{tokens[:5]!r:.60} and {item.tokens[:5]!r:.60}."
             )
-    names, table = _rows(items)
+    names, table = _rows(items, given)
+    title = _title(items) if len(items) > 1 else ""
     few = len(tokens) <= _MOST_WORDS
     largest = np.abs(table).max(axis=1 if scale == "row" else None, initial=0, keepdims=True)
     shares = np.divide(table, largest, out=np.zeros_like(table), where=largest > 0)
@@ -83,25 +90,41 @@ def heat_map(
     if few:
         ax.grid(which="minor", color=LIGHT.paper, linewidth=1.5)
     ax.tick_params(which="minor", length=0)
+    if title:
+        heading = written([title])
+        ax.set_title(heading.texts[0], loc="left", **heading.options)
     bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.05, pad=0.02)
     bar.set_label("relevance" if scale == "all" else "share of the row's\nlargest relevance")
     bar.outline.set_visible(False)
     return ax
 
 
-def _rows(items: Sequence[Explanation]) -> tuple[list[str], npt.NDArray[np.float64]]:
+def _question(item: Explanation) -> str:
+    against = "" if item.against_label is None else f" rather than {item.against_label}"
+    return item.target_label + against
+
+
+def _title(items: Sequence[Explanation]) -> str:
+    """The class that all rows are about, where they are about one."""
+    questions = {"" if item.target == ALL else _question(item) for item in items}
+    (question,) = questions if len(questions) == 1 else ("",)
+    return f"for {question}" if question else ""
+
+
+def _rows(
+    items: Sequence[Explanation], given: Sequence[str] | None
+) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """The name and the relevances of each row."""
+    called = given or [item.method for item in items]
+    alone = len(items) == 1 and given is None
     one_question = len({(item.target, item.against) for item in items}) == 1
     names: list[str] = []
-    for item in items:
+    for item, name in zip(items, called, strict=True):
+        before = "" if alone else f"{name}: "
         if item.target == ALL:
-            names += [_name(item, label, len(items) == 1) for label in item.labels]
-        elif len(items) > 1 and one_question:
-            names.append(item.method)
+            names += [before + label for label in item.labels]
+        elif one_question and not alone:
+            names.append(name)
         else:
-            against = "" if item.against_label is None else f" rather than {item.against_label}"
-            names.append(_name(item, item.target_label + against, len(items) == 1))
+            names.append(before + _question(item))
     return names, np.vstack([item.relevance for item in items]).astype(np.float64)
-
-
-def _name(item: Explanation, label: str, alone: bool) -> str:
-    return label if alone else f"{item.method}: {label}"

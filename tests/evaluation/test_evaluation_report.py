@@ -208,6 +208,14 @@ def test_pictures_show_what_the_tables_say(report: EvaluationReport) -> None:
     own = Figure().add_subplot()
     assert report.plot_curve("sufficiency", ax=own) is own
     assert len(own.lines) == 3
+    wrong = report.plot_curve(direction="wrong")
+    assert "classified wrongly" in wrong.get_title()
+    assert len(wrong.get_legend().get_texts()) == 3
+    assert wrong._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+    with pytest.raises(OptionError, match="not measured in the direction 'all'"):
+        report.plot_curve(direction="all")
+    with pytest.raises(OptionError, match="'abpc' has no curve over k"):
+        report.plot_curve("abpc")
     with pytest.raises(OptionError, match="no metric 'deletion'"):
         report.plot(["deletion"])
 
