@@ -30,7 +30,9 @@ _FEW = 4  # methods: more have their legend below the panels
 
 def curves_figure(report: EvaluationReport, metrics: Sequence[str] | None = None) -> Figure:
     """Curves over k, a panel for each metric and direction."""
-    chosen = [m for m in report.quantities if report.ks(m)] if metrics is None else list(metrics)
+    chosen = [m for m in report.figures(metrics) if report.ks(m)]
+    if metrics is not None and not chosen:
+        raise OptionError(f"{_listed(metrics)} has no curve; plot_results(metrics=[…]) has bars.")
     panels = [(m, d) for m in chosen for d in report.directions(m)]
     if not panels:
         return bars_figure(report)
@@ -96,9 +98,12 @@ def draw_curves(report: EvaluationReport, metric: str, direction: str, ax: Axes)
     return ax
 
 
-def bars_figure(report: EvaluationReport) -> Figure:
-    """Bars of all results, a panel for each metric and direction."""
+def bars_figure(report: EvaluationReport, metrics: Sequence[str] | None = None) -> Figure:
+    """Bars of the results, a panel for each figure and direction."""
     results = report.results
+    results = results[results["metric"].isin(report.figures(metrics))]
+    if metrics is not None and results.empty:
+        raise OptionError(f"{_listed(metrics)} has no mean; plot(metrics=[…]) has its curve.")
     panels = list(results[["metric", "direction"]].drop_duplicates().itertuples(index=False))
     figure, axes = _panels(max(1, len(panels)), height=0.9 + 0.3 * len(report.methods))
     for place, ((metric, direction), ax) in enumerate(zip(panels, axes, strict=True)):
@@ -145,6 +150,10 @@ def _title(report: EvaluationReport, metric: str, direction: str, texts: int) ->
     return f"{quantity.title}\n{who} ({texts:,}){'; ' + better if better else ''}".replace(
         "$", r"\$"
     )
+
+
+def _listed(metrics: Sequence[str] | str) -> str:
+    return ", ".join(map(repr, [metrics] if isinstance(metrics, str) else metrics))
 
 
 def _short(title: str) -> str:

@@ -91,7 +91,8 @@ def evaluate(
             0.1}}`), or attributions from outside: one array a text, `[T]` for the class that is
             predicted, or `[C, T]` for all classes. A figure that needs another class than an array
             is about is missing.
-        metrics: names in `seqlrp.evaluation.METRICS`, or metric objects.
+        metrics: names in `seqlrp.evaluation.METRICS`, or metric objects. The name of a figure
+            (`"abpc"`) stands for its metric (`"aopc"`).
         ks: how many words to delete; 0 is the text as it is.
         removal: `"zero"`, `"delete"`, `"unk"` or `"mask"`, see `seqlrp.deletion.Remover`.
         score: what is watched: `"probability"`, `"logit"` or `"accuracy"`.
@@ -129,6 +130,7 @@ def evaluate(
         "seed": seed,
         "options": {"removal": removal, "random_orders": random_orders},
         "metrics": {m.name: m.parameters for m in measured},
+        "figures": {m.name: list(m.quantities) for m in measured},
         "versions": _versions(),
         "labels": list(classifier.labels),
         "documents": len(chosen.documents),
