@@ -112,6 +112,10 @@ class PaddingWarning(UserWarning):
     """The model lets padding take part in its answer."""
 
 
+class AccountWarning(UserWarning):
+    """By a method's own account its relevance leaves out much of what it should explain."""
+
+
 class ImbalanceWarning(UserWarning):
     """Some classes of a training corpus are much rarer than others."""
 

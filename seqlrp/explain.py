@@ -24,6 +24,7 @@ from seqlrp.errors import LabelError, OptionError, near
 from seqlrp.explanation import ALL, Explanation, Explanations
 from seqlrp.lrp import Attribution
 from seqlrp.methods import METHODS, Method
+from seqlrp.methods.doubts import Tally, tally_for, tell
 from seqlrp.text.corpora import Corpus
 
 if TYPE_CHECKING:
@@ -126,17 +127,28 @@ def explained(
     truths = None if labels is None else iter(labels)
     shown = None if progress is None else not progress
     with tqdm(total=total, desc=f"explaining ({chosen.name})", unit="text", disable=shown) as bar:
-        first = 0
+        first, tally = 0, tally_for(chosen)
         while window := list(islice(stream, _WINDOW)):
             encoded = encoded_texts(classifier, window, first)
             truth = true_classes(classifier, truths, len(encoded), first)
             numbers = range(first, first + len(encoded))
-            yield from explained_documents(
+            for made in explained_documents(
                 classifier, chosen, encoded, target, truth, numbers, budget, bar
-            )
+            ):
+                if tally is not None:
+                    count(tally, made)
+                yield made
             first += len(window)
         if truths is not None and next(truths, None) is not None:
             raise LabelError(f"Got more labels than the {first} texts.")
+    tell(chosen, tally, stacklevel=3)
+
+
+def count(tally: Tally, explanation: Explanation) -> None:
+    """Add the account of one text, of every class that is explained."""
+    every = explanation.target == ALL
+    start = explanation.scores if every else explanation.start
+    tally.add(explanation.ledger, start)
 
 
 def explained_documents(

@@ -37,8 +37,9 @@ from seqlrp.evaluation.metrics import METRICS
 from seqlrp.evaluation.parts import Parts
 from seqlrp.evaluation.report import EvaluationReport
 from seqlrp.evaluation.word_deletion import KS
-from seqlrp.explain import BATCH_TOKENS, explained_documents, label_names
+from seqlrp.explain import BATCH_TOKENS, count, explained_documents, label_names
 from seqlrp.explanation import Explanation
+from seqlrp.methods.doubts import tally_for, tell
 from seqlrp.text.corpora import Corpus
 
 if TYPE_CHECKING:
@@ -238,6 +239,10 @@ def _measured(
     started = time.perf_counter()
     explanations = _of_predicted(candidate, texts, remover, bar)
     taken = (time.perf_counter() - started) / len(texts.documents)
+    if (tally := tally_for(candidate.method)) is not None:
+        for explanation in explanations:
+            count(tally, explanation)
+        tell(candidate.method, tally)
     of_label: list[Explanation | None] = [None] * len(explanations)
     if any("labels" in m.needs for m in metrics):
         of_label = _of_label(candidate, texts, explanations, remover)
