@@ -239,8 +239,8 @@ class EvaluationReport:
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write every row (`evaluation.parquet`), tables and pictures into a folder.
 
-        `evaluation.csv` and `.md` hold the results, `curves.csv` the curves, `curves.png` and
-        `results.png` what `plot` and `plot_results` draw.
+        `summary.txt` is `summary`, `evaluation.csv` and `.md` hold the results, `curves.csv` the
+        curves, `curves.png` and `results.png` what `plot` and `plot_results` draw.
 
         Raises:
             WriteError: the file system refused; what was there before is unchanged.
@@ -260,7 +260,11 @@ class EvaluationReport:
             for metric in self.quantities
             if self.ks(metric)
         ]
-        texts = {"evaluation.csv": self.to_csv(), "evaluation.md": self.to_markdown()}
+        texts = {
+            "summary.txt": self.summary() + "\n",
+            "evaluation.csv": self.to_csv(),
+            "evaluation.md": self.to_markdown(),
+        }
         if curves:
             texts["curves.csv"] = pd.concat(curves).to_csv(index=False, lineterminator="\n")
         for name, text in texts.items():
