@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from seqlrp.errors import OptionError, near
 from seqlrp.plots import NotebookFigure, colour_of, marker_of, shown_name
-from seqlrp.plots.labels import axes_of
+from seqlrp.plots.labels import axes_of, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +26,9 @@ _DIRECTIONS = {
 _BETTER = {1: "higher is better", -1: "lower is better", 0: ""}
 _COLUMNS = 2
 _FEW = 4  # methods: more have their legend below the panels
+_LEGEND = 8.0  # points
+_ROW = 0.17  # inches of a row of a legend
+_HANDLE = 0.6  # inches beside a name in a legend: its line and the gap
 
 
 def curves_figure(report: EvaluationReport, metrics: Sequence[str] | None = None) -> Figure:
@@ -42,13 +45,16 @@ def curves_figure(report: EvaluationReport, metrics: Sequence[str] | None = None
     if len(report.methods) <= _FEW:
         axes[0].legend(frameon=False, fontsize=8)
     else:  # so many would lie on the curves
-        columns = _FEW * min(len(panels), _COLUMNS)
+        widest = written(map(shown_name, report.methods), _LEGEND).inches + _HANDLE
+        columns = max(1, int(figure.get_figwidth() / widest))
+        rows = math.ceil(len(report.methods) / columns)
+        figure.set_figheight(figure.get_figheight() + rows * _ROW)
         figure.legend(
             *axes[0].get_legend_handles_labels(),
             loc="outside lower center",
             ncols=min(len(report.methods), columns),
             frameon=False,
-            fontsize=8,
+            fontsize=_LEGEND,
         )
     return figure
 
@@ -77,8 +83,9 @@ def draw_curves(report: EvaluationReport, metric: str, direction: str, ax: Axes)
     for place, method in enumerate(report.methods):
         curve = curves[curves["method"] == method]
         colour = colour_of(method, place)
+        shade = 0.15 if len(report.methods) <= 2 * _FEW else 0.05
         ax.fill_between(
-            curve["k"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0
+            curve["k"], curve["low"], curve["high"], color=colour, alpha=shade, linewidth=0
         )
         ax.plot(
             curve["k"],

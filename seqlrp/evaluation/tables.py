@@ -192,14 +192,19 @@ def _in_short(report: EvaluationReport) -> Iterator[str]:
         yield from textwrap.wrap(
             _one_line(sentence), _WIDTH, initial_indent="  ", subsequent_indent="    "
         )
-    yield from textwrap.wrap(
+    if any("level with" in s or "not told apart" in s for s in sentences):
+        yield from _note()
+    yield ""
+
+
+def _note() -> list[str]:
+    return textwrap.wrap(
         "Level, or not told apart, says that these texts do not show a difference, not that there "
         "is none. Figures of one metric go together, and are no independent witnesses.",
         _WIDTH,
         initial_indent="  ",
         subsequent_indent="  ",
     )
-    yield ""
 
 
 def _name(report: EvaluationReport, figure: str) -> str:
@@ -226,8 +231,8 @@ def _head(report: EvaluationReport) -> Iterator[str]:
         f"Explanations of {_counted(made['documents'], 'text')}{left_out} by "
         f"{_counted(len(report.methods), 'method')}, "
         f"put to the test: {removal}, and the classifier is asked again. Numbers are means over "
-        f"texts (and over k); in brackets, their 95 % intervals.{chance} In square brackets, the "
-        f"names of the metric and of the figure, as in the tables.",
+        f"texts (and over k); in brackets, their 95 % intervals.{chance} A heading "
+        f"ends with the names of metric and figure, as the tables have them.",
         _WIDTH,
     )
 

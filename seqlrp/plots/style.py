@@ -52,8 +52,8 @@ def colour_of(method: str, place: int) -> str:
 
 
 def marker_of(place: int) -> str:
-    """A marker for the method at this place."""
-    return _MARKERS[place % len(_MARKERS)]
+    """A marker for the method at this place: of 32 none has the colour and marker of another."""
+    return _MARKERS[(place + place // len(_MARKERS)) % len(_MARKERS)]
 
 
 def shown_name(method: str) -> str:

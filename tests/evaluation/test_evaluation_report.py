@@ -236,3 +236,19 @@ def test_the_legend_of_many_methods_does_not_lie_on_the_curves() -> None:
     below = legend.get_window_extent(renderer)
     assert not any(below.overlaps(ax.get_tightbbox(renderer)) for ax in many.axes)
     assert below.x0 >= 0
+
+
+def test_a_legend_is_as_wide_as_its_figure_at_most() -> None:
+    """Also of all methods there are, whose names are long, and which all look different."""
+    one = made_up(0.3, documents=4).table
+    names = [f"a_method_with_a_long_name_{k}" for k in range(30)]
+    table = pd.concat([one[one["method"] == "lrp"].assign(method=name) for name in names])
+    quantities = made_up(0.3, 4).quantities
+    figure = EvaluationReport(table, quantities, dict.fromkeys(names, 0.001), MADE).plot()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent(renderer)
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    looks = {(line.get_color(), line.get_marker()) for line in figure.axes[0].lines}
+    assert len(looks) == 30
