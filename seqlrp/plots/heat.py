@@ -26,6 +26,7 @@ def heat_map(
     explanations: Explanation | Sequence[Explanation] | Mapping[str, Explanation],
     *,
     scale: str | None = None,
+    down: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
     """A row of words for each class of one explanation, or for each of several explanations.
@@ -40,6 +41,7 @@ def heat_map(
         scale: the deepest colour is the largest relevance of each "row", or of "all" rows. Left
             out, it is that of all for one explanation, and of each row for several, whose methods
             need not share a unit.
+        down: words stand one below the other, as sentences can be read, and rows are columns.
         ax: where to draw; left out, in a figure of its own (`.figure` of what is returned).
 
     Raises:
@@ -73,20 +75,27 @@ def heat_map(
     values, limit = (shares, 1.0) if scale == "row" else (table, limit)
 
     rows, words = written(names), written(tokens if few else ())
-    width = 1.6 + rows.inches + 0.3 * min(len(tokens), _MOST_WORDS)
-    ax = axes_of(ax, max(width, 4.0 + rows.inches), 1.2 + words.inches + 0.4 * len(table))
+    along, across = 0.3 * min(len(tokens), _MOST_WORDS), 0.4 * len(table)  # inches
+    if down:
+        ax = axes_of(ax, 2.2 + words.inches + across, max(0.8 + rows.inches + along, 2.4))
+        values, shares = values.T, shares.T
+    else:
+        width = 1.6 + rows.inches + along
+        ax = axes_of(ax, max(width, 4.0 + rows.inches), 1.2 + words.inches + across)
     drawn = ax.imshow(values, cmap=COLOURS, vmin=-limit, vmax=limit, aspect="auto")
     for row, column in np.argwhere(shares <= -_MARKED) if few else ():
         ax.text(column, row, "−", ha="center", va="center", color=LIGHT.ink, size=9)
-    ax.set_yticks(range(len(names)), rows.texts, **rows.options)
+    of_words, of_rows = (ax.yaxis, ax.xaxis) if down else (ax.xaxis, ax.yaxis)
+    of_rows.set_ticks(range(len(names)), rows.texts, **rows.options)
     if few:
-        ax.set_xticks(range(len(tokens)), words.texts, rotation=90, **words.options)
+        of_words.set_ticks(range(len(tokens)), words.texts, **words.options)
     else:
-        ax.set_xlabel("word")
+        of_words.set_label_text("word")
+    ax.tick_params(axis="x", rotation=90)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.set_xticks(np.arange(1, len(tokens)) - 0.5, minor=True)
-    ax.set_yticks(np.arange(1, len(names)) - 0.5, minor=True)
+    of_words.set_ticks(np.arange(1, len(tokens)) - 0.5, minor=True)
+    of_rows.set_ticks(np.arange(1, len(names)) - 0.5, minor=True)
     if few:
         ax.grid(which="minor", color=LIGHT.paper, linewidth=1.5)
     ax.tick_params(which="minor", length=0)
@@ -94,7 +103,8 @@ def heat_map(
         heading = written([title])
         ax.set_title(heading.texts[0], loc="left", **heading.options)
     bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.05, pad=0.02)
-    bar.set_label("relevance" if scale == "all" else "share of the row's\nlargest relevance")
+    line = "column" if down else "row"
+    bar.set_label("relevance" if scale == "all" else f"share of the {line}'s\nlargest relevance")
     bar.outline.set_visible(False)
     return ax
 

@@ -88,6 +88,17 @@ def test_names_of_one_s_own():
     assert shown(heat_map({"mine": every}))[0] == ["mine: negative", "mine: positive"]
 
 
+def test_words_can_stand_one_below_the_other():
+    every = explanation("a b c", relevance=[[1, 2, 0], [-4, 3, 0]], target="all", ledger={})
+    rows, words, values = shown(ax := heat_map(every, down=True))
+    assert (rows, words) == (["a", "b", "c"], ["negative", "positive"])
+    assert values.tolist() == [[1, -4], [2, 3], [0, 0]]
+    assert [text.get_position() for text in ax.texts] == [(1, 0)]
+    by_row = heat_map(every, down=True, scale="row").images[0].get_array()
+    assert by_row.tolist() == [[0.5, -1], [1, 0.75], [0, 0]]
+    drawn(heat_map(explanation("w " * 101), down=True))
+
+
 def test_axes_can_be_given():
     axes = Figure().subplots(1, 2)
     assert heat_map(explanation(), ax=axes[1]) is axes[1]
