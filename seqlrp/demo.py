@@ -11,8 +11,10 @@ from typing import Any
 
 from seqlrp.evaluation import evaluate
 from seqlrp.evaluation.tables import caption
-from seqlrp.explain import explain
+from seqlrp.explain import count, explain
 from seqlrp.explanation import Explanations
+from seqlrp.methods.doubts import Tally
+from seqlrp.page.tables import PLAIN_WORDS
 from seqlrp.saving import save
 from seqlrp.text.corpora import Corpus, load_corpus
 from seqlrp.training import fit
@@ -80,16 +82,19 @@ def run_demo(
         tables=[(caption(report), report.to_pandas())],
     )
 
-    print(f"Accuracy on {len(explanations):,} held-out texts: {accuracy:.3f}")
+    print(f"The classifier is right in {accuracy:.1%} of {len(explanations):,} held-out texts.")
+    print(_account_sentence(explanations))
     print()
-    print(report.summary())
+    print(
+        f"Is it true? Words were removed from {report.made['documents']:,} of the texts in the "
+        f"order of each method,\nand the classifier was asked again, in several ways (figures):"
+    )
+    print(report.verdict())
     print()
-    print(_ledger_sentence(explanations))
-    print()
-    print(f"Model          {out / 'model'}")
-    print(f"Explanations   {out / 'explanations.parquet'}, of the texts in {out / 'held-out.csv'}")
-    print(f"Evaluation     {out / 'evaluation'}: evaluation.md, curves.png, results.png")
     print(f"Page           {out / 'page.html'}   <- open this in a browser")
+    print(f"Evaluation     {out / 'evaluation'}: summary.txt says what was measured; pictures")
+    print(f"Explanations   {out / 'explanations.parquet'}, of the texts in {out / 'held-out.csv'}")
+    print(f"Model          {out / 'model'}")
     _say(f"Done in {time.perf_counter() - started:.0f} s.")
 
 
@@ -106,16 +111,18 @@ def _save_texts(corpus: Corpus, path: Path) -> None:
         writer.writerows(zip(corpus.texts, labels, strict=True))
 
 
-def _ledger_sentence(explanations: Explanations) -> str:
-    """Where the scores of the explained classes went, on average."""
-    totals: dict[str, float] = {}
+def _account_sentence(explanations: Explanations) -> str:
+    """How much of the scores the words took, and what took the rest: shares, as `check` has them.
+
+    Amounts of both signs would cancel in a mean.
+    """
+    tally = Tally()
     for e in explanations:
-        for kind, amount in e.ledger.items():
-            assert isinstance(amount, float)
-            totals[kind] = totals.get(kind, 0.0) + amount / len(explanations)
-    score = sum(e.score for e in explanations) / len(explanations)
-    shares = ", ".join(f"{kind} {amount:+.3f}" for kind, amount in totals.items() if amount)
-    return f"Where the score of the predicted class went (mean over texts): {score:+.3f} = {shares}"
+        count(tally, e)
+    whole = sum(tally.sizes.values()) or 1.0
+    shares = [(size / whole, PLAIN_WORDS[kind]) for kind, size in tally.sizes.items()]
+    shown = ", ".join(f"{name} {share:.0%}" for share, name in shares if share >= 0.005)
+    return f"LRP hands the score of a class back to what made it: {shown}."
 
 
 def _schedule(corpus: Corpus) -> dict[str, Any]:

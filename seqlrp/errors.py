@@ -120,6 +120,10 @@ class VocabularyWarning(UserWarning):
     """The vocabulary has fewer tokens than the model's embedding has rows."""
 
 
+class AccountWarning(UserWarning):
+    """By a method's own account its relevance leaves out much of what it should explain."""
+
+
 class ImbalanceWarning(UserWarning):
     """Some classes of a training corpus are much rarer than others."""
 

@@ -18,6 +18,7 @@ from seqlrp.errors import InputError, LabelError, OptionError, TargetError, near
 from seqlrp.explanation import ALL, Explanation, Explanations
 from seqlrp.lrp import Attribution
 from seqlrp.methods import METHODS, Method
+from seqlrp.methods.doubts import Tally, tally_for, tell
 from seqlrp.prediction import chances
 from seqlrp.targets import Target, checked_target, for_documents, next_targets
 from seqlrp.text.corpora import Corpus
@@ -150,7 +151,7 @@ def explained(
     names = None if ids is None else map(str, ids)
     shown = None if progress is None else not progress
     with tqdm(total=total, desc=f"explaining ({chosen.name})", unit="text", disable=shown) as bar:
-        first = 0
+        first, tally = 0, tally_for(chosen)
         while window := list(islice(stream, _WINDOW)):
             encoded = answerable(classifier, window, first, unanswerable)
             here = range(first, first + len(window))
@@ -158,7 +159,7 @@ def explained(
             asked = next_targets(classifier, target, here, encoded)
             named = _names(names, unanswerable, here, encoded)
             bar.update(len(window) - len(encoded))
-            yield from explained_documents(
+            for made in explained_documents(
                 classifier,
                 chosen,
                 list(encoded.values()),
@@ -169,14 +170,25 @@ def explained(
                 bar,
                 ids=named,
                 unanswerable=unanswerable,
-            )
+            ):
+                if tally is not None:
+                    count(tally, made)
+                yield made
             first += len(window)
+    tell(chosen, tally, stacklevel=3)
     if told:
         unanswerable.warn(first)
     _check_used_up(truths, "labels", first, LabelError)
     _check_used_up(names, "ids", first, InputError)
     for side in target if isinstance(target, tuple) else (target,):
         _check_used_up(side if isinstance(side, Iterator) else None, "targets", first, TargetError)
+
+
+def count(tally: Tally, explanation: Explanation) -> None:
+    """Add the account of one text, of every class that is explained."""
+    every = explanation.target == ALL
+    start = explanation.scores if every else explanation.start
+    tally.add(explanation.ledger, start)
 
 
 def _names(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -94,8 +95,8 @@ def summarise(
 ) -> pd.DataFrame:
     """What each word says for each class over all documents, strongest sums first.
 
-    Explanations are read once, one after the other: memory grows with the number of different
-    words, not with the number of documents. Methods, classes and contrasts are never mixed; where
+    Explanations are read once, one after the other; what is kept of them is their words' numbers,
+    4 bytes an occurrence, for the quartiles. Methods, classes and contrasts are never mixed; where
     every class is explained there are rows for each.
 
     Args:
@@ -109,7 +110,10 @@ def summarise(
         One row for each word, method and class, with columns method, target, target_label,
         against, against_label, word, documents (that hold it), occurrences, mean (relevance of an
         occurrence), low and high (its 95 % interval, for documents drawn anew; missing where one
-        document alone holds the word), sum. `word` is missing by="class".
+        document alone holds the word), q25, median and q75 (the quartiles over occurrences,
+        interpolated as NumPy does: half of them lie from q25 to q75), sum. `word` is missing
+        by="class". A mean that is far from its median, or outside the quartiles, is that of a few
+        occurrences.
 
     Raises:
         OptionError: another `by`; by="lemma" without a pipeline that gives lemmas.
@@ -118,6 +122,7 @@ def summarise(
 
     name = _naming(by, nlp)
     amounts: dict[tuple[Question, str], Amount] = {}
+    kept: dict[tuple[Question, str], array[float]] = {}
     for explanation in explanations:
         words = name(explanation)
         if fold_case:
@@ -125,10 +130,14 @@ def summarise(
         numbers: dict[str, int] = {}
         places = np.array([numbers.setdefault(word, len(numbers)) for word in words], np.intp)
         counts = np.bincount(places, minlength=len(numbers)).tolist()
+        by_word = np.argsort(places, kind="stable")
         for question, relevance in _questions(explanation):
             sums = np.bincount(places, relevance.astype(np.float64), len(numbers)).tolist()
+            values, first = array("f", relevance[by_word].astype(np.float32).tobytes()), 0
             for word, total, count in zip(numbers, sums, counts, strict=True):
                 amounts.setdefault((question, word), Amount()).add(total, count)
+                kept.setdefault((question, word), array("f")).extend(values[first : first + count])
+                first += count
     rows = [
         (*question, word, a.documents, a.occurrences, a.mean, a.half_width, a.relevance)
         for (question, word), a in amounts.items()
@@ -137,12 +146,30 @@ def summarise(
     frame = pd.DataFrame(rows, columns=names).astype(_DTYPES)
     frame["low"] = frame["mean"] - frame["half"]
     frame["high"] = frame["mean"] + frame["half"]
+    frame[["q25", "median", "q75"]] = _quartiles(list(kept.values()))
     frame["sum"] = frame["each"] * frame["documents"]
     frame = frame.drop(columns=["half", "each", *(["word"] if by == "class" else [])])
     keys = ["method", "target", "target_label", "against", "against_label"]
     order = [*keys, "sum"]
     ascending = [True] * len(keys) + [False]
     return frame.sort_values(order, ascending=ascending, kind="stable", ignore_index=True)
+
+
+def _quartiles(groups: Sequence[array[float]]) -> np.ndarray[Any, Any]:
+    """The quartiles of each group of numbers, `[N, 3]`; between two numbers on the line."""
+    if not groups:
+        return np.zeros((0, 3))
+    sizes = np.array([len(group) for group in groups])
+    values = np.concatenate([np.frombuffer(group, np.float32) for group in groups])
+    values = values[np.lexsort((values, np.repeat(np.arange(len(groups)), sizes)))]
+    values = values.astype(np.float64)
+    first = np.cumsum(sizes) - sizes
+    places = (sizes - 1)[:, None] * np.array([0.25, 0.5, 0.75])
+    below = np.floor(places).astype(np.intp)
+    above = np.ceil(places).astype(np.intp)
+    low, high = (values[first[:, None] + at] for at in (below, above))
+    between: np.ndarray[Any, Any] = low + (places - below) * (high - low)
+    return between
 
 
 _DTYPES: dict[str, Any] = {

@@ -193,7 +193,7 @@ def test_evaluate(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-u
     written = {path.name for path in folder.iterdir()}
     assert written == {
         "evaluation.parquet", "evaluation.csv", "evaluation.md", "curves.csv", "curves.png",
-        "results.png",
+        "results.png", "summary.txt",
     }  # fmt: skip
     report = seqlrp.EvaluationReport.load(folder)
     assert report.methods == ("lrp", "random")

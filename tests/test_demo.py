@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from explanation_samples import explanation
 
 import seqlrp
-from seqlrp.demo import run_demo
+from seqlrp.demo import _account_sentence, run_demo
+
+
+def test_shares_are_of_sizes_so_that_signs_do_not_cancel() -> None:
+    accounts = [{"tokens": 2.0, "bias": 1.0, "stabiliser": 0.0}, {"tokens": 1.0, "bias": -1.0}]
+    explanations = seqlrp.Explanations(explanation("a b", ledger=each) for each in accounts)
+    assert _account_sentence(explanations).endswith(
+        "made it: the words 60%, biases of the model 40%."
+    )
 
 
 @pytest.mark.slow
@@ -23,11 +32,13 @@ def test_the_demo_leaves_all_that_it_says(
     assert texts.labels is not None
     assert [e.label for e in explanations] == texts.labels.tolist()
     right = (classifier.predict(texts.texts).predicted == texts.labels).mean()
-    assert f"held-out texts: {right:.3f}" in said
+    assert f"is right in {right:.1%} of 600 held-out texts." in said
     assert right > 0.85
     report = seqlrp.EvaluationReport.load(tmp_path / "evaluation")
     gains = report.advantage().set_index(["metric", "direction", "method"])["low"]
     assert gains["deletion_accuracy", "right", "lrp"] > 0
+    assert report.verdict() in said
+    assert (tmp_path / "evaluation" / "summary.txt").read_text("utf-8") == report.summary() + "\n"
     assert (tmp_path / "page.html").read_text("utf-8").count("<article") == 60
     for path in ("model", "explanations.parquet", "held-out.csv", "evaluation", "page.html"):
         assert str(tmp_path / path) in said

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 import seqlrp
 import seqlrp.integrations.spacy  # as its entry point does where this version is installed
-from seqlrp import rules
+from seqlrp import evaluation, plots, rules
 from seqlrp.lrp.attribution import DEFAULT_EPSILON
 from seqlrp.lrp.ledger import KINDS
 from seqlrp.lrp.map_rules import MapRule
@@ -61,6 +61,12 @@ def test_the_reference_has_every_public_name() -> None:
     listed = set(re.findall(r"^::: (\S+)$", (DOCS / "reference.md").read_text("utf-8"), re.M))
     public = {f"seqlrp.{name}" for name in seqlrp.__all__} - {"seqlrp.METHODS", "seqlrp.METRICS"}
     assert public <= listed
+    public = {f"seqlrp.evaluation.{name}" for name in evaluation.__all__}
+    public -= {"seqlrp.evaluation.METRICS", "seqlrp.evaluation.EvaluationReport"}
+    assert public - {"seqlrp.evaluation.evaluate"} <= listed
+    assert {f"seqlrp.plots.{name}" for name in plots.__all__ if name.islower()} - {
+        f"seqlrp.plots.{name}" for name in ("colour_of", "marker_of", "shown_name")
+    } <= listed
     for metric in seqlrp.METRICS.values():
         assert f"seqlrp.evaluation.{metric.__name__}" in listed
     for name, method in METHODS.items():

@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 
 import numpy as np
+import pandas as pd
 import pytest
 import spacy
 from explanation_samples import HOSTILE, explanation, explanations
@@ -21,7 +22,7 @@ from seqlrp.summarising import student_t, summarise
 
 COLUMNS = [
     "method", "target", "target_label", "against", "against_label", "word", "documents",
-    "occurrences", "mean", "low", "high", "sum",
+    "occurrences", "mean", "low", "high", "q25", "median", "q75", "sum",
 ]  # fmt: skip
 # Tables of Student's t, 97.5 %: NIST/SEMATECH e-Handbook, 1.3.6.7.2.
 TABLE = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 10: 2.228, 30: 2.042, 100: 1.984}
@@ -51,6 +52,45 @@ def test_a_word_over_documents():
     assert math.isnan(frame.low[1])
     assert set(frame.target_label) == {"positive"}
     assert frame.against.isna().all()
+
+
+def test_a_spike_moves_the_mean_and_not_the_median():
+    items = [words("film a", [0.1, 0]), words("film", [0.2]), words("film film", [0.1, 30])]
+    frame = summarise(items).set_index("word")
+    assert frame.loc["film", "mean"] == pytest.approx(7.6)
+    assert frame.loc["film", "median"] == pytest.approx(0.15)
+    assert frame.loc["film", ["q25", "q75"]].tolist() == pytest.approx([0.1, 7.65])
+    assert frame.loc["a", ["q25", "median", "q75"]].tolist() == [0, 0, 0]
+
+
+@given(st.lists(explanations(), max_size=4), st.sampled_from(["word", "class"]))
+@settings(deadline=None, max_examples=30)
+def test_quartiles_are_those_of_numpy(items, by):
+    found = defaultdict(list)
+    for e in items:
+        every = e.target == "all"
+        rows = enumerate(e.relevance) if every else [(e.target, e.relevance)]
+        for target, relevance in rows:
+            for token, value in zip(e.tokens, relevance, strict=True):
+                label = e.labels[target]
+                question = (
+                    e.method,
+                    target,
+                    label,
+                    -1 if every or e.against is None else e.against,
+                )
+                name = token.lower() if by == "word" else ""
+                found[(*question, e.against_label or "", name)].append(float(value))
+    frame = summarise(items, by)
+    assert len(frame) == len(found)
+    for row in frame.to_dict("records"):
+        against = -1 if pd.isna(row["against"]) else row["against"]
+        question = (row["method"], row["target"], row["target_label"], against)
+        label = row["against_label"] if isinstance(row["against_label"], str) else ""
+        values = found[(*question, label, row.get("word", ""))]
+        expected = np.quantile(np.array(values, np.float64), [0.25, 0.5, 0.75])
+        got = [row["q25"], row["median"], row["q75"]]
+        assert got == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 def test_case_can_be_kept():
@@ -174,7 +214,7 @@ def test_intervals_cover_what_they_say():
     assert 0.91 <= covered / 300 <= 0.985
 
 
-def test_memory_is_that_of_the_words_not_of_the_documents():
+def test_a_stream_is_read_once_and_its_table_is_small():
     made = 0
 
     def stream():

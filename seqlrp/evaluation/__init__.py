@@ -1,6 +1,7 @@
 """Is it true? What a method names is put to the test, with figures that can be compared."""
 
 from seqlrp.evaluation.agreement import Agreement, marked_words, value_agreement
+from seqlrp.evaluation.cascade import Cascade
 from seqlrp.evaluation.erasure import Comprehensiveness, Sufficiency
 from seqlrp.evaluation.explained import Explained
 from seqlrp.evaluation.hybrid import hybrid_pointing
@@ -17,6 +18,7 @@ from seqlrp.evaluation.word_deletion import WordDeletion
 __all__ = [
     "METRICS",
     "Agreement",
+    "Cascade",
     "Comprehensiveness",
     "EvaluationReport",
     "Explained",

@@ -188,18 +188,32 @@ def chosen_metrics(
     """
     if isinstance(metrics, str | Metric):
         metrics = [metrics]
-    chosen = []
+    chosen: list[Metric] = []
+    asked: set[str] = set()
     for metric in metrics:
         if isinstance(metric, Metric):
             chosen.append(metric.fresh())
             continue
-        if metric not in known:
-            raise OptionError(f"There is no metric {metric!r}. {near(str(metric), known)}")
-        taken = inspect.signature(known[metric]).parameters
-        chosen.append(known[metric](**{n: v for n, v in options.items() if n in taken}))
+        name = metric if metric in known else _metric_of(metric, known, options)
+        if name not in asked:
+            chosen.append(_made(known[name], options))
+        asked.add(name)
     if not chosen:
         raise OptionError("Got no metric; name one or more, e.g. metrics=['word_deletion'].")
     figures = [name for metric in chosen for name in metric.quantities]
     if doubled := sorted({name for name in figures if figures.count(name) > 1}):
         raise OptionError(f"Two metrics give {doubled[0]!r}; leave one of them out.")
     return chosen
+
+
+def _made(kind: type[Metric], options: Mapping[str, Any]) -> Metric:
+    taken = inspect.signature(kind).parameters
+    return kind(**{n: v for n, v in options.items() if n in taken})
+
+
+def _metric_of(figure: str, known: Mapping[str, type[Metric]], options: Mapping[str, Any]) -> str:
+    """The metric that gives a figure of this name."""
+    for name, kind in known.items():
+        if figure in _made(kind, options).quantities:
+            return name
+    raise OptionError(f"There is no metric {figure!r}. {near(str(figure), known)}")

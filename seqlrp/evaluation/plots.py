@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from seqlrp.errors import OptionError, near
 from seqlrp.plots import NotebookFigure, colour_of, marker_of, shown_name
+from seqlrp.plots.labels import axes_of, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,11 +26,16 @@ _DIRECTIONS = {
 _BETTER = {1: "higher is better", -1: "lower is better", 0: ""}
 _COLUMNS = 2
 _FEW = 4  # methods: more have their legend below the panels
+_LEGEND = 8.0  # points
+_ROW = 0.17  # inches of a row of a legend
+_HANDLE = 0.6  # inches beside a name in a legend: its line and the gap
 
 
 def curves_figure(report: EvaluationReport, metrics: Sequence[str] | None = None) -> Figure:
     """Curves over k, a panel for each metric and direction."""
-    chosen = [m for m in report.quantities if report.ks(m)] if metrics is None else list(metrics)
+    chosen = [m for m in report.figures(metrics) if report.ks(m)]
+    if metrics is not None and not chosen:
+        raise OptionError(f"{_listed(metrics)} has no curve; plot_results(metrics=[…]) has bars.")
     panels = [(m, d) for m in chosen for d in report.directions(m)]
     if not panels:
         return bars_figure(report)
@@ -38,27 +45,47 @@ def curves_figure(report: EvaluationReport, metrics: Sequence[str] | None = None
     if len(report.methods) <= _FEW:
         axes[0].legend(frameon=False, fontsize=8)
     else:  # so many would lie on the curves
-        columns = _FEW * min(len(panels), _COLUMNS)
+        widest = written(map(shown_name, report.methods), _LEGEND).inches + _HANDLE
+        columns = max(1, int(figure.get_figwidth() / widest))
+        rows = math.ceil(len(report.methods) / columns)
+        figure.set_figheight(figure.get_figheight() + rows * _ROW)
         figure.legend(
             *axes[0].get_legend_handles_labels(),
             loc="outside lower center",
             ncols=min(len(report.methods), columns),
             frameon=False,
-            fontsize=8,
+            fontsize=_LEGEND,
         )
     return figure
 
 
+def curve_axes(
+    report: EvaluationReport, metric: str, direction: str | None, ax: Axes | None
+) -> Axes:
+    """The curves of one figure and direction with their legend, on these axes or new ones."""
+    directions = report.directions(metric)
+    if direction is not None and direction not in directions:
+        hint = near(direction, directions)
+        raise OptionError(f"{metric!r} was not measured in the direction {direction!r}. {hint}")
+    if not report.ks(metric):
+        raise OptionError(f"{metric!r} has no curve over k; plot_results(metrics=[…]) has bars.")
+    ax = axes_of(ax, 6.4, 3.8)
+    draw_curves(report, metric, direction or directions[0], ax)
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
 def draw_curves(report: EvaluationReport, metric: str, direction: str, ax: Axes) -> Axes:
-    """The curves of one metric and direction, shaded by their 95 % intervals."""
+    """The curves of one figure and direction, shaded by their 95 % intervals."""
     curves = report.curves(metric)
     curves = curves[curves["direction"] == direction]
     quantity = report.quantities[metric]
     for place, method in enumerate(report.methods):
         curve = curves[curves["method"] == method]
         colour = colour_of(method, place)
+        shade = 0.15 if len(report.methods) <= 2 * _FEW else 0.05
         ax.fill_between(
-            curve["k"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0
+            curve["k"], curve["low"], curve["high"], color=colour, alpha=shade, linewidth=0
         )
         ax.plot(
             curve["k"],
@@ -78,9 +105,12 @@ def draw_curves(report: EvaluationReport, metric: str, direction: str, ax: Axes)
     return ax
 
 
-def bars_figure(report: EvaluationReport) -> Figure:
-    """Bars of all results, a panel for each metric and direction."""
+def bars_figure(report: EvaluationReport, metrics: Sequence[str] | None = None) -> Figure:
+    """Bars of the results, a panel for each figure and direction."""
     results = report.results
+    results = results[results["metric"].isin(report.figures(metrics))]
+    if metrics is not None and results.empty:
+        raise OptionError(f"{_listed(metrics)} has no mean; plot(metrics=[…]) has its curve.")
     panels = list(results[["metric", "direction"]].drop_duplicates().itertuples(index=False))
     figure, axes = _panels(max(1, len(panels)), height=0.9 + 0.3 * len(report.methods))
     for place, ((metric, direction), ax) in enumerate(zip(panels, axes, strict=True)):
@@ -127,6 +157,10 @@ def _title(report: EvaluationReport, metric: str, direction: str, texts: int) ->
     return f"{quantity.title}\n{who} ({texts:,}){'; ' + better if better else ''}".replace(
         "$", r"\$"
     )
+
+
+def _listed(metrics: Sequence[str] | str) -> str:
+    return ", ".join(map(repr, [metrics] if isinstance(metrics, str) else metrics))
 
 
 def _short(title: str) -> str:

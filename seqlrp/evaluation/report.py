@@ -36,7 +36,8 @@ class EvaluationReport:
         table: a row for each `document` (which of the texts given), `method`, random `order`,
             `metric`, `direction` and `k`, with its `value`; NaN where there was nothing to measure,
             never 0 or 1. `k` is NaN for a metric without places.
-        quantities: what each name in the column `metric` means, and whether more is better.
+        quantities: what each name in the column `metric`, a figure, means, and whether more is
+            better. A metric gives one figure or several, see `metrics`.
         seconds: what a method took to explain a text, on average; NaN for attributions from
             outside.
         made: how it was made, JSON values: `seed`, `options`, `methods`, `metrics`, `versions`,
@@ -52,6 +53,16 @@ class EvaluationReport:
     def methods(self) -> tuple[str, ...]:
         """The methods compared, in the order in which they were asked for."""
         return tuple(self.seconds)
+
+    @property
+    def metrics(self) -> dict[str, tuple[str, ...]]:
+        """The figures of each metric, the names in the column `metric` of all tables.
+
+        `"aopc"`, say, gives the curves `"morf"` and `"lerf"`, the areas `"aopc_morf"` and
+        `"aopc_lerf"`, and the area between the two, `"abpc"`.
+        """
+        known = {name: tuple(figures) for name, figures in self.made.get("figures", {}).items()}
+        return known or {name: (name,) for name in self.quantities}
 
     @property
     def seed(self) -> int:
@@ -112,23 +123,28 @@ class EvaluationReport:
         names = ["metric", "direction", "method", "better"]
         return pd.DataFrame(rows, columns=[*names, "value", "low", "high", "documents", "missing"])
 
-    def advantage(self, over: str = CHANCE) -> pd.DataFrame:
+    def advantage(self, over: str = CHANCE, metrics: Sequence[str] | None = None) -> pd.DataFrame:
         """How much better each method is than another one, on the same documents.
 
         Differences of the numbers in `results`, signed so that positive is better. Columns: metric,
         direction, method, over, difference, low, high (95 % interval), p (two-sided, sign-flip
         permutation), p_holm (corrected for the number of rows), d_z, rank_biserial, documents.
 
+        Args:
+            over: a method of the report.
+            metrics: which metrics or figures; by default all.
+
         Raises:
-            OptionError: there is no method `over`.
+            OptionError: there is no method `over`, or no such metric.
         """
         import pandas as pd
 
         if over not in self.methods:
             raise OptionError(f"The report has no method {over!r}. {near(over, self.methods)}")
         rows = []
+        chosen = self.figures(metrics)
         for metric, direction, values in self._headlines():
-            sign = self.quantities[metric].sign(direction)
+            sign = self.quantities[metric].sign(direction) if metric in chosen else 0
             for method, matrix in values.items():
                 if method == over or over not in values or not sign:
                     continue
@@ -139,8 +155,14 @@ class EvaluationReport:
         table.insert(8, "p_holm", statistics.holm(table["p"].to_numpy(float)))  # after p
         return table
 
+    def verdict(self) -> str:
+        """Which methods are better than chance, and which are best: a sentence a method."""
+        from seqlrp.evaluation.tables import as_verdict
+
+        return as_verdict(self)
+
     def summary(self) -> str:
-        """Every figure with its interval, what it means, and who is better than chance, as text."""
+        """The verdict, then every figure with its interval, what it means and who is best."""
         from seqlrp.evaluation.tables import as_text
 
         return as_text(self)
@@ -173,31 +195,52 @@ class EvaluationReport:
         """Curves over k of several metrics, a panel each, shaded by their intervals.
 
         Args:
-            metrics: by default those that have curves; without any, bars of all results.
+            metrics: metrics or figures; by default all that have curves; without any, bars of
+                all results.
+
+        Raises:
+            OptionError: there is no such metric.
         """
         from seqlrp.evaluation.plots import curves_figure
 
         return curves_figure(self, metrics)
 
-    def plot_results(self) -> Figure:
-        """Bars of all results, a panel a metric and direction, with their intervals."""
+    def plot_results(self, metrics: Sequence[str] | None = None) -> Figure:
+        """Bars of the results, a panel a figure and direction, with their intervals.
+
+        Args:
+            metrics: metrics or figures; by default all.
+
+        Raises:
+            OptionError: there is no such metric, or it has no mean.
+        """
         from seqlrp.evaluation.plots import bars_figure
 
-        return bars_figure(self)
+        return bars_figure(self, metrics)
 
     def plot_curve(
-        self, metric: str = "deletion_accuracy", direction: str | None = None, *, ax: Axes
+        self,
+        metric: str = "deletion_accuracy",
+        direction: str | None = None,
+        *,
+        ax: Axes | None = None,
     ) -> Axes:
-        """Draw the curves of one metric and direction onto axes of your own."""
-        from seqlrp.evaluation.plots import draw_curves
+        """Curves over k of one figure and direction, shaded by their intervals.
 
-        return draw_curves(self, metric, direction or self.directions(metric)[0], ax)
+        Args:
+            metric: one that has curves, see `ks`.
+            direction: by default the first of `directions(metric)`.
+            ax: where to draw; left out, in a figure of its own (`.figure` of what is returned).
+        """
+        from seqlrp.evaluation.plots import curve_axes
+
+        return curve_axes(self, metric, direction, ax)
 
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write every row (`evaluation.parquet`), tables and pictures into a folder.
 
-        `evaluation.csv` and `.md` hold the results, `curves.csv` the curves, `curves.png` and
-        `results.png` what `plot` and `plot_results` draw.
+        `summary.txt` is `summary`, `evaluation.csv` and `.md` hold the results, `curves.csv` the
+        curves, `curves.png` and `results.png` what `plot` and `plot_results` draw.
 
         Raises:
             WriteError: the file system refused; what was there before is unchanged.
@@ -217,7 +260,11 @@ class EvaluationReport:
             for metric in self.quantities
             if self.ks(metric)
         ]
-        texts = {"evaluation.csv": self.to_csv(), "evaluation.md": self.to_markdown()}
+        texts = {
+            "summary.txt": self.summary() + "\n",
+            "evaluation.csv": self.to_csv(),
+            "evaluation.md": self.to_markdown(),
+        }
         if curves:
             texts["curves.csv"] = pd.concat(curves).to_csv(index=False, lineterminator="\n")
         for name, text in texts.items():
@@ -247,12 +294,40 @@ class EvaluationReport:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SavedFileError(f"{path} does not say how it was made; evaluate again.") from error
 
+    def figures(self, metrics: Sequence[str] | str | None = None) -> tuple[str, ...]:
+        """The figures of these metrics; a name may also be that of a figure itself.
+
+        Raises:
+            OptionError: there is no such metric.
+        """
+        if metrics is None:
+            return tuple(self.quantities)
+        names = [metrics] if isinstance(metrics, str) else metrics
+        of = {name: (name,) for name in self.quantities} | self.metrics
+        if unknown := [name for name in names if name not in of]:
+            hint = near(unknown[0], of)
+            raise OptionError(f"The report has no metric {unknown[0]!r}. {hint}")
+        return tuple(dict.fromkeys(figure for name in names for figure in of[name]))
+
     def _known(self, metric: str) -> str:
-        if metric not in self.quantities:
+        figures = (metric,) if metric in self.quantities else self.figures(metric)
+        if len(figures) > 1:
             raise OptionError(
-                f"The report has no metric {metric!r}. {near(metric, self.quantities)}"
+                f"{metric!r} is a metric of several figures, name one: "
+                f"{', '.join(map(repr, figures))}."
             )
-        return metric
+        return figures[0]
+
+    def __repr__(self) -> str:
+        texts = self.table["document"].nunique()
+        parts = [f"texts: {texts:,}"]
+        for what, names in (("methods", self.methods), ("metrics", tuple(self.metrics))):
+            shown = ", ".join(map(repr, names[:5])) + (", …" if len(names) > 5 else "")
+            parts.append(f"{what}: {shown}")
+        return f"EvaluationReport({'; '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        return str(self.to_pandas().to_html())
 
     @cached_property
     def _groups(self) -> dict[tuple[str, str, str], pd.DataFrame]:

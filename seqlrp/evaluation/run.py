@@ -37,8 +37,9 @@ from seqlrp.evaluation.metrics import METRICS
 from seqlrp.evaluation.parts import Parts
 from seqlrp.evaluation.report import EvaluationReport
 from seqlrp.evaluation.word_deletion import KS
-from seqlrp.explain import BATCH_TOKENS, explained_documents, label_names
+from seqlrp.explain import BATCH_TOKENS, count, explained_documents, label_names
 from seqlrp.explanation import Explanation
+from seqlrp.methods.doubts import tally_for, tell
 from seqlrp.text.corpora import Corpus
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def evaluate(
             0.1}}`), or attributions from outside: one array a text, `[T]` for the class that is
             predicted, or `[C, T]` for all classes. A figure that needs another class than an array
             is about is missing.
-        metrics: names in `seqlrp.evaluation.METRICS`, or metric objects.
+        metrics: names in `seqlrp.evaluation.METRICS`, or metric objects. The name of a figure
+            (`"abpc"`) stands for its metric (`"aopc"`).
         ks: how many words to delete; 0 is the text as it is.
         removal: `"zero"`, `"delete"`, `"unk"` or `"mask"`, see `seqlrp.deletion.Remover`.
         score: what is watched: `"probability"`, `"logit"` or `"accuracy"`.
@@ -129,6 +131,7 @@ def evaluate(
         "seed": seed,
         "options": {"removal": removal, "random_orders": random_orders},
         "metrics": {m.name: m.parameters for m in measured},
+        "figures": {m.name: list(m.quantities) for m in measured},
         "versions": _versions(),
         "labels": list(classifier.labels),
         "documents": len(chosen.documents),
@@ -236,6 +239,10 @@ def _measured(
     started = time.perf_counter()
     explanations = _of_predicted(candidate, texts, remover, bar)
     taken = (time.perf_counter() - started) / len(texts.documents)
+    if (tally := tally_for(candidate.method)) is not None:
+        for explanation in explanations:
+            count(tally, explanation)
+        tell(candidate.method, tally)
     of_label: list[Explanation | None] = [None] * len(explanations)
     if any("labels" in m.needs for m in metrics):
         of_label = _of_label(candidate, texts, explanations, remover)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from seqlrp.attributing import encoded_texts
 from seqlrp.batching import BatchTokens
 from seqlrp.errors import CorpusError, InputError, ModelError, OptionError, near
+from seqlrp.evaluation.cascade import Cascade
 from seqlrp.evaluation.correlation import spearman
 from seqlrp.evaluation.twin import Twin, copied
 from seqlrp.explain import BATCH_TOKENS, chosen_method, explain
@@ -97,7 +98,7 @@ def cascading_randomisation(
     batch_tokens: BatchTokens = BATCH_TOKENS,
     progress: bool | None = None,
     **options: Any,
-) -> pd.DataFrame:
+) -> Cascade:
     """Make weights random, layer by layer from the output down, and compare relevance with before.
 
     The class that is explained stays the one that the untouched model predicts. All changes are
@@ -115,10 +116,7 @@ def cascading_randomisation(
         options: passed to the method.
 
     Returns:
-        rows `document`, `method`, `metric`, `layer` (the last one made random, "" before any), `k`
-        (how many are) and `value`, Spearman's correlation with the relevance of the untouched
-        model: "spearman" of relevance as it is, "spearman_absolute" of its absolute values. NaN
-        for a text of one word, or where all words have the same.
+        a `Cascade`: `table` has every row, `plot` the curve.
 
     Raises:
         OptionError: a layer that is no module with weights.
@@ -150,13 +148,14 @@ def cascading_randomisation(
         done |= own
         after = twin.explain(documents, before, batch_tokens)
         rows += _compared(before, after, name, k)
-    return pd.DataFrame(rows, columns=["document", "method", "metric", "layer", "k", "value"])
+    table = pd.DataFrame(rows, columns=["document", "method", "metric", "layer", "k", "value"])
+    return Cascade(table, chosen.name, tuple(names), seed)
 
 
 class RandomisedLabels(NamedTuple):
     """What came of a training on shuffled labels.
 
-    `table` has rows `document`, `method`, `metric` and `value`, as `cascading_randomisation`;
+    `table` has rows `document`, `method`, `metric` and `value`, as that of a `Cascade`;
     `classifier` is the one trained on shuffled labels, and `accuracy` the share of them that it
     has learnt: where that is no better than chance it has learnt nothing, and the test says less.
     """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seqlrp.evaluation.report import CHANCE
+from seqlrp.evaluation.verdict import SIGNIFICANT, in_short, verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,6 @@ _REMOVAL = {
     "unk": "the unknown word stands for a removed one",
     "mask": "a mask stands for a removed word",
 }
-_SIGNIFICANT = 0.05
 _FEW = 20  # below, a percentile bootstrap holds the truth less often than it says
 _LATEX = str.maketrans(
     {
@@ -48,9 +48,16 @@ _LATEX = str.maketrans(
 _MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>|#~$"} | {"&": "&amp;"})
 
 
+def as_verdict(report: EvaluationReport) -> str:
+    """Who is better than chance and who is best: a sentence a method."""
+    return "\n".join(_one_line(sentence) for sentence in in_short(report))
+
+
 def as_text(report: EvaluationReport) -> str:
-    """Every result with its interval, what it means, and whether it is better than chance."""
-    results, lines = report.results, [*_head(report)]
+    """The verdict; then every result with its interval, what it means, and who is best."""
+    found = verdicts(report)
+    said = {(v.metric, v.direction): _one_line(v.sentence()) for v in found}
+    results, lines = report.results, [*_in_short(report), *_head(report)]
     gains = report.advantage() if CHANCE in report.methods else None
     width = max(16, *(len(_one_line(m)) for m in report.methods)) + 2
     told: set[str] = set()
@@ -60,7 +67,8 @@ def as_text(report: EvaluationReport) -> str:
         texts = int(part["documents"].max())
         who = _DIRECTIONS.get(str(direction), str(direction))
         title = quantity.title[:1].upper() + quantity.title[1:] + _places(report, str(metric))
-        lines += ["", *textwrap.wrap(f"{title}: {who} ({texts:,})", _WIDTH)]
+        name = _name(report, str(metric))
+        lines += ["", *textwrap.wrap(f"{title}: {who} ({texts:,}) [{name}]", _WIDTH)]
         if quantity.meaning not in told:
             lines += textwrap.wrap(
                 quantity.meaning, _WIDTH, initial_indent="  ", subsequent_indent="  "
@@ -76,11 +84,13 @@ def as_text(report: EvaluationReport) -> str:
             lines.append((line + rows.get(str(row["method"]), "")).rstrip())
         missing = int(part["missing"].max())
         verdict = [better.get(str(part["better"].iloc[0]), "")]
+        verdict.append(said.get((str(metric), str(direction)), ""))
         if 0 < texts < _FEW:
             verdict.append(f"With {_counted(texts, 'text')} intervals are too narrow.")
         if missing:
             verdict.append(f"Missing in {missing:,} more, where there is nothing to measure.")
-        lines += [f"  {' '.join(v for v in verdict if v)}"] if any(verdict) else []
+        shown = " ".join(sentence for sentence in verdict if sentence)
+        lines += textwrap.wrap(shown, _WIDTH, initial_indent="  ", subsequent_indent="  ")
     return "\n".join([*lines, *_foot(report, width)])
 
 
@@ -173,6 +183,36 @@ def caption(report: EvaluationReport) -> str:
     )
 
 
+def _in_short(report: EvaluationReport) -> Iterator[str]:
+    sentences = in_short(report)
+    if not sentences:
+        return
+    yield "In short"
+    for sentence in sentences:
+        yield from textwrap.wrap(
+            _one_line(sentence), _WIDTH, initial_indent="  ", subsequent_indent="    "
+        )
+    if any("level with" in s or "not told apart" in s for s in sentences):
+        yield from _note()
+    yield ""
+
+
+def _note() -> list[str]:
+    return textwrap.wrap(
+        "Level, or not told apart, says that these texts do not show a difference, not that there "
+        "is none. Figures of one metric go together, and are no independent witnesses.",
+        _WIDTH,
+        initial_indent="  ",
+        subsequent_indent="  ",
+    )
+
+
+def _name(report: EvaluationReport, figure: str) -> str:
+    """What the figure is called in the tables, after the metric that gives it."""
+    metric = next((m for m, figures in report.metrics.items() if figure in figures), figure)
+    return _one_line(figure if metric == figure else f"{metric}: {figure}")
+
+
 def _head(report: EvaluationReport) -> Iterator[str]:
     made = report.made
     left_out = ""
@@ -184,14 +224,15 @@ def _head(report: EvaluationReport) -> Iterator[str]:
         chance = (
             f" {CHANCE!r} ranks words by chance ({orders} orders): a method that is no better says "
             f"nothing about the classifier. A star marks what is better or worse than chance with "
-            f"p < {_SIGNIFICANT} (sign-flip permutation test, corrected for all comparisons, Holm)."
+            f"p < {SIGNIFICANT} (sign-flip permutation test, corrected for all comparisons, Holm)."
         )
     removal = _REMOVAL.get(made["options"]["removal"], "")
     yield from textwrap.wrap(
         f"Explanations of {_counted(made['documents'], 'text')}{left_out} by "
         f"{_counted(len(report.methods), 'method')}, "
         f"put to the test: {removal}, and the classifier is asked again. Numbers are means over "
-        f"texts (and over k); in brackets, their 95 % intervals.{chance}",
+        f"texts (and over k); in brackets, their 95 % intervals.{chance} A heading "
+        f"ends with the names of metric and figure, as the tables have them.",
         _WIDTH,
     )
 
@@ -219,7 +260,7 @@ def _gains(gains: pd.DataFrame | None, metric: str, direction: str) -> dict[str,
     for row in part.to_dict("records"):
         if np.isnan(row["difference"]):
             continue
-        star = " *" if row["p_holm"] < _SIGNIFICANT else ""
+        star = " *" if row["p_holm"] < SIGNIFICANT else ""
         interval = f"[{_signed(row['low'])}, {_signed(row['high'])}]"
         found[str(row["method"])] = f"{_signed(row['difference'])} {interval}{star}"
     return found

@@ -16,6 +16,7 @@ from seqlrp.methods.explainer import Forward, GradientMode
 from seqlrp.methods.removal import BATCH_TOKENS, Removal, RemovalExplainer
 
 Ranking = Literal["gradient_x_input", "occlusion"]
+_ROUNDING = 64  # in units in the last place of the score; importances so near are equal
 
 
 class _ZeroedLeaves(GradientMode):
@@ -55,11 +56,11 @@ class _Question(NamedTuple):
 class InputReduction(RemovalExplainer):
     """Input reduction: leave out the least important word while the prediction stays (Feng 2018).
 
-    Of n words, the one that matters least for the target's score goes first; importance is asked
-    again of what is left, and so on, until the predicted class (or, of a single output, its sign)
-    would change, or one word is left. With m words gone so far, the k-th to go has the value
-    (k − m)/n, and those that remain have their ranks by importance, k = m + 1, …, n. So the values
-    order the words for a deletion test, and
+    Of n words, the one that matters least for the target's score goes first, of equals that which
+    stands first; importance is asked again of what is left, and so on, until the predicted class
+    (or, of a single output, its sign) would change, or one word is left. With m words gone so far,
+    the k-th to go has the value (k − m)/n, and those that remain have their ranks by importance, k
+    = m + 1, …, n. So the values order the words for a deletion test, and
 
         positive: the reduced input, in the order of importance;
         0 and below: words that were left out. Negative is early, and does not speak against.
@@ -172,9 +173,10 @@ class InputReduction(RemovalExplainer):
         return values.masked_fill(~words, 0).reshape(-1, *shape)
 
     def _look(self, question: _Question, gone: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores `[R, C]` of what is left, and the importance of its words, `[R, places]`."""
+        """Scores `[R, C]` of what is left, and its words by importance: ranks `[R, places]`."""
         if self.ranking == "occlusion":
-            return self._without_each(question, gone)
+            scores, importance = self._without_each(question, gone)
+            return scores, _ranks(scores, importance)
 
         def work(batch: Tensor) -> tuple[Tensor, Tensor]:
             return self._gradients(question.of(batch), gone[batch])
@@ -185,7 +187,7 @@ class InputReduction(RemovalExplainer):
                 "A score or a gradient is NaN or infinite when words are left out; look for "
                 "overflowing weights or a division by the length of a vector."
             )
-        return scores, importance
+        return scores, _ranks(scores, importance)
 
     def _without_each(self, question: _Question, gone: Tensor) -> tuple[Tensor, Tensor]:
         inputs, additional = question.inputs, question.additional
@@ -228,6 +230,20 @@ class InputReduction(RemovalExplainer):
             places = products.new_zeros(gone.shape)
             products = places.scatter(1, kept, products)
         return scores.detach(), products.flatten(1)
+
+
+def _ranks(scores: Tensor, importance: Tensor) -> Tensor:
+    """The places `[R, n]` of importance in its order; what differs by rounding alone is equal.
+
+    Without either of two equal neighbours a text is the same. Which of them has the smaller number
+    is a matter of how the batch was computed, and must not decide which goes first.
+    """
+    values, order = importance.sort(dim=1)
+    sizes = torch.maximum(scores.abs().amax(1), importance.abs().amax(1))
+    rounding = _ROUNDING * torch.finfo(importance.dtype).eps * sizes
+    steps = (values.diff(dim=1) > rounding.unsqueeze(1)).cumsum(1)
+    ranks = nn.functional.pad(steps, (1, 0)).double()
+    return torch.zeros_like(ranks).scatter(1, order, ranks)
 
 
 def _least_first(importance: Tensor, among: Tensor) -> Tensor:

@@ -14,8 +14,10 @@ from seqlrp.errors import OptionError, near
 from seqlrp.lrp import Attribution, door
 from seqlrp.methods.baselines import BaselineExplainer, Given, account
 from seqlrp.methods.copies import BATCH_TOKENS
+from seqlrp.methods.doubts import Tally, tell_of
 from seqlrp.methods.gradient import gradients
 
+MISSED = 0.05  # of the difference of scores; from there on, n_steps is too small
 Rule = Literal["gausslegendre", "riemann_left", "riemann_middle", "riemann_right"]
 
 
@@ -33,8 +35,9 @@ class IntegratedGradients(BaselineExplainer):
 
     R_t = Σ_d (x − x̃)_d · ∫₀¹ ∂score/∂x_d at x̃ + α (x − x̃) dα. All words together add up to
     score(x) − score(x̃) as far as `n_steps` points give the integral: the ledger has both, and its
-    `residual` is what they miss. A document takes `n_steps` passes forward and backward, which run
-    many at a time.
+    `residual` is what they miss. Where that is more than 5 % of the differences, summed without
+    signs over the documents of a call, an `AccountWarning` says so. A document takes `n_steps`
+    passes forward and backward, which run many at a time.
 
     Args:
         model: as for `seqlrp.LRP`; its answer must not depend on how a batch is padded.
@@ -109,14 +112,25 @@ class IntegratedGradients(BaselineExplainer):
         """Attribution `[B, T]` or `[B, C, T]`.
 
         With `return_convergence_delta`, also by how much its sum exceeds score(x) − score(x̃):
-        float64 `[B]` or `[B, C]`.
+        float64 `[B]` or `[B, C]`; without, a warning says where that is much.
         """
         found = self.attribution(inputs, target, additional_forward_args, padding=padding)
         assert found.ledger is not None
+        if return_convergence_delta:
+            return found.relevance, -found.ledger.residual
+        tell_of(self, found.ledger)
+        return found.relevance
+
+    def doubt(self, tally: Tally) -> str | None:
+        """A sentence where the points are too few for the integral."""
+        if not tally.missing > MISSED * tally.due:
+            return None
+        missed = f"by {tally.missing / tally.due:.0%}" if tally.due else "altogether"
         return (
-            (found.relevance, -found.ledger.residual)
-            if return_convergence_delta
-            else found.relevance
+            f"The integrated gradients of the words miss the difference of the scores of text and "
+            f"baseline {missed}: n_steps={self.n_steps} points (rule {self.rule!r}) are too few "
+            f"for this model. Take a larger n_steps; what a text misses is its score less all of "
+            f"its ledger."
         )
 
     def attribution(

@@ -12,10 +12,12 @@ from seqlrp.errors import OptionError, near
 from seqlrp.lrp import LRP, Attribution, door
 from seqlrp.methods.baselines import BaselineExplainer, Given, account
 from seqlrp.methods.copies import BATCH_TOKENS
+from seqlrp.methods.doubts import Tally, tell_of
 from seqlrp.methods.explainer import Forward
 from seqlrp.methods.gradient import gradients
 
 Root = Literal["baseline", "nearest"]
+LITTLE = 0.5  # a share of the words below this is worth a warning
 _SEARCHED = 32  # equal steps from the text to the baseline in which a change of sign is looked for
 
 
@@ -135,7 +137,8 @@ class DeepTaylor(LRP):
 
     It is derived for feed-forward nets of rectifiers. In a recurrent layer its rules hold for every
     map, which is a rule of thumb there: the w²-rule gives a state that is exactly 0 a share as
-    well, which the ledger books as `"zero input"`.
+    well, which the ledger books as `"zero input"`. Where less than half of all that is shared out
+    (absolute amounts, over the documents of a call) reaches the words, an `AccountWarning` says so.
 
     Args:
         model: as for `seqlrp.LRP`.
@@ -149,3 +152,38 @@ class DeepTaylor(LRP):
 
     def __init__(self, model: nn.Module, *, output: int | str | None = None) -> None:
         super().__init__(model, rules="deep_taylor", output=output)
+
+    def attribute(  # the account is always kept, to look into
+        self,
+        inputs: Tensor,
+        target: door.Target = "predicted",
+        additional_forward_args: Any = None,
+        *,
+        return_ledger: bool = False,
+        **options: Any,
+    ) -> Any:
+        """As `LRP.attribute`."""
+        keep = return_ledger or inputs.ndim > 1
+        found = super().attribute(
+            inputs, target, additional_forward_args, return_ledger=keep, **options
+        )
+        if keep:
+            relevance, ledger, *rest = found
+            tell_of(self, ledger)
+            if not return_ledger:
+                return (relevance, *rest) if rest else relevance
+        return found
+
+    def doubt(self, tally: Tally) -> str | None:
+        """A sentence where little reaches the words."""
+        sizes = dict(tally.sizes)
+        whole, words = sum(sizes.values()), sizes.pop("tokens", 0.0)
+        if not words < LITTLE * whole:
+            return None
+        largest = max(sizes, key=lambda kind: sizes[kind])
+        return (
+            f"Of what deep Taylor decomposition shares out, {words / whole:.0%} reaches the words; "
+            f"{sizes[largest] / whole:.0%} is the ledger's entry {largest!r}. Its rules are "
+            f"derived for feed-forward nets of rectifiers, and are a rule of thumb in a recurrent "
+            f"layer: look at another method, say 'lrp', beside it."
+        )

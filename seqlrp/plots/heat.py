@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,10 @@ _MARKED = 0.25  # negative cells from this share of the largest on have a minus 
 
 
 def heat_map(
-    explanations: Explanation | Sequence[Explanation],
+    explanations: Explanation | Sequence[Explanation] | Mapping[str, Explanation],
     *,
     scale: str | None = None,
+    down: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
     """A row of words for each class of one explanation, or for each of several explanations.
@@ -36,16 +37,23 @@ def heat_map(
 
     Args:
         explanations: one, for a class or for all of them, or several of the same tokens, say by
-            different methods.
+            different methods; a mapping gives each a name of its own, which its row is called.
         scale: the deepest colour is the largest relevance of each "row", or of "all" rows. Left
             out, it is that of all for one explanation, and of each row for several, whose methods
             need not share a unit.
+        down: words stand one below the other, as sentences can be read, and rows are columns.
         ax: where to draw; left out, in a figure of its own (`.figure` of what is returned).
 
     Raises:
         OptionError: nothing to show, explanations of different tokens, another scale.
     """
-    items = [explanations] if isinstance(explanations, Explanation) else list(explanations)
+    given = None
+    if isinstance(explanations, Explanation):
+        items = [explanations]
+    elif isinstance(explanations, Mapping):
+        given, items = [str(name) for name in explanations], list(explanations.values())
+    else:
+        items = list(explanations)
     scale = scale or ("all" if len(items) == 1 else "row")
     if scale not in SCALES:
         raise OptionError(f"scale={scale!r} is not one of those allowed. {near(scale, SCALES)}")
@@ -58,7 +66,8 @@ def heat_map(
                 "A heat map shows several explanations of the same tokens, got "
                 f"{tokens[:5]!r:.60} and {item.tokens[:5]!r:.60}."
             )
-    names, table = _rows(items)
+    names, table = _rows(items, given)
+    title = _title(items) if len(items) > 1 else ""
     few = len(tokens) <= _MOST_WORDS
     largest = np.abs(table).max(axis=1 if scale == "row" else None, initial=0, keepdims=True)
     shares = np.divide(table, largest, out=np.zeros_like(table), where=largest > 0)
@@ -66,42 +75,66 @@ def heat_map(
     values, limit = (shares, 1.0) if scale == "row" else (table, limit)
 
     rows, words = written(names), written(tokens if few else ())
-    width = 1.6 + rows.inches + 0.3 * min(len(tokens), _MOST_WORDS)
-    ax = axes_of(ax, max(width, 4.0 + rows.inches), 1.2 + words.inches + 0.4 * len(table))
+    along, across = 0.3 * min(len(tokens), _MOST_WORDS), 0.4 * len(table)  # inches
+    if down:
+        ax = axes_of(ax, 2.2 + words.inches + across, max(0.8 + rows.inches + along, 2.4))
+        values, shares = values.T, shares.T
+    else:
+        width = 1.6 + rows.inches + along
+        ax = axes_of(ax, max(width, 4.0 + rows.inches), 1.2 + words.inches + across)
     drawn = ax.imshow(values, cmap=COLOURS, vmin=-limit, vmax=limit, aspect="auto")
     for row, column in np.argwhere(shares <= -_MARKED) if few else ():
         ax.text(column, row, "−", ha="center", va="center", color=LIGHT.ink, size=9)
-    ax.set_yticks(range(len(names)), rows.texts, **rows.options)
+    of_words, of_rows = (ax.yaxis, ax.xaxis) if down else (ax.xaxis, ax.yaxis)
+    of_rows.set_ticks(range(len(names)), rows.texts, **rows.options)
     if few:
-        ax.set_xticks(range(len(tokens)), words.texts, rotation=90, **words.options)
+        of_words.set_ticks(range(len(tokens)), words.texts, **words.options)
     else:
-        ax.set_xlabel("word")
+        of_words.set_label_text("word")
+    ax.tick_params(axis="x", rotation=90)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.set_xticks(np.arange(1, len(tokens)) - 0.5, minor=True)
-    ax.set_yticks(np.arange(1, len(names)) - 0.5, minor=True)
+    of_words.set_ticks(np.arange(1, len(tokens)) - 0.5, minor=True)
+    of_rows.set_ticks(np.arange(1, len(names)) - 0.5, minor=True)
     if few:
         ax.grid(which="minor", color=LIGHT.paper, linewidth=1.5)
     ax.tick_params(which="minor", length=0)
+    if title:
+        heading = written([title])
+        ax.set_title(heading.texts[0], loc="left", **heading.options)
     bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.05, pad=0.02)
-    bar.set_label("relevance" if scale == "all" else "share of the row's\nlargest relevance")
+    line = "column" if down else "row"
+    bar.set_label("relevance" if scale == "all" else f"share of the {line}'s\nlargest relevance")
     bar.outline.set_visible(False)
     return ax
 
 
-def _rows(items: Sequence[Explanation]) -> tuple[list[str], npt.NDArray[np.float64]]:
+def _question(item: Explanation) -> str:
+    against = "" if item.against_label is None else f" rather than {item.against_label}"
+    return item.target_label + against
+
+
+def _title(items: Sequence[Explanation]) -> str:
+    """The class that all rows are about, where they are about one."""
+    questions = {"" if item.target == ALL else _question(item) for item in items}
+    (question,) = questions if len(questions) == 1 else ("",)
+    return f"for {question}" if question else ""
+
+
+def _rows(
+    items: Sequence[Explanation], given: Sequence[str] | None
+) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """The name and the relevances of each row."""
+    called = given or [item.method for item in items]
+    alone = len(items) == 1 and given is None
     one_question = len({(item.target, item.against) for item in items}) == 1
     names: list[str] = []
-    for item in items:
+    for item, name in zip(items, called, strict=True):
+        before = "" if alone else f"{name}: "
         if item.target == ALL:
-            names += [_name(item, label, len(items) == 1) for label in item.labels]
-        elif len(items) > 1 and one_question:
-            names.append(item.method)
+            names += [before + label for label in item.labels]
+        elif one_question and not alone:
+            names.append(name)
         else:
-            against = "" if item.against_label is None else f" rather than {item.against_label}"
-            names.append(_name(item, item.target_label + against, len(items) == 1))
+            names.append(before + _question(item))
     return names, np.vstack([item.relevance for item in items]).astype(np.float64)
-
-
-def _name(item: Explanation, label: str, alone: bool) -> str:
-    return label if alone else f"{item.method}: {label}"

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from seqlrp.exports.fonts import fonts_for
 from seqlrp.exports.shading import one_line
-from seqlrp.plots.style import NotebookFigure
+from seqlrp.plots.style import NotebookAxes, NotebookFigure
 
 _LONGEST = 40  # characters of a label
 
@@ -19,7 +19,8 @@ def axes_of(ax: Axes | None, width: float, height: float) -> Axes:
     """The axes given, or those of a new figure of this size in inches."""
     if ax is not None:
         return ax
-    return NotebookFigure(figsize=(width, height), layout="constrained").add_subplot()
+    figure = NotebookFigure(figsize=(width, height), layout="constrained")
+    return figure.add_subplot(axes_class=NotebookAxes)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which survives colour-blindness, and a wine red; chance is grey.
@@ -25,12 +26,24 @@ _NAMES = {
 
 
 class NotebookFigure(Figure):
-    """A figure that a notebook shows by itself, whether or not pyplot was imported."""
+    """A figure that a notebook shows by itself, whether or not pyplot was imported.
+
+    pyplot does not know it, so that no figure stays open, none is shown twice, and figures can be
+    made in any thread. For `plt.show()` hand in axes of pyplot's: `ax=plt.gca()`.
+    """
 
     def _repr_png_(self) -> bytes:
         memory = io.BytesIO()
         self.savefig(memory, format="png", dpi=110)
         return memory.getvalue()
+
+
+class NotebookAxes(Axes):
+    """Axes that a notebook shows at the end of a cell, as the whole figure that they are in."""
+
+    def _repr_png_(self) -> bytes | None:
+        figure = self.get_figure(root=True)
+        return figure._repr_png_() if isinstance(figure, NotebookFigure) else None
 
 
 def colour_of(method: str, place: int) -> str:
@@ -39,8 +52,8 @@ def colour_of(method: str, place: int) -> str:
 
 
 def marker_of(place: int) -> str:
-    """A marker for the method at this place."""
-    return _MARKERS[place % len(_MARKERS)]
+    """A marker for the method at this place: of 32 none has the colour and marker of another."""
+    return _MARKERS[(place + place // len(_MARKERS)) % len(_MARKERS)]
 
 
 def shown_name(method: str) -> str:

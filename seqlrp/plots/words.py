@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from seqlrp.errors import OptionError, near
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 
     from seqlrp.explanation import Explanation
 
-VALUES = ("sum", "mean")
+VALUES = ("sum", "mean", "median")
+_ENDS = {"mean": ("low", "high"), "median": ("q25", "q75")}
+_SHOWN = {
+    "sum": "summed relevance",
+    "mean": "mean relevance, 95 % interval",
+    "median": "median relevance, quartiles",
+}
 _NAMES = ["target_label", "against_label"]
 
 
@@ -40,10 +47,11 @@ def words_of_class(
         explanations: a list, or a stream of any length.
         target: the index or the name of a class; needed where several were explained.
         n: how many words, the strongest of both signs together.
-        value: their "sum" over all texts, or the "mean" of an occurrence with its 95 % interval.
+        value: their "sum" over all texts, the "mean" of an occurrence with its 95 % interval, or
+            its "median" with the quartiles, which single occurrences do not move.
         by: "word" or "lemma", as `summarise` takes it.
-        min_documents: words that fewer documents hold are left out; with "mean", a word that was
-            read once is else as good as any.
+        min_documents: words that fewer documents hold are left out; with "mean" or "median", a
+            word that was read once is else as good as any.
         ax: where to draw; left out, in a figure of its own (`.figure` of what is returned).
         options: the others of `seqlrp.summarising.summarise`.
 
@@ -78,10 +86,10 @@ def words_of_class(
     )
     for bar, minus in zip(drawn, against, strict=True):
         bar.set_hatch("///" if minus else "")
-    if value == "mean":
-        known = bars[bars["low"].notna()]
-        rows = [list(bars.index).index(i) for i in known.index]
-        ax.hlines(rows, known["low"], known["high"], color=LIGHT.ink, linewidth=1)
+    if value in _ENDS:
+        low, high = (bars[end].to_numpy(float) for end in _ENDS[value])
+        rows = np.flatnonzero(~np.isnan(low))
+        ax.hlines(rows, low[rows], high[rows], color=LIGHT.ink, linewidth=1)
     ax.set_yticks(range(len(bars)), words.texts, **words.options)
     for row, (times, texts) in enumerate(zip(bars["occurrences"], bars["documents"], strict=True)):
         ax.text(
@@ -96,8 +104,7 @@ def words_of_class(
     names = [name for name in bars.iloc[0][_NAMES] if isinstance(name, str)]  # or missing
     classes = written(names)
     label = " rather than ".join(classes.texts)
-    what = "summed relevance" if value == "sum" else "mean relevance, 95 % interval"
-    ax.set_xlabel(f"{what}, for {label}", **classes.options)
+    ax.set_xlabel(f"{_SHOWN[value]}, for {label}", **classes.options)
     ax.axvline(0, color=LIGHT.quiet, linewidth=0.8)
     ax.grid(axis="x", alpha=0.25)
     ax.set_axisbelow(True)

@@ -101,7 +101,7 @@ def test_lrp_shows_the_artefact_that_a_classifier_trusts(run: Trained) -> None:
 @pytest.mark.slow
 def test_relevance_depends_on_what_was_learnt(run: Trained) -> None:
     part = run.test.part(range(100)).corpus
-    table = cascading_randomisation(run.classifier, part, progress=False)
+    table = cascading_randomisation(run.classifier, part, progress=False).table
     means = table[table["metric"] == "spearman"].groupby("k")["value"].mean()
     assert means[0] == pytest.approx(1)
     assert abs(means.iloc[-1]) < 0.3

@@ -208,6 +208,14 @@ def test_pictures_show_what_the_tables_say(report: EvaluationReport) -> None:
     own = Figure().add_subplot()
     assert report.plot_curve("sufficiency", ax=own) is own
     assert len(own.lines) == 3
+    wrong = report.plot_curve(direction="wrong")
+    assert "classified wrongly" in wrong.get_title()
+    assert len(wrong.get_legend().get_texts()) == 3
+    assert wrong._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+    with pytest.raises(OptionError, match="not measured in the direction 'all'"):
+        report.plot_curve(direction="all")
+    with pytest.raises(OptionError, match="'abpc' has no curve over k"):
+        report.plot_curve("abpc")
     with pytest.raises(OptionError, match="no metric 'deletion'"):
         report.plot(["deletion"])
 
@@ -228,3 +236,19 @@ def test_the_legend_of_many_methods_does_not_lie_on_the_curves() -> None:
     below = legend.get_window_extent(renderer)
     assert not any(below.overlaps(ax.get_tightbbox(renderer)) for ax in many.axes)
     assert below.x0 >= 0
+
+
+def test_a_legend_is_as_wide_as_its_figure_at_most() -> None:
+    """Also of all methods there are, whose names are long, and which all look different."""
+    one = made_up(0.3, documents=4).table
+    names = [f"a_method_with_a_long_name_{k}" for k in range(30)]
+    table = pd.concat([one[one["method"] == "lrp"].assign(method=name) for name in names])
+    quantities = made_up(0.3, 4).quantities
+    figure = EvaluationReport(table, quantities, dict.fromkeys(names, 0.001), MADE).plot()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent(renderer)
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    looks = {(line.get_color(), line.get_marker()) for line in figure.axes[0].lines}
+    assert len(looks) == 30

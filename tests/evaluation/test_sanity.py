@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from classifier_samples import small_classifier, some_texts
+from matplotlib.figure import Figure
 from samples_explained import bag_classifier
 from torch import nn
 
@@ -104,7 +105,7 @@ def test_a_seed_gives_the_same_weights_and_only_a_module_s_own():
 
 @pytest.fixture(scope="module")
 def cascade():
-    return cascading_randomisation(small_classifier(), TEXTS, seed=1, progress=False)
+    return cascading_randomisation(small_classifier(), TEXTS, seed=1, progress=False).table
 
 
 def test_untouched_is_one(cascade):
@@ -124,7 +125,7 @@ def test_of_a_bag_of_words_nothing_is_left(method):
     for seed in range(30):
         table = cascading_randomisation(
             bag_classifier(size=16), TEXTS[:15], method, seed=seed, progress=False
-        )
+        ).table
         last = table[(table["k"] == 2) & (table["metric"] == "spearman")]
         assert (last["layer"] == "embedding").all()
         means.append(last["value"].mean())
@@ -134,7 +135,7 @@ def test_of_a_bag_of_words_nothing_is_left(method):
 
 def test_a_random_method_does_not_notice():
     """Numbers that depend on the text alone fail the check: they stay as they were."""
-    table = cascading_randomisation(small_classifier(), TEXTS[:5], "random", progress=False)
+    table = cascading_randomisation(small_classifier(), TEXTS[:5], "random", progress=False).table
     assert table["value"].to_numpy() == pytest.approx(1)
 
 
@@ -168,7 +169,7 @@ def test_chosen_layers_become_random_in_their_order():
     classifier = small_classifier()
     table = cascading_randomisation(
         classifier, TEXTS[:2], layers=["embedding", "head"], progress=False
-    )
+    ).table
     assert table.groupby("k")["layer"].first().tolist() == ["", "embedding", "head"]
     for name in ("heat", "encoder", "dropout"):
         with pytest.raises(OptionError, match=f"'{name}' is no module that holds weights"):
@@ -184,7 +185,7 @@ def test_weights_that_are_shared_become_random_once():
     model.tied = tied.eval()
     table = cascading_randomisation(
         classifier, TEXTS[:2], layers=["embedding", "tied"], progress=False
-    )
+    ).table
     values = table.pivot(index=["document", "metric"], columns="k", values="value")
     assert np.allclose(values[1], values[2])
 
@@ -219,6 +220,41 @@ def test_a_twin_answers_the_same_question():
     for e, other in zip(like, found, strict=True):
         assert (e.target, e.against, e.tokens) == (other.target, other.against, other.tokens)
         assert other.relevance == pytest.approx(e.relevance, abs=1e-5)
+
+
+# The record and its figure
+
+
+def test_the_curve_has_the_means_and_their_intervals():
+    found = cascading_randomisation(small_classifier(), TEXTS[:12], seed=1, progress=False)
+    assert repr(found) == "Cascade('lrp', 5 layers, 12 texts)"
+    for metric in ("spearman", "spearman_absolute"):
+        rows = found.table[found.table["metric"] == metric]
+        curve = found.curve(metric)
+        means = rows.groupby("k")["value"].mean()
+        assert curve["value"].to_numpy() == pytest.approx(means.to_numpy())
+        assert curve["layer"].tolist() == rows.groupby("k")["layer"].first().tolist()
+        inside = curve.iloc[1:]
+        assert ((inside["low"] < inside["value"]) & (inside["value"] < inside["high"])).all()
+        assert curve["documents"].tolist() == [12] * 6
+    ax = found.plot()
+    (line,) = [line for line in ax.lines if line.get_label() == "LRP"]
+    assert line.get_ydata() == pytest.approx(found.curve()["value"].to_numpy())
+    assert [t.get_text() for t in ax.get_xticklabels()][:3] == ["none", "head", "encoder.attention"]
+    assert "|relevance|" in ax.get_ylabel()
+    ax.figure.draw_without_rendering()
+    with pytest.raises(OptionError, match="There is no metric 'pearson'"):
+        found.plot("pearson")
+
+
+def test_methods_stand_beside_each_other():
+    own = Figure().add_subplot()
+    for method in ("lrp", "occlusion"):
+        found = cascading_randomisation(small_classifier(), TEXTS[:3], method, progress=False)
+        assert found.plot("spearman", ax=own) is own
+    assert [t.get_text() for t in own.get_legend().get_texts()] == ["LRP", "occlusion"]
+    colours = {line.get_color() for line in own.lines if line.get_label()[0] != "_"}
+    assert len(colours) == 2
 
 
 # Shuffled labels

@@ -100,7 +100,7 @@ def test_a_recurrence_is_told_to_keep_its_way_where_cudnn_runs(
     kind: type[Reader], cell: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = kind(cell, layers=2, dropout=0.5).double().eval()
-    methods = [GradientXInput(model), IntegratedGradients(model, 3), SmoothGrad(model, 2)]
+    methods = [GradientXInput(model), IntegratedGradients(model, 6), SmoothGrad(model, 2)]
     with Calls() as plain:
         expected = [method.attribute(vectors(), 1) for method in methods]
     assert set(plain.seen) == {(0.5, False)}  # on a CPU nothing changes

@@ -105,6 +105,30 @@ def test_step_by_step(
     assert torch.equal(predicted.relevance, found[rows, predicted.target])
 
 
+@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("ranking", ["gradient_x_input", "occlusion"])
+@pytest.mark.parametrize("removal", ["zero", "delete"])
+def test_equal_words_have_an_order_of_their_own(removal: str, ranking: str, double: bool) -> None:
+    """Of two equal neighbours the first goes first, however a batch rounds them."""
+    model = small_classifier(labels=CLASSES).model
+    model = model.double() if double else model
+    drawn = torch.Generator().manual_seed(3)
+    ids = torch.zeros(8, 9, dtype=torch.int64)
+    for row, length in zip(ids, (8, 7, 8, 5, 6, 3, 8, 4), strict=True):
+        row[:length] = torch.randint(2, 4, (length,), generator=drawn)
+    whole = InputReduction(model, ranking, removal).attribute(ids, "all")
+    for batch_tokens in (1, 12, 25, 60):
+        method = InputReduction(model, ranking, removal, batch_tokens=batch_tokens)
+        assert torch.equal(method.attribute(ids, "all"), whole)
+    for row, found in zip(ids, whole, strict=True):
+        length = int((row != 0).sum())
+        alone = InputReduction(model, ranking, removal).attribute(row[None, :length], "all")[0]
+        assert torch.equal(alone, found[:, :length])
+        if removal == "delete" and ranking == "occlusion":
+            pairs = [k for k in range(length - 1) if row[k] == row[k + 1]]
+            assert all((found[:, k] < found[:, k + 1]).all() for k in pairs)
+
+
 def test_what_is_left_keeps_the_prediction_and_one_word_fewer_does_not() -> None:
     model = small_classifier(labels=CLASSES).model.double()
     ids = some_ids([9, 7, 8, 9, 5])

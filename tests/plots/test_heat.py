@@ -69,6 +69,36 @@ def test_methods_have_scales_of_their_own():
     assert shown(heat_map(items))[0] == ["lrp: positive", "other: negative rather than positive"]
 
 
+def test_the_class_of_all_rows_stands_above_them():
+    both = [explanation("a b", method=name, target=1, against=0) for name in ("lrp", "$x$")]
+    assert heat_map(both).get_title("left") == "for positive rather than negative"
+    assert heat_map(both[:1]).get_title("left") == ""  # the row says it
+    mixed = [both[0], explanation("a b", target=0)]
+    assert heat_map(mixed).get_title("left") == ""
+
+
+def test_names_of_one_s_own():
+    """Two runs of one method are told apart by what the user calls them."""
+    one, other = explanation("a b", relevance=[1, 2]), explanation("a b", relevance=[2, 1])
+    rows, _, values = shown(heat_map({"ε = 0.1": one, 0.001: other}))
+    assert rows == ["ε = 0.1", "0.001"]
+    assert values.tolist() == [[0.5, 1], [1, 0.5]]
+    assert shown(heat_map({"mine": one}))[0] == ["mine"]
+    every = explanation("a b", relevance=[[1, 2], [-4, 3]], target="all", ledger={})
+    assert shown(heat_map({"mine": every}))[0] == ["mine: negative", "mine: positive"]
+
+
+def test_words_can_stand_one_below_the_other():
+    every = explanation("a b c", relevance=[[1, 2, 0], [-4, 3, 0]], target="all", ledger={})
+    rows, words, values = shown(ax := heat_map(every, down=True))
+    assert (rows, words) == (["a", "b", "c"], ["negative", "positive"])
+    assert values.tolist() == [[1, -4], [2, 3], [0, 0]]
+    assert [text.get_position() for text in ax.texts] == [(1, 0)]
+    by_row = heat_map(every, down=True, scale="row").images[0].get_array()
+    assert by_row.tolist() == [[0.5, -1], [1, 0.75], [0, 0]]
+    drawn(heat_map(explanation("w " * 101), down=True))
+
+
 def test_axes_can_be_given():
     axes = Figure().subplots(1, 2)
     assert heat_map(explanation(), ax=axes[1]) is axes[1]

@@ -49,6 +49,16 @@ def test_means_have_their_intervals():
     assert np.array(ends) == pytest.approx(np.array(known))
 
 
+def test_medians_have_their_quartiles():
+    ax = words_of_class(ITEMS, value="median")
+    assert bars(ax) == {"bad": -1.5, "film": 0.375, "so": 1, "good": 4}
+    [whiskers] = ax.collections
+    ends = [(path.vertices[0, 0], path.vertices[1, 0]) for path in whiskers.get_paths()]
+    # bad: −6, −1.5, −1
+    assert ends == [(-3.75, -1.25), (0.3125, 0.4375), (1, 1), (4, 4)]
+    assert ax.get_xlabel() == "median relevance, quartiles, for positive"
+
+
 def test_rare_words_can_be_left_out():
     assert set(bars(words_of_class(ITEMS, min_documents=2))) == {"bad", "so", "film"}
     with pytest.raises(OptionError, match="stands in 4 documents"):
@@ -75,8 +85,8 @@ def test_one_question_at_a_time():
 
 
 def test_other_options_are_refused():
-    with pytest.raises(OptionError, match="value='median'"):
-        words_of_class(ITEMS, value="median")
+    with pytest.raises(OptionError, match="value='max'"):
+        words_of_class(ITEMS, value="max")
     with pytest.raises(OptionError, match="n must be at least 1, got 0"):
         words_of_class(ITEMS, n=0)
     with pytest.raises(OptionError, match="by='class' is not one of those allowed"):
