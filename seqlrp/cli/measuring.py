@@ -19,7 +19,6 @@ from seqlrp.cli.options import (
     SizesOption,
     SplitOption,
     TextColumn,
-    corpus_for,
     loaded,
     numbers,
 )
@@ -82,10 +81,13 @@ def evaluate(
     What is finished is kept in the folder: the same command goes on after an interruption.
     """
     from seqlrp.evaluation import evaluate as evaluated
+    from seqlrp.text.corpora import load_corpus
 
     counts = numbers("--k", ks)
     classifier = loaded(model, device)
-    texts = corpus_for(classifier, corpus, text_column, label_column, split)
+    texts = load_corpus(
+        corpus, text=text_column, label=label_column, split=split, label_names=classifier.labels
+    )
     report = evaluated(
         classifier,
         texts,
