@@ -167,7 +167,7 @@ def lines(stream: Iterable[str]) -> Iterator[str]:
     """
     some = False
     for number, line in enumerate(map(_clean, stream)):
-        text = (line if number else line.removeprefix("\ufeff")).rstrip("\n")
+        text = (line if number else line.removeprefix("\ufeff")).rstrip("\r\n")
         if text.strip():
             some = True
             yield text

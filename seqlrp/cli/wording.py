@@ -14,11 +14,11 @@ PHRASES = {
     "a folder that seqlrp.save wrote": "a folder that `seqlrp train` wrote",
     "give one that Explanations.save wrote": "give one that `seqlrp explain --out` wrote",
     "set the option text to the column of the texts": "name the one of the texts by --text-column",
-    "which the option text asks for": "which --text-column asks for",
-    "which the option label asks for": "which --label-column asks for",
     "set split to one": "choose one by --split",
 }
-_QUOTES = "'\""
+_FREE = r"""(?<![\w'"./=-])"""
+_VALUE = r"""'[^']*'|"[^"]*"|-?\w+(?:\.\w+)*|(?=[,;.\s)]|$)"""  # nothing, where it is not said
+_COLUMN = re.compile(r"which the option (text|label) asks for")
 _COUNTED = re.compile(r"^(Text|For text) (\d+)\b")
 
 
@@ -35,19 +35,18 @@ def spoken(message: str, flags: Mapping[str, str]) -> str:
     """
     for phrase, said in PHRASES.items():
         message = message.replace(phrase, said)
+    message = _COLUMN.sub(r"which --\1-column asks for", message)
     message = _COUNTED.sub(lambda found: f"{found[1]} {int(found[2]) + 1}", message)
     if not flags:
         return message
     names = "|".join(map(re.escape, flags))
-    free = r"""(?<![\w'"./=-])"""
-    value = r"""('[^'\s]+'|"[^"\s]+"|\w+(?:\.\w+)*)?"""
-    message = re.sub(
-        f"{free}({names})={value}",
-        lambda found: f"{flags[found[1]]} {(found[2] or '').strip(_QUOTES)}".rstrip(),
-        message,
-    )
-    return re.sub(
-        rf"{free}({names})(?![\w=/'\"]|\.\w)",
-        lambda found: flags[found[1]] if "_" in found[1] else found[1],
-        message,
-    )
+    assigned = rf"{_FREE}({names})=({_VALUE})"
+    named = rf"{_FREE}({names})(?![\w=/'\"]|\.\w)"
+    message = re.sub(assigned, lambda found: _flag(flags[found[1]], found[2]), message)
+    return re.sub(named, lambda found: flags[found[1]] if "_" in found[1] else found[1], message)
+
+
+def _flag(flag: str, value: str) -> str:
+    if value[:1] in ("'", '"') and not re.search(r"\s", value):
+        value = value[1:-1]
+    return f"{flag} {value}".rstrip()

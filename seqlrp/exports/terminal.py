@@ -117,6 +117,8 @@ def _document(shown: Shaded, pen: _Pen) -> str:
     lines = [*shown.heading(), "", "".join(pen.write(*piece) for piece in shown.pieces())]
     if shown.largest:
         lines += ["", f"{pen.write(low, -SHADES)}  {pen.write(high, SHADES)}"]
+    if (account := shown.account()) is not None:
+        lines.append(account)
     return "\n".join(lines) + "\n"
 
 

@@ -65,6 +65,11 @@ def test_colours_and_cues():
     assert "\x1b[4mdull\x1b[0m film" in faint.to_ansi(colours="none")
 
 
+def test_the_account_is_the_last_line():
+    plain = STYLE.sub("", explanation(ledger={"tokens": 2.0, "bias": 0.25}).to_ansi())
+    assert plain.endswith("+1.500 for positive\nWhere it went: words +2.000, bias +0.250\n")
+
+
 def test_several_documents():
     both = Explanations([explanation("one"), explanation("two")])
     assert to_ansi(both) == "\n".join(e.to_ansi() for e in both)
