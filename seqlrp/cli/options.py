@@ -45,7 +45,7 @@ CorpusArgument = Annotated[
 TextsArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[CORPUS]",
+        metavar="CORPUS",
         help="What to look at: a corpus as for `train`, a folder of .txt files, or - for standard "
         "input, a text on each line.",
     ),

@@ -7,57 +7,11 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from classifier_samples import WORDS
+from cli_samples import refused, run
 
 import seqlrp
-from seqlrp.classifiers import RecurrentClassifier
-from seqlrp.cli import main
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    vocabulary = seqlrp.Vocabulary.build([WORDS])
-    torch.manual_seed(0)
-    network = RecurrentClassifier(len(vocabulary), 2, embedding=6, hidden=5).eval()
-    folder = tmp_path_factory.mktemp("saved") / "model"
-    seqlrp.save(seqlrp.TextClassifier(network, vocabulary, ("negative", "positive")), folder)
-    return folder
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    path = tmp_path / "corpus.csv"
-    drawn = np.random.default_rng(0)
-    rows = [
-        f'"{" ".join(drawn.choice(WORDS, 12))}",{"negative" if k % 2 else "positive"}'
-        for k in range(20)
-    ]
-    path.write_text("text,label\n" + "\n".join(rows) + "\n")
-    return path
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    sys.argv = ["seqlrp", *map(str, arguments)]
-    with pytest.raises(SystemExit) as end:
-        main()
-    out, err = capsys.readouterr()
-    return int(end.value.code or 0), out, err
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    status, out, err = run(capsys, *arguments)
-    assert status == 2, err
-    assert out == ""
-    assert "Traceback" not in err
-    message = err.strip().splitlines()
-    assert len(message) == 1, err
-    assert message[0].startswith("seqlrp: ")
-    return message[0]
 
 
 def test_explain_then_render(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
