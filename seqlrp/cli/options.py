@@ -94,7 +94,7 @@ BatchTokensOption = Annotated[
     ),
 ]
 SizesOption = Annotated[
-    str | None, typer.Option(metavar="N,N,…", help="Numbers, separated by commas.")
+    str | None, typer.Option(metavar="N,…", help="Numbers, separated by commas.")
 ]
 TargetOption = Annotated[
     str, typer.Option(metavar="CLASS", help="predicted, label, all, or the name of a class.")

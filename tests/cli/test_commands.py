@@ -12,10 +12,13 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from cli_samples import refused, run
+from explanation_samples import explanation
 
 import seqlrp
+from seqlrp.cli.words import in_words
 from seqlrp.errors import ImbalanceWarning
 
 
@@ -80,6 +83,14 @@ def test_the_verdict(model, corpus, capsys) -> None:  # type: ignore[no-untyped-
     _, out, _ = run(capsys, "explain", model, corpus, "--no-labels")
     assert ", right  (" not in out
     assert ", wrong: " not in out
+
+
+def test_probabilities_where_they_are_known() -> None:
+    e = explanation()
+    object.__setattr__(e, "probabilities", np.array([0.06, 0.94], np.float32))
+    verdict = in_words(e).splitlines()[0]
+    assert verdict.startswith("reviews/1: positive, probability 0.940, wrong: it is negative  (")
+    assert "Predicted: positive, probability 0.940 (wrong, it is negative)" in e.to_ansi()
 
 
 def test_labels_that_the_model_does_not_know(model, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
@@ -179,6 +190,18 @@ def test_an_interrupt_leaves_what_was_there(model, corpus, tmp_path, capsys, mon
     )
     assert out.read_bytes() == before
     assert set(os.listdir(tmp_path)) == names
+
+
+def test_an_interrupted_evaluation_says_where_it_goes_on(
+    model, corpus, tmp_path, capsys, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("seqlrp.evaluation.evaluate", interrupted)
+    status, _, err = run(capsys, "evaluate", model, corpus, "--out", tmp_path / "e")
+    assert status == 130
+    assert f"kept in {tmp_path / 'e'}; the same command goes on" in err
 
 
 def test_a_warning_is_a_sentence(capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
