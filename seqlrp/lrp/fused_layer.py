@@ -39,15 +39,14 @@ class Layer:
         self, x: Tensor, *states: Tensor
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """As `forward`, and for each direction the factors of the way back."""
-        width = states[0].shape[-1]
+        width, account = states[0].shape[-1], bool(self.books)
         out = x.new_empty(len(x), width * len(self.weights))
         run: Any = compiled.lstm_forward if self.kind == "lstm" else compiled.gru_forward
         results = []
         for d, weights in enumerate(self.weights):
             start = (state[d] for state in states)
-            results.append(
-                run(x, *start, weights, self.steps, d == 1, self.epsilon, out, d * width)
-            )
+            operands = (x, *start, weights, self.steps, d == 1, self.epsilon, out, d * width)
+            results.append(run(*operands, account=account))
         *finals, factors = zip(*results, strict=True)
         return (out, *(torch.stack(parts) for parts in finals)), factors
 

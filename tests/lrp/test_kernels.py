@@ -113,8 +113,9 @@ def run_compiled(case: Case, layer: Layer, account: bool) -> tuple[Gammas, Tenso
     steps, out = Steps(case.sizes), torch.full((len(layer.x), case.hidden + 2), torch.nan)
     forward: Any = getattr(compiled, f"{case.kind}_forward")
     *final, factors = forward(
-        layer.x, *layer.states, layer.weights, steps, case.reverse, case.epsilon, out, 1
-    )
+        layer.x, *layer.states, layer.weights, steps, case.reverse, case.epsilon, out, 1,
+        account=account,
+    )  # fmt: skip
     assert out[:, [0, -1]].isnan().all()
     run: Any = getattr(compiled, case.kind)
     result: Gammas = run(
@@ -169,6 +170,21 @@ def test_compiled_is_as_good_as_the_reference(case: Case, numba: Any) -> None:
     if case.epsilon == 0:
         assert found.stabiliser is not None
         assert not found.stabiliser.any()
+
+
+@pytest.mark.parametrize("block", [1, 700])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_blocks_do_not_show(
+    case: Case, block: int, numba: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, out, _ = run_compiled(case, build(case), account=True)
+    compiled._blocks.cache_clear()
+    monkeypatch.setattr(compiled, "BLOCK", block)
+    found, again, _ = run_compiled(case, build(case), account=True)
+    compiled._blocks.cache_clear()
+    torch.testing.assert_close(again, out, rtol=1e-5, atol=1e-6)
+    check_as_good(found, case, build(case))
+    assert fields(found).keys() == fields(expected).keys()
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])

@@ -8,8 +8,9 @@ package, and is not used without it.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +20,19 @@ from torch import Tensor
 from seqlrp.lrp.recurrent import Gammas, Steps, Weights
 
 FEW = 16  # sequences: for more of them the library's product is the faster one
+BLOCK = 2**17  # numbers that are worked on together: half a megabyte stays in a core's cache
 
 
 @cache
 def _installed() -> bool:
     return find_spec("numba") is not None
+
+
+@cache
+def _loops() -> Any:
+    from seqlrp.lrp.kernels import loops
+
+    return loops
 
 
 def computes(kind: str, weights: Weights, *inputs: Tensor) -> bool:
@@ -39,7 +48,7 @@ def computes(kind: str, weights: Weights, *inputs: Tensor) -> bool:
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
     """The same memory, in rows without gaps."""
-    found: NDArray[np.float32] = tensor.detach().contiguous().numpy()
+    found: NDArray[np.float32] = tensor.contiguous().numpy()
     return found
 
 
@@ -48,6 +57,7 @@ def _state(tensor: Tensor) -> Tensor:
     return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
+@lru_cache(maxsize=64)
 def _ordered(steps: Steps, reverse: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First row and number of rows of each step, in the order in which a direction reads them."""
     sizes = np.array(steps.sizes, dtype=np.int64)
@@ -55,6 +65,22 @@ def _ordered(steps: Steps, reverse: bool) -> tuple[NDArray[np.int64], NDArray[np
     return (starts[::-1].copy(), sizes[::-1].copy()) if reverse else (starts, sizes)
 
 
+@lru_cache(maxsize=64)
+def _blocks(steps: Steps, reverse: bool, width: int) -> list[tuple[int, int, slice]]:
+    """Steps `[first, last)` in the order of `_ordered`, with their rows of so many numbers."""
+    starts, sizes = _ordered(steps, reverse)
+    found, first, count = [], 0, 0
+    for t, rows in enumerate(sizes.tolist()):
+        count += rows * width
+        if count >= BLOCK or t + 1 == len(sizes):
+            low = int(min(starts[first], starts[t]))
+            high = int(max(starts[first] + sizes[first], starts[t] + rows))
+            found.append((first, t + 1, slice(low, high)))
+            first, count = t + 1, 0
+    return found
+
+
+@cache
 def _stable(epsilon: float) -> tuple[np.float32, np.float32]:
     """ε in float32, and what stands in for it in quotients where it is 0."""
     stabiliser = np.float32(min(epsilon, 1e30))
@@ -90,26 +116,34 @@ def lstm_forward(
     epsilon: float,
     out: Tensor,
     column: int,
+    *,
+    account: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Final h and c, and the factors `[N, 4H]`; outputs go to `out[:, column : column + H]`."""
-    from seqlrp.lrp.kernels import loops
+    """Final h and c, and the factors `[N, 4H]`; outputs go to `out[:, column : column + H]`.
 
+    Without an account, the factors do not hold what the stabilisers withhold.
+    """
+    units = h0.shape[-1]
     bias = _bias(weights.bias_ih, weights.ih) + _bias(weights.bias_hh, weights.hh)
-    gates = torch.addmm(bias, x.detach(), weights.ih.detach().T)
+    w_ih, w_hh = weights.ih.detach().T, weights.hh.detach().contiguous()
+    x, gates = x.detach(), x.new_empty(len(x), 4 * units)
     h, c = _state(h0), _state(c0)
-    w_hh, few = weights.hh.detach().contiguous(), len(h) <= FEW
+    few = len(h) <= FEW
     starts, sizes = _ordered(steps, reverse)
-    arguments = (
-        _array(gates), _array(w_hh if few else w_hh[:0]), _array(h), _array(c), _array(out), column,
-        *_stable(epsilon), starts, sizes,
+    loop, operands = _loops().lstm_forward, (
+        _array(gates), _array(w_hh if few else w_hh[:0]), _array(bias), _array(h), _array(c),
+        _array(out), column, *_stable(epsilon), account, starts, sizes,
     )  # fmt: skip
-    if few:
-        loops.lstm_forward(*arguments, 0, len(sizes))
-        return h, c, gates
-    parts, states, across = gates.split_with_sizes(steps.sizes), _views(h, steps), w_hh.T
-    for t, part in enumerate(parts[::-1] if reverse else parts):
-        part.addmm_(states[len(part)], across)
-        loops.lstm_forward(*arguments, t, t + 1)
+    states, across = _views(h, steps), w_hh.T
+    for first, last, rows in _blocks(steps, reverse, 4 * units):
+        torch.mm(x[rows], w_ih, out=gates[rows])
+        if few:
+            loop(*operands, first, last)
+            continue
+        for t in range(first, last):
+            start, size = int(starts[t]), int(sizes[t])
+            gates[start : start + size].addmm_(states[size], across)
+            loop(*operands, t, t + 1)
     return h, c, gates
 
 
@@ -132,27 +166,27 @@ def lstm(
 
     Where there are more rows of γ than of factors, as many in a row have the same factors.
     """
-    from seqlrp.lrp.kernels import loops
-
-    hidden = h0.shape[-1]
+    units, total = h0.shape[-1], len(gamma_h)
     w_ig, w_hg, b_ig, b_hg = _signal(weights)
     gh, gc = _state(gamma_hn), _state(gamma_cn)
-    rows = len(gamma_h)
-    gamma_p, stabiliser = x.new_empty(rows, hidden), x.new_empty(rows)
+    gamma_p, gamma_x = x.new_empty(total, units), x.new_empty(total, x.shape[-1])
+    stabiliser = x.new_empty(total if account else 0)
     few = len(gh) <= FEW
     starts, sizes = _ordered(steps, not reverse)
-    arguments = (
+    loop, operands = _loops().lstm_backward, (
         _array(factors), _array(w_hg if few else w_hg[:0]), _array(gamma_h), _array(gh), _array(gc),
-        _array(gamma_p), _array(stabiliser), starts, sizes,
+        _array(gamma_p), _array(stabiliser), account, starts, sizes,
     )  # fmt: skip
-    if few:
-        loops.lstm_backward(*arguments, 0, len(sizes))
-    else:
-        parts, states = gamma_p.split_with_sizes(steps.sizes), _views(gh, steps)
-        for t, part in enumerate(parts if reverse else parts[::-1]):
-            loops.lstm_backward(*arguments, t, t + 1)
-            torch.mm(part, w_hg, out=states[len(part)])
-    gamma_x = gamma_p @ w_ig
+    states = _views(gh, steps)
+    for first, last, rows in _blocks(steps, not reverse, 4 * units):
+        if few:
+            loop(*operands, first, last)
+        else:
+            for t in range(first, last):
+                start, size = int(starts[t]), int(sizes[t])
+                loop(*operands, t, t + 1)
+                torch.mm(gamma_p[start : start + size], w_hg, out=states[size])
+        torch.mm(gamma_p[rows], w_ig, out=gamma_x[rows])
     if not account:
         return Gammas(gamma_x, gh, gc)
     return Gammas(gamma_x, gh, gc, gamma_p @ b_ig, gamma_p @ b_hg, stabiliser)
@@ -167,29 +201,34 @@ def gru_forward(
     epsilon: float,
     out: Tensor,
     column: int,
+    *,
+    account: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Final h, and the factors `[N, 4H]`; outputs go to `out[:, column : column + H]`."""
-    from seqlrp.lrp.kernels import loops
+    """Final h, and the factors `[N, 4H]`; outputs go to `out[:, column : column + H]`.
 
-    hidden = h0.shape[-1]
-    gates = x.new_empty(len(x), 4 * hidden)
-    bias = _bias(weights.bias_ih, weights.ih)
-    torch.addmm(bias, x.detach(), weights.ih.detach().T, out=gates[:, : 3 * hidden])
-    h, bias = _state(h0), _bias(weights.bias_hh, weights.hh)
-    from_h = x.new_empty(len(h), 3 * hidden)
-    w_hh, few = weights.hh.detach().contiguous(), len(h) <= FEW
+    Without an account, the factors do not hold what the stabilisers withhold.
+    """
+    units = h0.shape[-1]
+    b_ih, b_hh = _bias(weights.bias_ih, weights.ih), _bias(weights.bias_hh, weights.hh)
+    w_ih, w_hh = weights.ih.detach().T, weights.hh.detach().contiguous()
+    x, gates = x.detach(), x.new_empty(len(x), 4 * units)
+    h, from_h = _state(h0), x.new_empty(len(h0), 3 * units)
+    few = len(h) <= FEW
     starts, sizes = _ordered(steps, reverse)
-    arguments = (
-        _array(gates), _array(w_hh if few else w_hh[:0]), _array(bias), _array(h), _array(from_h),
-        _array(out), column, *_stable(epsilon), starts, sizes,
+    loop, operands = _loops().gru_forward, (
+        _array(gates), _array(w_hh if few else w_hh[:0]), _array(b_ih), _array(b_hh), _array(h),
+        _array(from_h), _array(out), column, *_stable(epsilon), account, starts, sizes,
     )  # fmt: skip
-    if few:
-        loops.gru_forward(*arguments, 0, len(sizes))
-        return h, gates
     states, products, across = _views(h, steps), _views(from_h, steps), w_hh.T
-    for t, rows in enumerate(sizes.tolist()):
-        torch.addmm(bias, states[rows], across, out=products[rows])
-        loops.gru_forward(*arguments, t, t + 1)
+    for first, last, rows in _blocks(steps, reverse, 4 * units):
+        torch.mm(x[rows], w_ih, out=gates[rows, : 3 * units])
+        if few:
+            loop(*operands, first, last)
+            continue
+        for t in range(first, last):
+            size = int(sizes[t])
+            torch.mm(states[size], across, out=products[size])
+            loop(*operands, t, t + 1)
     return h, gates
 
 
@@ -210,28 +249,29 @@ def gru(
 
     Where there are more rows of γ than of factors, as many in a row have the same factors.
     """
-    from seqlrp.lrp.kernels import loops
-
-    hidden = h0.shape[-1]
+    units, total = h0.shape[-1], len(gamma_h)
     w_in, w_hn, b_in, b_hn = _signal(weights)
     gh = _state(gamma_hn)
-    gamma_p, gamma_u = x.new_empty(len(gamma_h), hidden), torch.empty_like(gh)
-    stabiliser, bias_share = x.new_empty(len(gamma_h)), x.new_empty(len(gamma_h))
+    gamma_p, gamma_x = x.new_empty(total, units), x.new_empty(total, x.shape[-1])
+    gamma_u = torch.empty_like(gh)
+    stabiliser, bias_share = (x.new_empty(total if account else 0) for _ in range(2))
     few = len(gh) <= FEW
     starts, sizes = _ordered(steps, not reverse)
-    arguments = (
+    loop, operands = _loops().gru_backward, (
         _array(factors), _array(w_hn if few else w_hn[:0]), _array(b_hn), _array(gamma_h),
         _array(gh), _array(gamma_p), _array(gamma_u), _array(stabiliser), _array(bias_share),
-        starts, sizes,
+        account, starts, sizes,
     )  # fmt: skip
-    if few:
-        loops.gru_backward(*arguments, 0, len(sizes))
-    else:
-        states, sources = _views(gh, steps), _views(gamma_u, steps)
-        for t, rows in enumerate(sizes.tolist()):
-            loops.gru_backward(*arguments, t, t + 1)
-            states[rows].addmm_(sources[rows], w_hn)
-    gamma_x = gamma_p @ w_in
+    states, sources = _views(gh, steps), _views(gamma_u, steps)
+    for first, last, rows in _blocks(steps, not reverse, 4 * units):
+        if few:
+            loop(*operands, first, last)
+        else:
+            for t in range(first, last):
+                size = int(sizes[t])
+                loop(*operands, t, t + 1)
+                states[size].addmm_(sources[size], w_hn)
+        torch.mm(gamma_p[rows], w_in, out=gamma_x[rows])
     if not account:
         return Gammas(gamma_x, gh, None)
     return Gammas(gamma_x, gh, None, gamma_p @ b_in, bias_share, stabiliser)

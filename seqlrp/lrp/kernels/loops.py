@@ -4,7 +4,8 @@ Each of the four functions at the end runs the steps `[first, last)` of one dire
 of `starts` and `sizes` (the first row of each step, and how many), over states `[B, H]` that it
 updates. The product with the recurrent weights is done here where they are given, and is the
 caller's where the matrix is empty. `floor` is 0, or for ε = 0 the smallest normal number, which
-gives every quotient its limit at 0.
+gives every quotient its limit at 0. What is only for the ledger is left out where no `account` is
+kept.
 """
 
 # mypy: disable-error-code="import-not-found,import-untyped,untyped-decorator,misc,no-any-return"
@@ -137,12 +138,14 @@ def _add_map_back(z: Matrix, a: Matrix, weight: Matrix) -> None:
 def lstm_forward(
     gates: Matrix,  # [N, 4H]: i, f, g, o in; to p, to c[t-1], withheld, to c out
     weight: Matrix,  # [4H, H]
+    bias: Row,  # [4H], b_ih + b_hh
     h: Matrix,
     c: Matrix,
     out: Matrix,  # [N, ·], the outputs, written from `column` on
     column: int,
     epsilon: np.float32,
     floor: np.float32,
+    account: bool,
     starts: Index,
     sizes: Index,
     first: int,
@@ -150,6 +153,9 @@ def lstm_forward(
 ) -> None:
     """From what x adds to the gates to the factors of the way back, in place."""
     units = h.shape[1]
+    b_i, b_f, b_g, b_o = (
+        bias[:units], bias[units : 2 * units], bias[2 * units : 3 * units], bias[3 * units :],
+    )  # fmt: skip
     for t in range(first, last):
         start, rows = starts[t], sizes[t]
         _add_map(gates[start : start + rows], h, weight)
@@ -158,7 +164,8 @@ def lstm_forward(
             q_g, q_o = gates[start + b, 2 * units : 3 * units], gates[start + b, 3 * units :]
             y, h_b, c_b = out[start + b, column : column + units], h[b], c[b]
             for j in range(units):
-                i, f, o, p = _sigmoid(q_i[j]), _sigmoid(q_f[j]), _sigmoid(q_o[j]), q_g[j]
+                i, f = _sigmoid(q_i[j] + b_i[j]), _sigmoid(q_f[j] + b_f[j])
+                p, o = q_g[j] + b_g[j], _sigmoid(q_o[j] + b_o[j])
                 g = _tanh(p)
                 c_t = f * c_b[j] + i * g
                 tanh_c = _tanh(c_t)
@@ -170,7 +177,8 @@ def lstm_forward(
                 to_g = i * kept_c
                 q_i[j] = to_g * (abs(g) + floor) / over_p  # γ_c -> γ_pre
                 q_f[j] = f * kept_c  # γ_c[t] -> γ_c[t-1]
-                q_g[j] = epsilon * (c_t / over_c + to_g * g / over_p)  # withheld, for γ_c = 1
+                if account:
+                    q_g[j] = epsilon * (c_t / over_c + to_g * g / over_p)  # withheld, for γ_c = 1
                 q_o[j] = o * (abs(tanh_c) + TINY) / (size + TINY)  # γ_h -> γ_c
 
 
@@ -183,6 +191,7 @@ def lstm_backward(
     gc: Matrix,
     gamma_p: Matrix,  # [N, H], written: γ of the pre-activation of g
     stabiliser: Row,  # [N], written
+    account: bool,
     starts: Index,
     sizes: Index,
     first: int,
@@ -205,8 +214,10 @@ def lstm_backward(
                 gp[j] = to_p[j] * v
                 gc_b[j] = to_before[j] * v
                 gh_b[j] = F(0)
-                total += withheld[j] * v
-            stabiliser[start + b] = total
+                if account:
+                    total += withheld[j] * v
+            if account:
+                stabiliser[start + b] = total
         _add_map_back(gh, gamma_p[start : start + rows], weight)
 
 
@@ -214,13 +225,15 @@ def lstm_backward(
 def gru_forward(
     gates: Matrix,  # [N, 4H]: r, z, n in; r, to h[t-1], to p, withheld out
     weight: Matrix,  # [3H, H]
-    bias: Row,  # [3H], b_hh
+    bias_ih: Row,  # [3H]
+    bias_hh: Row,  # [3H]
     h: Matrix,
     from_h: Matrix,  # [B, 3H], what h adds to r, z, n: in, or written where `weight` is given
     out: Matrix,
     column: int,
     epsilon: np.float32,
     floor: np.float32,
+    account: bool,
     starts: Index,
     sizes: Index,
     first: int,
@@ -228,12 +241,12 @@ def gru_forward(
 ) -> None:
     """From what x adds to the gates to the factors of the way back, in place."""
     units = h.shape[1]
+    b_r, b_z, b_n = bias_ih[:units], bias_ih[units : 2 * units], bias_ih[2 * units :]
+    d_r, d_z, d_n = bias_hh[:units], bias_hh[units : 2 * units], bias_hh[2 * units :]
     for t in range(first, last):
         start, rows = starts[t], sizes[t]
         if len(weight) > 0:
-            for b in range(rows):
-                for j in range(3 * units):
-                    from_h[b, j] = bias[j]
+            from_h[:rows] = 0
             _add_map(from_h[:rows], h, weight)
         for b in range(rows):
             q_r, q_z = gates[start + b, :units], gates[start + b, units : 2 * units]
@@ -241,8 +254,9 @@ def gru_forward(
             y, h_b = out[start + b, column : column + units], h[b]
             u_r, u_z, u_n = from_h[b, :units], from_h[b, units : 2 * units], from_h[b, 2 * units :]
             for j in range(units):
-                r, z = _sigmoid(q_r[j] + u_r[j]), _sigmoid(q_z[j] + u_z[j])
-                p = q_n[j] + r * u_n[j]
+                r = _sigmoid(q_r[j] + b_r[j] + (u_r[j] + d_r[j]))
+                z = _sigmoid(q_z[j] + b_z[j] + (u_z[j] + d_z[j]))
+                p = q_n[j] + b_n[j] + r * (u_n[j] + d_n[j])
                 n = _tanh(p)
                 h_t = (F(1) - z) * n + z * h_b[j]
                 h_b[j] = y[j] = h_t
@@ -253,7 +267,8 @@ def gru_forward(
                 q_r[j] = r  # γ_pre -> γ of W_hn h + b_hn
                 q_z[j] = z * kept_h  # γ_h[t] -> γ_h[t-1], past the candidate
                 q_n[j] = to_n * (abs(n) + floor) / over_p  # γ_h -> γ_pre
-                q_s[j] = epsilon * (h_t / over_h + to_n * n / over_p)  # withheld, for γ_h = 1
+                if account:
+                    q_s[j] = epsilon * (h_t / over_h + to_n * n / over_p)  # withheld, for γ_h = 1
 
 
 @summing
@@ -267,6 +282,7 @@ def gru_backward(
     gamma_u: Matrix,  # [B, H], written: γ of W_hn h + b_hn in the last step
     stabiliser: Row,  # [N], written
     bias_share: Row,  # [N], written: what `bias` absorbs
+    account: bool,
     starts: Index,
     sizes: Index,
     first: int,
@@ -289,7 +305,9 @@ def gru_backward(
                 gp[j] = to_p[j] * v
                 gu[j] = reset[j] * gp[j]
                 gh_b[j] = to_before[j] * v
-                total += withheld[j] * v
-                share += bias[j] * gu[j]
-            stabiliser[start + b], bias_share[start + b] = total, share
+                if account:
+                    total += withheld[j] * v
+                    share += bias[j] * gu[j]
+            if account:
+                stabiliser[start + b], bias_share[start + b] = total, share
         _add_map_back(gh, gamma_u[:rows], weight)
