@@ -105,10 +105,12 @@ def explained(
     column: str = "text",
     batch_tokens: BatchTokens = BATCH_TOKENS,
     progress: bool | None = None,
+    ahead: int | None = None,
     **options: Any,
 ) -> Iterator[Explanation]:
     """As `explain`, one after the other: a stream of any length in bounded memory.
 
+    At most `ahead` texts, 4096 by default, are read before the first of them is explained.
     Where a batch fails, everything before the first text of that batch is given before the error
     is raised.
     """
@@ -127,7 +129,7 @@ def explained(
     shown = None if progress is None else not progress
     with tqdm(total=total, desc=f"explaining ({chosen.name})", unit="text", disable=shown) as bar:
         first = 0
-        while window := list(islice(stream, _WINDOW)):
+        while window := list(islice(stream, ahead or _WINDOW)):
             encoded = encoded_texts(classifier, window, first)
             truth = true_classes(classifier, truths, len(encoded), first)
             numbers = range(first, first + len(encoded))

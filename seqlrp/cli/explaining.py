@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from seqlrp.explanation import Explanation
 
 _SHOWN = 100  # texts on one page, unless another number is asked for
-_PROMPT = 64  # texts explained together where somebody waits for the words
+_PROMPT = 64  # texts read at a time where somebody waits for the words
 
 
 @app.command()
@@ -103,10 +103,10 @@ def explain(
     except LabelError as error:
         raise LabelError(f"{error} Or leave the labels out by --no-labels.") from error
 
-    def stream(texts: Given, progress: bool | None = None) -> Iterator[Explanation]:
+    def stream(texts: Given, **how: Any) -> Iterator[Explanation]:
         found = explained(
             classifier, texts.texts, chosen, pair(target, against),
-            labels=texts.labels, batch_tokens=tokens, progress=progress,
+            labels=texts.labels, batch_tokens=tokens, **how,
         )  # fmt: skip
         if texts.names is None:
             return found
@@ -115,9 +115,9 @@ def explain(
     if html is None and out in (None, Path("-")):
         if texts.typed:
             print("Type a text on each line; Ctrl-D ends.", file=sys.stderr)
-        portions = (stream(portion, progress=False) for portion in texts.portions(_PROMPT))
+        found = stream(texts, progress=False, ahead=1 if texts.typed else _PROMPT)
         show = _print_words if out is None else _print_lines
-        show(chain.from_iterable(portions))
+        show(found)
         return
     if out == Path("-"):
         raise OptionError("Got --out - together with --html; name a file by --out.")

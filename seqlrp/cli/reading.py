@@ -46,15 +46,6 @@ class Given:
             self.typed,
         )
 
-    def portions(self, size: int) -> Iterator[Given]:
-        """The texts in lists of at most `size`, as soon as so many are there."""
-        stream, start = iter(self.texts), 0
-        while texts := list(islice(stream, 1 if self.typed else size)):
-            part = slice(start, start + len(texts))
-            labels = None if self.labels is None else self.labels[part]
-            yield Given(texts, labels, None if self.names is None else self.names[part])
-            start = part.stop
-
 
 def given(
     classifier: TextClassifier,

@@ -40,6 +40,15 @@ def test_a_line_is_a_text(model, capsys, monkeypatch) -> None:  # type: ignore[n
     assert second.splitlines()[0].endswith(")  a bad plot")
 
 
+def test_texts_are_counted_from_1_to_the_last(model, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    texts: list[object] = ["a good film"] * 150 + [7]
+    monkeypatch.setattr("seqlrp.cli.reading.lines", lambda _: iter(texts))
+    status, out, err = run(capsys, "explain", model, "-", "--out", "-")
+    assert status == 2
+    assert err.startswith("seqlrp: Text 151 is int")
+    assert len(out.splitlines()) == 128  # what was explained before is there
+
+
 def test_json_lines_on_standard_output_are_those_of_a_file(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
     file = tmp_path / "r.jsonl"
     run(capsys, "explain", model, corpus, "--out", file)

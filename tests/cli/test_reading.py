@@ -56,20 +56,16 @@ def test_lines_come_one_by_one() -> None:
             read.append(number)
             yield f"{number}\n"
 
-    portions = Given(lines(endless())).first(5).portions(2)
-    assert next(portions).texts == ["0", "1"]
-    assert read == [0, 1]
-    assert [portion.texts for portion in portions] == [["2", "3"], ["4"]]
-    typed = Given(lines(endless()), typed=True).portions(2)
-    assert next(typed).texts == ["0"]
+    found = iter(Given(lines(endless())).first(3).texts)
+    assert next(found) == "0"
+    assert read == [0]
+    assert list(found) == ["1", "2"]
 
 
-def test_portions_keep_what_is_known() -> None:
-    every = Given(["a", "b", "c", "d"], ["x", "y", "z", "w"], ["1", "2", "3", "4"]).first(3)
-    assert list(every.portions(2)) == [
-        Given(["a", "b"], ["x", "y"], ["1", "2"]),
-        Given(["c"], ["z"], ["3"]),
-    ]
+def test_the_first_keep_what_is_known() -> None:
+    every = Given(["a", "b", "c"], ["x", "y", "z"], ["1", "2", "3"])
+    assert every.first(2) == Given(["a", "b"], ["x", "y"], ["1", "2"])
+    assert every.first(None) is every
 
 
 def test_a_folder_of_texts(tmp_path: Path) -> None:
