@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,55 +10,16 @@ import torch
 from torch import Tensor
 
 from seqlrp.errors import CorpusError, LabelError, TargetError, TextError, near
-from seqlrp.explanation import ALL
 from seqlrp.lrp import Attribution
 from seqlrp.lrp.door import One, resolved_contrast, resolved_target
 from seqlrp.methods import Explainer, Method
+from seqlrp.targets import Side, Target, classes_of
 from seqlrp.text.corpora import Corpus
+from seqlrp.unanswerable import Unanswerable
 
 if TYPE_CHECKING:
     from seqlrp.text.encoded import EncodedText
     from seqlrp.text_classifier import TextClassifier
-
-Side = int | str
-Target = Side | tuple[Side, Side]
-RESOLVED_LATER = ("predicted", "label")  # known only when a document is at hand
-
-
-def checked_target(classifier: TextClassifier, target: Target, *, labelled: bool) -> Target:
-    """The target with names of classes replaced by their indices.
-
-    Args:
-        classifier: knows the names.
-        target: as `seqlrp.explain` takes it.
-        labelled: whether true classes are known.
-
-    Raises:
-        TargetError: no such class, or a pair that is none of two different classes.
-        LabelError: the true class is asked for where it is not known.
-    """
-    if not isinstance(target, tuple):
-        return ALL if target == ALL else _checked_side(classifier, target, labelled)
-    if len(target) != 2 or ALL in target:
-        raise TargetError(
-            f"Got the target {target!r}; a pair names two classes, e.g. ('positive', 'negative'): "
-            f"why this one rather than that."
-        )
-    one, other = (_checked_side(classifier, side, labelled) for side in target)
-    if one == other:
-        raise TargetError(
-            f"Got the target {target!r}, which compares a class with itself; name two classes."
-        )
-    return one, other
-
-
-def _checked_side(classifier: TextClassifier, side: Side, labelled: bool) -> Side:
-    if side == "label" and not labelled:
-        raise LabelError(
-            "target='label' explains the true class, but no labels are given; pass labels=, or "
-            "target='predicted'."
-        )
-    return side if side in RESOLVED_LATER else classifier.label_index(side)
 
 
 def attributed(
@@ -85,12 +45,12 @@ def attributed(
     """
     ids, words = classifier.collate(members)
     ids, padding = ids.to(classifier.device), (~words).to(classifier.device)
-    labels = None
-    if "label" in (target if isinstance(target, tuple) else (target,)):
-        labels = torch.tensor([t for t in truth if t is not None], device=classifier.device)
 
-    def asked(side: Side) -> Side | Tensor:
-        return labels if side == "label" and labels is not None else side
+    def asked(side: Side) -> One:
+        known = truth if side == "label" else side
+        if isinstance(known, int | str):
+            return known
+        return torch.tensor([t for t in known if t is not None], device=classifier.device)
 
     if not isinstance(target, tuple):
         return as_classes(classifier, method, ids, padding, asked(target)), words
@@ -103,10 +63,42 @@ def attributed(
         raise
 
 
+def differing(
+    classifier: TextClassifier,
+    method: Method,
+    members: Sequence[EncodedText],
+    target: tuple[Side, Side],
+    truth: Sequence[int | None],
+) -> tuple[list[int], Target]:
+    """Places of the documents with two different classes in a pair, and these classes.
+
+    The model is asked where one side is the predicted class, so that nothing else is explained.
+    """
+
+    def classes(side: Side) -> list[int]:
+        if side == "label":
+            return [t for t in truth if t is not None]
+        if side == "predicted":
+            return _predicted(classifier, method, members)
+        return [side] * len(members) if isinstance(side, int) else list(side)  # type: ignore[arg-type]
+
+    one, other = classes(target[0]), classes(target[1])
+    places = [k for k in range(len(members)) if one[k] != other[k]]
+    return places, ([one[k] for k in places], [other[k] for k in places])
+
+
+def _predicted(
+    classifier: TextClassifier, method: Method, members: Sequence[EncodedText]
+) -> list[int]:
+    scores = classifier.scores(members, output=getattr(method, "output", None))
+    found: list[int] = scores.argmax(1).tolist()
+    return found
+
+
 def _refuse_same(
     classifier: TextClassifier,
     target: tuple[Side, Side],
-    pair: tuple[Side | Tensor, Side | Tensor],
+    pair: tuple[One, One],
     scores: Tensor,
     numbers: Sequence[int],
     error: TargetError,
@@ -118,12 +110,24 @@ def _refuse_same(
     sides = zip(numbers, one.tolist(), other.tolist(), strict=True)
     for number, side, compared in sorted(sides):
         if side == compared:
-            names = tuple(s if isinstance(s, str) else classifier.labels[s] for s in target)
-            raise TargetError(
-                f"For text {number} both sides of the target {names!r} are "
-                f"{classifier.labels[side]!r}, and a class differs from itself by nothing; leave "
-                f"out such texts (classifier.predict tells which), or compare with another class."
-            ) from error
+            raise _same_class(classifier, target, number, side) from error
+
+
+def _same_class(
+    classifier: TextClassifier, target: tuple[Side, Side], number: int, side: int
+) -> TargetError:
+    """The error that a text has the class `side` on both sides of the target."""
+
+    def named(one: Side) -> str:
+        if isinstance(one, str):
+            return repr(one)
+        return repr(classifier.labels[one]) if isinstance(one, int) else "a class for each text"
+
+    return TargetError(
+        f"For text {number} both sides of the target ({named(target[0])}, {named(target[1])}) are "
+        f"{classifier.labels[side]!r}, and a class differs from itself by nothing; leave such "
+        "texts out (on_unanswerable='skip'), or compare with another class."
+    )
 
 
 def as_classes(
@@ -179,8 +183,9 @@ def strings(texts: Any, column: str) -> tuple[Iterator[str], int | None]:
     """Strings one by one, and how many there are if that is known.
 
     Raises:
-        CorpusError: a data frame or `datasets.Dataset` without that column.
+        CorpusError: a data frame or `datasets.Dataset` without that column; no texts at all.
     """
+    _check_texts(texts)
     if isinstance(texts, str):
         texts = [texts]
     elif isinstance(texts, Corpus):
@@ -200,8 +205,23 @@ def strings(texts: Any, column: str) -> tuple[Iterator[str], int | None]:
             )
         total = len(texts) if hasattr(texts, "__len__") else None
         return (row[column] for row in texts), total
+    if hasattr(texts, "notna"):  # a column of pandas, which has several ways to say nothing
+        texts = texts.astype(object).where(texts.notna(), None)
     total = len(texts) if hasattr(texts, "__len__") else None
     return iter(texts), total
+
+
+def _check_texts(texts: Any) -> None:
+    if isinstance(texts, Mapping):
+        raise CorpusError(
+            f"Got a {type(texts).__name__} of {', '.join(map(repr, list(texts)[:5]))}; expected "
+            "texts, such as one of its parts, or its values() with its keys() as ids=."
+        )
+    if not isinstance(texts, Corpus | Iterable):
+        raise CorpusError(
+            f"Got texts of type {type(texts).__name__}; expected strings, a seqlrp.Corpus, a "
+            "pandas data frame or a datasets.Dataset."
+        )
 
 
 def encoded_texts(
@@ -212,44 +232,61 @@ def encoded_texts(
     Raises:
         TextError: a text holds no word, or is no string.
     """
-    for k, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TextError(f"Text {first + k} is {type(text).__name__}, expected a string.")
-    encoded = list(classifier.encode(texts))
-    for k, one in enumerate(encoded):
-        if not np.diff(one.source.offsets).any():  # nothing, or nothing but [CLS] and the like
-            shown = texts[k][:40]
-            raise TextError(f"Text {first + k} holds no word: {shown!a}; leave empty texts out.")
-    return encoded
+    return list(answerable(classifier, texts, first, Unanswerable("raise")).values())
+
+
+def answerable(
+    classifier: TextClassifier, texts: Sequence[str | None], first: int, unanswerable: Unanswerable
+) -> dict[int, EncodedText]:
+    """Texts that hold a word, as ids, by their numbers; the first has the number `first`.
+
+    Raises:
+        TextError: a text is no string; or, unless such are to be skipped, it holds no word.
+    """
+    held: dict[int, str] = {}
+    for number, text in enumerate(texts, first):
+        if isinstance(text, str):
+            held[number] = text
+            continue
+        error = TextError(
+            f"Text {number} is {type(text).__name__}, expected a string; texts that are missing "
+            "may be left out (on_unanswerable='skip')."
+        )
+        if text is not None and text == text:  # not NaN either
+            raise error
+        unanswerable.meet(number, "without a word", error)
+    found: dict[int, EncodedText] = {}
+    for number, encoded in zip(held, classifier.encode(held.values()), strict=True):
+        if np.diff(encoded.source.offsets).any():
+            found[number] = encoded
+            continue
+        # Nothing, or nothing but [CLS] and the like.
+        error = TextError(
+            f"Text {number} holds no word: {held[number][:40]!a}; leave empty texts out "
+            "(on_unanswerable='skip')."
+        )
+        unanswerable.meet(number, "without a word", error)
+    return found
 
 
 def true_classes(
-    classifier: TextClassifier, labels: Iterator[int | str] | None, count: int, first: int = 0
+    classifier: TextClassifier,
+    labels: Iterator[int | str] | None,
+    texts: range,
+    kept: Iterable[int] | None = None,
 ) -> list[int | None]:
-    """The next `count` labels as class indices, or so many None where none are known.
+    """The next labels as class indices, or so many None where none are known.
+
+    Args:
+        classifier: knows the names.
+        labels: a stream of names and indices, one for each text.
+        texts: the numbers of the next texts.
+        kept: of those the ones that are asked for; by default all.
 
     Raises:
         LabelError: too few labels, or one that the classifier has never seen.
     """
+    kept = texts if kept is None else list(kept)
     if labels is None:
-        return [None] * count
-    given = list(islice(labels, count))
-    if len(given) < count:
-        raise LabelError(f"Got {first + len(given)} labels for more texts than that.")
-    truths: list[int | None] = []
-    for k, label in enumerate(given):
-        if isinstance(label, str):
-            if label not in classifier.labels:
-                raise LabelError(
-                    f"Text {first + k} has the label {label!r}, which the classifier has never "
-                    f"seen. {near(label, classifier.labels)}"
-                )
-            truths.append(classifier.labels.index(label))
-        else:
-            if not 0 <= int(label) < len(classifier.labels):
-                raise LabelError(
-                    f"Text {first + k} has the label {label}, but the classifier has "
-                    f"{len(classifier.labels)} classes, 0 to {len(classifier.labels) - 1}."
-                )
-            truths.append(int(label))
-    return truths
+        return [None] * len(kept)
+    return list(classes_of(classifier, labels, texts, kept, "label", LabelError))

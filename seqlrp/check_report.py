@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LITTLE = 0.5  # a share of the words below this is worth a warning
+UNKNOWN = 0.2  # a share of unknown words above this is worth a warning
 MANY = 3.0  # words and another kind are said to cancel where both are so many times the score
 
 CONTRAST = (
@@ -56,8 +57,8 @@ class CheckReport:
     """Where the scores of N documents went.
 
     Shares are robust where amounts cancel: the share of a kind is Σ|its amount| over documents,
-    divided by the same sum over all kinds; the share of a layer is that of each of its entries
-    among all entries.
+    divided by the same sum over all kinds. The share of a place is Σ|its amount| divided by that
+    same sum, so that places which cancel each other have more together than their kind.
 
     Attributes:
         ledger: every entry by kind, operation and module, float64 `[N]` each; its `score` is what
@@ -65,12 +66,17 @@ class CheckReport:
         parameters: the options of LRP.
         rounding: how much of its absolute amounts the account of a document may miss.
         compared: whether one class was explained rather than another.
+        tokens: how many tokens the documents have.
+        unknown: how often each of those stands there that the vocabulary does not know, the most
+            frequent first.
     """
 
     ledger: Ledger
     parameters: Mapping[str, Any]
     rounding: float = 1e-3
     compared: bool = False
+    tokens: int = 0
+    unknown: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ledger.score)
@@ -82,6 +88,11 @@ class CheckReport:
     def _documents(self) -> str:
         return "1 document" if len(self) == 1 else f"{len(self):,} documents"
 
+    @property
+    def unknown_share(self) -> float:
+        """The share of tokens that the vocabulary does not know; NaN where there is none at all."""
+        return sum(self.unknown.values()) / self.tokens if self.tokens else float("nan")
+
     @cached_property
     def shares(self) -> Mapping[str, float]:
         """The share of each kind that takes anything, largest first; NaN where nothing is shared.
@@ -89,13 +100,18 @@ class CheckReport:
         `"tokens"` is always among them.
         """
         sizes = {kind: _size(amounts) for kind, amounts in self.ledger.totals.items()}
-        whole = sum(sizes.values())
+        whole = self._whole
         order = sorted(sizes, key=lambda kind: -sizes[kind])
         return {
             kind: sizes[kind] / whole if whole else float("nan")
             for kind in order
             if sizes[kind] or kind == "tokens"
         }
+
+    @property
+    def _whole(self) -> float:
+        """What every share is a share of."""
+        return sum(_size(amounts) for amounts in self.ledger.totals.values())
 
     @property
     def words(self) -> float:
@@ -112,8 +128,24 @@ class CheckReport:
     def warnings(self) -> tuple[str, ...]:
         """What is worth knowing before the words are read, a sentence or two each."""
         # What cancels counts in full on both sides, so that a share of it says little by itself.
-        found = (self._cancels() or self._little_reaches(), self._does_not_close())
+        found = (
+            self._many_unknown(),
+            self._cancels() or self._little_reaches(),
+            self._does_not_close(),
+        )
         return tuple(warning for warning in found if warning is not None)
+
+    def _many_unknown(self) -> str | None:
+        if not self.unknown_share > UNKNOWN:
+            return None
+        shown = ", ".join(map(ascii, list(self.unknown)[:5]))
+        return (
+            f"{_percent(self.unknown_share)} of the words are unknown to the vocabulary, such as "
+            f"{shown}: the model reads the same unknown word for all of them. Likely causes: the "
+            "tokenizer is not the one that the model was trained with; words are looked up in "
+            "another case (Vocabulary(…, lowercase=…)); the vocabulary is another one; or the "
+            "texts are of another language or field."
+        )
 
     def _little_reaches(self) -> str | None:
         kind = self._largest_other
@@ -197,9 +229,8 @@ class CheckReport:
         if by != "place":
             known = ("place", "kind", "document")
             raise OptionError(f"by={by!r} is not one of those allowed. {near(by, known)}")
-        whole = sum(_size(entry.amount) for entry in self.ledger.entries)
         places = [
-            (e.kind, e.module, e.operation, _mean_size(e.amount), _size(e.amount) / whole)
+            (e.kind, e.module, e.operation, _mean_size(e.amount), _size(e.amount) / self._whole)
             for e in self.places
         ]
         return pd.DataFrame(places, columns=["kind", "module", "operation", "mean_size", "share"])
@@ -241,8 +272,10 @@ class CheckReport:
         lines += [
             "",
             "Size: without the sign. Share: the sum of sizes over documents, of the same sum over",
-            "all kinds, or over all layers and the words.",
+            "all kinds; layers that cancel each other have more together than their kind.",
         ]
+        if self.tokens:
+            lines.append(f"Words unknown to the vocabulary: {_percent(self.unknown_share)}.")
         return "\n".join(lines)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -10,23 +11,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from seqlrp.attributing import (
-    Target,
-    attributed,
-    checked_target,
-    encoded_texts,
-    strings,
-    true_classes,
-)
+from seqlrp.attributing import attributed, encoded_texts, strings, true_classes
 from seqlrp.batching import batches_by_length
 from seqlrp.check_report import CheckReport
 from seqlrp.errors import CorpusError, OptionError, TargetError
 from seqlrp.explain import BATCH_TOKENS, chosen_method, label_names
 from seqlrp.explanation import ALL
 from seqlrp.lrp.ledger import Entry, Ledger
+from seqlrp.targets import Target, checked_target
 from seqlrp.text.corpora import Corpus
 
 if TYPE_CHECKING:
+    from seqlrp.text.encoded import EncodedText
     from seqlrp.text_classifier import TextClassifier
 
 # How much of the absolute amounts of a document rounding may take, by the model's precision.
@@ -88,7 +84,7 @@ def check(
     if not documents:
         raise CorpusError("There is no text to look at; give one or more.")
     truths = None if labels is None else iter(labels)
-    truth = true_classes(classifier, truths, len(documents))
+    truth = true_classes(classifier, truths, range(len(documents)))
     batches = batches_by_length([classifier.length(d) for d in documents], batch_tokens)
     ledgers: list[Ledger] = []
     exact = torch.float32
@@ -105,7 +101,18 @@ def check(
         method.parameters,
         rounding=ROUNDING[exact],
         compared=isinstance(target, tuple),
+        tokens=sum(map(len, documents)),
+        unknown=_unknown(classifier, documents),
     )
+
+
+def _unknown(classifier: TextClassifier, documents: Sequence[EncodedText]) -> dict[str, int]:
+    """How often each token stands there that has the id of the unknown word."""
+    counts: Counter[str] = Counter()
+    for document in documents:
+        unknown = (document.ids == classifier.vocabulary.unk).nonzero()[0].tolist()
+        counts.update(document.source.tokens[k] for k in unknown)
+    return dict(counts.most_common())
 
 
 def _joined(ledgers: list[Ledger], order: Tensor) -> Ledger:

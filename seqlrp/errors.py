@@ -108,8 +108,16 @@ class WriteError(SeqlrpError, OSError):
     """A file could not be written; what was there before is still there."""
 
 
+class LeftOutWarning(UserWarning):
+    """Some texts were left out, as the caller asked, for nothing could be asked of them."""
+
+
 class PaddingWarning(UserWarning):
     """The model lets padding take part in its answer."""
+
+
+class VocabularyWarning(UserWarning):
+    """The vocabulary has fewer tokens than the model's embedding has rows."""
 
 
 class ImbalanceWarning(UserWarning):

@@ -7,31 +7,36 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from seqlrp.attributing import (
-    Target,
-    attributed,
-    checked_target,
-    encoded_texts,
-    strings,
-    true_classes,
-)
+from seqlrp.attributing import answerable, attributed, differing, strings, true_classes
 from seqlrp.batching import BatchTokens, Budget, in_batches
-from seqlrp.errors import LabelError, OptionError, near
+from seqlrp.errors import InputError, LabelError, OptionError, TargetError, near
 from seqlrp.explanation import ALL, Explanation, Explanations
 from seqlrp.lrp import Attribution
 from seqlrp.methods import METHODS, Method
+from seqlrp.prediction import chances
+from seqlrp.targets import Target, checked_target, for_documents, next_targets
 from seqlrp.text.corpora import Corpus
+from seqlrp.unanswerable import OnUnanswerable, Unanswerable
 
 if TYPE_CHECKING:
     from seqlrp.text.encoded import EncodedText
     from seqlrp.text_classifier import TextClassifier
 
 BATCH_TOKENS = 8192
-_ASKED = ("target", "labels", "column", "batch_tokens", "progress")  # of `explain` itself
+_ASKED = (
+    "target",
+    "labels",
+    "ids",
+    "column",
+    "on_unanswerable",
+    "batch_tokens",
+    "progress",
+)  # of `explain` itself
 _WINDOW = 4096  # documents sorted by length together: what is held in memory of a stream
 
 
@@ -42,7 +47,9 @@ def explain(
     target: Target = "predicted",
     *,
     labels: Iterable[int | str] | None = None,
+    ids: Iterable[Any] | None = None,
     column: str = "text",
+    on_unanswerable: OnUnanswerable | Unanswerable = "raise",
     batch_tokens: BatchTokens = BATCH_TOKENS,
     progress: bool | None = None,
     **options: Any,
@@ -60,8 +67,15 @@ def explain(
             first and negative for the second. A model with one output s and two labels has the
             scores [-s, s], and so ("second label", "first label") gives relevance of 2s, twice
             that of "second label" alone, and the other way round of -2s.
+            A list or an array has a class for each text, and so may a side of a pair.
         labels: the true classes, by index or name, where they are known.
+        ids: the caller's names of the texts, kept as `Explanation.id`.
         column: which column of a data frame or `datasets.Dataset` holds the text.
+        on_unanswerable: what becomes of texts of which nothing can be asked: those that are missing
+            or hold no word, and those with one class on both sides of a pair, such as `("label",
+            "predicted")` where the model is right. `"raise"` is an error; `"skip"` leaves them out,
+            with one warning that says how many, and the `id` of each explanation is the text's
+            number, from 0, where no `ids` are given.
         batch_tokens: the most tokens in a batch, padding included; or `"auto"`, which begins with
             what suits the device, doubles while that is faster, and halves when memory runs out.
             LRP through L recurrent layers of H units in R directions over vectors of D numbers
@@ -72,7 +86,7 @@ def explain(
         options: passed to the method, e.g. `epsilon=0.01`.
 
     Returns:
-        An explanation for each text, in the order of the texts.
+        An explanation for each text that was not left out, in the order of the texts.
 
     Raises:
         TextError: a text holds no word, or is no string.
@@ -87,7 +101,9 @@ def explain(
             method,
             target,
             labels=labels,
+            ids=ids,
             column=column,
+            on_unanswerable=on_unanswerable,
             batch_tokens=batch_tokens,
             progress=progress,
             **options,
@@ -102,7 +118,9 @@ def explained(
     target: Target = "predicted",
     *,
     labels: Iterable[int | str] | None = None,
+    ids: Iterable[Any] | None = None,
     column: str = "text",
+    on_unanswerable: OnUnanswerable | Unanswerable = "raise",
     batch_tokens: BatchTokens = BATCH_TOKENS,
     progress: bool | None = None,
     ahead: int | None = None,
@@ -112,7 +130,8 @@ def explained(
 
     At most `ahead` texts, 4096 by default, are read before the first of them is explained.
     Where a batch fails, everything before the first text of that batch is given before the error
-    is raised.
+    is raised. What is left out is warned of at the end, unless the caller hands in an account of
+    its own as `on_unanswerable`.
     """
     if not hasattr(classifier, "collate"):
         raise OptionError(
@@ -123,22 +142,64 @@ def explained(
     chosen = chosen_method(classifier, method, options)
     if isinstance(texts, Corpus):
         labels = label_names(texts) if labels is None else labels
-    target = checked_target(classifier, target, labelled=labels is not None)
+    target = checked_target(classifier, target, labelled=labels is not None, each=True)
+    if isinstance(on_unanswerable, Unanswerable):
+        unanswerable, told = on_unanswerable, False
+    else:
+        unanswerable, told = Unanswerable(on_unanswerable), True
     stream, total = strings(texts, column)
     truths = None if labels is None else iter(labels)
+    names = None if ids is None else map(str, ids)
     shown = None if progress is None else not progress
     with tqdm(total=total, desc=f"explaining ({chosen.name})", unit="text", disable=shown) as bar:
         first = 0
         while window := list(islice(stream, ahead or _WINDOW)):
-            encoded = encoded_texts(classifier, window, first)
-            truth = true_classes(classifier, truths, len(encoded), first)
-            numbers = range(first, first + len(encoded))
+            encoded = answerable(classifier, window, first, unanswerable)
+            here = range(first, first + len(window))
+            truth = true_classes(classifier, truths, here, encoded)
+            asked = next_targets(classifier, target, here, encoded)
+            named = _names(names, unanswerable, here, encoded)
+            bar.update(len(window) - len(encoded))
             yield from explained_documents(
-                classifier, chosen, encoded, target, truth, numbers, budget, bar
+                classifier,
+                chosen,
+                list(encoded.values()),
+                asked,
+                truth,
+                list(encoded),
+                budget,
+                bar,
+                ids=named,
+                unanswerable=unanswerable,
             )
             first += len(window)
-        if truths is not None and next(truths, None) is not None:
-            raise LabelError(f"Got more labels than the {first} texts.")
+    if told:
+        unanswerable.warn(first)
+    _check_used_up(truths, "labels", first, LabelError)
+    _check_used_up(names, "ids", first, InputError)
+    for side in target if isinstance(target, tuple) else (target,):
+        _check_used_up(side if isinstance(side, Iterator) else None, "targets", first, TargetError)
+
+
+def _names(
+    names: Iterator[str] | None, unanswerable: Unanswerable, texts: range, kept: Iterable[int]
+) -> list[str | None]:
+    """What those of the next texts that are kept are called; by numbers where some may not be."""
+    if names is None:
+        return [str(number) if unanswerable.skip else None for number in kept]
+    taken = list(islice(names, len(texts)))
+    if len(taken) < len(texts):
+        raise InputError(f"Got {texts.start + len(taken)} ids for more texts than that.")
+    return [taken[number - texts.start] for number in kept]
+
+
+def _check_used_up(
+    given: Iterator[Any] | None, name: str, texts: int, error: type[InputError]
+) -> None:
+    nothing = object()
+    if given is not None and next(given, nothing) is not nothing:
+        hint = "; a list has a class for each text, a pair is a tuple" if name == "targets" else ""
+        raise error(f"Got more {name} than the {texts} texts{hint}.")
 
 
 def explained_documents(
@@ -150,6 +211,9 @@ def explained_documents(
     numbers: Sequence[int],
     budget: Budget,
     bar: tqdm[Any],
+    *,
+    ids: Sequence[str | None] | None = None,
+    unanswerable: Unanswerable | None = None,
 ) -> Iterator[Explanation]:
     """Explain encoded documents in order; where one fails, first give everything before it.
 
@@ -157,34 +221,52 @@ def explained_documents(
         classifier: as for `explain`.
         method: its method.
         documents: all held in memory.
-        target: as `checked_target` gives it.
+        target: as `checked_target` gives it; with a list for a side that has a class for each
+            document.
         truth: the true class of each document where that is known.
         numbers: which of the user's texts the documents are, for messages.
         budget: the most tokens in a batch.
         bar: moved on by a step for each document.
+        ids: what the documents are called.
+        unanswerable: what becomes of documents with one class on both sides of a pair.
     """
     results: list[Explanation | None] = [None] * len(documents)
+    done = [False] * len(documents)
+    independent = classifier.independent
+    names = [None] * len(documents) if ids is None else ids
 
-    def run(batch: list[int]) -> _Found:
+    def run(batch: list[int]) -> tuple[list[int], _Found | None]:
+        asked = for_documents(target, batch)
+        if isinstance(asked, tuple) and unanswerable is not None and unanswerable.skip:
+            members, known = [documents[k] for k in batch], [truth[k] for k in batch]
+            differ, asked = differing(classifier, method, members, asked, known)
+            batch = [batch[i] for i in differ]
+        if not batch:
+            return batch, None
         members, known = [documents[k] for k in batch], [truth[k] for k in batch]
         found, words = attributed(
-            classifier, method, members, target, known, [numbers[k] for k in batch]
+            classifier, method, members, asked, known, [numbers[k] for k in batch]
         )
-        return _leaving(found, words)
+        return batch, _leaving(found, words)
 
     lengths = [classifier.length(d) for d in documents]
     failure = None
     try:
-        for batch, found in in_batches(lengths, budget, run, up_to_failure=True):
-            members, known = [documents[k] for k in batch], [truth[k] for k in batch]
-            for k, made in zip(
-                batch, _explanations(classifier, method, members, known, found), strict=True
-            ):
-                results[k] = made
+        for batch, (kept, found) in in_batches(lengths, budget, run, up_to_failure=True):
+            if found is not None:
+                members = [(documents[k], truth[k], names[k]) for k in kept]
+                explained = _explanations(classifier, method, members, found, independent)
+                for k, one in zip(kept, explained, strict=True):
+                    results[k] = one
+            for k in batch:
+                done[k] = True
+                if unanswerable is not None and results[k] is None:
+                    unanswerable.leave_out(numbers[k], "with one class on both sides of the target")
             bar.update(len(batch))
     except Exception as error:
         failure = error
-    yield from takewhile(lambda made: made is not None, results)
+    before = takewhile(lambda k: done[k], range(len(documents)))
+    yield from (made for made in map(results.__getitem__, before) if made is not None)
     if failure is not None:
         raise failure
 
@@ -257,9 +339,9 @@ def _leaving(found: Attribution, words: Tensor) -> _Found:
 def _explanations(
     classifier: TextClassifier,
     method: Method,
-    members: Sequence[EncodedText],
-    truth: Sequence[int | None],
+    members: Sequence[tuple[EncodedText, int | None, str | None]],
     found: _Found,
+    independent: bool,
 ) -> Iterator[Explanation]:
     if found.arrived is not None:
         found.arrived.synchronize()
@@ -270,9 +352,10 @@ def _explanations(
     if found.amounts is not None:
         amounts = found.amounts.transpose(0, 1).tolist()
     predicted = scores.argmax(1).tolist()
+    probabilities = chances(scores, independent=independent).astype(np.float32)
     parameters = method.parameters
-    for row, member in enumerate(members):
-        source = member.source
+    for row, (document, label, name) in enumerate(members):
+        source = document.source
         yield Explanation(
             text=source.text,
             tokens=source.tokens,
@@ -281,10 +364,12 @@ def _explanations(
             target=ALL if targets is None else targets[row],
             against=None if against is None else against[row],
             predicted=predicted[row],
-            label=truth[row],
+            label=label,
             scores=scores[row],
+            probabilities=probabilities[row],
             labels=classifier.labels,
             method=method.name,
             parameters=parameters,
             ledger=dict(zip(found.kinds, amounts[row], strict=True)),
+            id=name,
         )

@@ -43,6 +43,8 @@ class Explanation(Exported):
         predicted: the class with which the model answers.
         label: the true class, None where it is not known.
         scores: float32 [C], one a class, before any softmax.
+        probabilities: float32 [C], what the classifier makes of the scores: their softmax or, where
+            a text may have several labels, the sigmoid of each. None where that is not known.
         labels: the names of the classes.
         method: the name of the method that gave the relevance.
         parameters: the options of the method, JSON values.
@@ -56,7 +58,7 @@ class Explanation(Exported):
             itself.
         LabelError: `label` is no class.
         NonFiniteError: a relevance, a score or a ledger entry is NaN or infinite.
-        InputError: an array has the wrong shape or dtype.
+        InputError: an array has the wrong shape or dtype, or a probability is not in 0 to 1.
     """
 
     text: str
@@ -68,6 +70,7 @@ class Explanation(Exported):
     predicted: int
     label: int | None = None
     scores: npt.NDArray[np.float32]
+    probabilities: npt.NDArray[np.float32] | None = None
     labels: tuple[str, ...]
     method: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -100,6 +103,8 @@ class Explanation(Exported):
         shape = (classes, *words) if self.target == ALL else words
         put("relevance", checked.floats(self.relevance, shape, "relevance"))
         put("scores", checked.floats(self.scores, (classes,), "scores"))
+        if self.probabilities is not None:
+            put("probabilities", checked.probabilities(self.probabilities, classes))
         if not isinstance(self.parameters, Mapping):
             raise OptionError(f"parameters must be a mapping, got {self.parameters!r}.")
         put("parameters", checked.frozen(self.parameters, "parameters"))
@@ -134,6 +139,18 @@ class Explanation(Exported):
         target = self.predicted if isinstance(self.target, str) else self.target
         score = float(self.scores[target])
         return score if self.against is None else score - float(self.scores[self.against])
+
+    @property
+    def probability(self) -> float | None:
+        """The probability of the target; of the predicted class where every class is explained.
+
+        None where it is not known.
+        """
+        if self.probabilities is None:
+            return None
+        return float(
+            self.probabilities[self.predicted if isinstance(self.target, str) else self.target]
+        )
 
     @property
     def start(self) -> float:

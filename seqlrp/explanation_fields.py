@@ -87,6 +87,14 @@ def floats(value: Any, shape: tuple[int, ...], name: str) -> npt.NDArray[np.floa
     return copy
 
 
+def probabilities(value: Any, classes: int) -> npt.NDArray[np.float32]:
+    """Numbers from 0 to 1, one a class, as a read-only float32 copy."""
+    copy = floats(value, (classes,), "probabilities")
+    if ((copy < 0) | (copy > 1)).any():
+        raise InputError(f"probabilities must be from 0 to 1, got {copy.tolist()}.")
+    return copy
+
+
 def offsets(value: Any, tokens: int, characters: int) -> npt.NDArray[np.int32]:
     """Where tokens start and end, int32 `[T, 2]`, in order and inside the text.
 

@@ -26,7 +26,7 @@ from seqlrp.writing import written_whole
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 2
+VERSION = 3
 # Rows are written when they hold so many characters and values of relevance: some tens of
 # megabytes in memory, however long the documents are.
 BATCH = 2_000_000
@@ -43,12 +43,16 @@ COLUMNS = {
     "predicted": "integer",
     "label": "integer",
     "scores": "floats",
+    "probabilities": "floats",
     "labels": "strings",
     "method": "string",
     "parameters": "string",
     "ledger": "string",
 }
-SINCE = {"against": 2}  # the version that brought a column; files of older ones lack it
+SINCE = {
+    "against": 2,
+    "probabilities": 3,
+}  # the version that brought a column; files of older ones lack it
 
 Row = Mapping[str, Any]
 WriteRows = Callable[[Sequence[Row]], None]
@@ -143,6 +147,7 @@ def _row(explanation: Explanation) -> Row:
         "predicted": explanation.predicted,
         "label": explanation.label,
         "scores": explanation.scores,
+        "probabilities": explanation.probabilities,
         "labels": explanation.labels,
         "method": explanation.method,
         "parameters": explanation.parameters,

@@ -44,9 +44,10 @@ def by_document(explanations: Sequence[Explanation]) -> pd.DataFrame:
     """One row a document and target class.
 
     Columns: document, id, text, tokens (how many), score (of the target, or how much higher it is
-    than that of `against`), relevance (summed over the words), target, target_label, against,
-    against_label, predicted, predicted_label, label, label_name, method, and one for every entry
-    of the ledger, called "ledger: bias" and so on.
+    than that of `against`), probability (of the target, missing where it is not known), relevance
+    (summed over the words), target, target_label, against, against_label, predicted,
+    predicted_label, label, label_name, method, and one for every entry of the ledger, called
+    "ledger: bias" and so on.
     """
     import pandas as pd
 
@@ -55,7 +56,9 @@ def by_document(explanations: Sequence[Explanation]) -> pd.DataFrame:
     frame.insert(2, "text", pd.Series([part.text for _, _, part in parts], dtype=str))
     frame.insert(3, "tokens", [len(part.tokens) for _, _, part in parts])
     frame.insert(4, "score", [part.score for _, _, part in parts])
-    frame.insert(5, "relevance", [part.relevance.sum(dtype=np.float64) for _, _, part in parts])
+    chances = [np.nan if part.probability is None else part.probability for _, _, part in parts]
+    frame.insert(5, "probability", np.array(chances, dtype=np.float64))
+    frame.insert(6, "relevance", [part.relevance.sum(dtype=np.float64) for _, _, part in parts])
     for name in dict.fromkeys(name for _, _, part in parts for name in part.ledger):
         entries = [part.ledger.get(name, np.nan) for _, _, part in parts]
         frame[f"ledger: {name}"] = np.array(entries, dtype=np.float64)

@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,21 @@ VOCABULARY = "vocabulary.json"
 WEIGHTS = "weights.safetensors"
 
 _FORMAT = "seqlrp classifier"
-_VERSION = 1
+_VERSION = 2
 _MODELS = {model.__name__: model for model in (RecurrentClassifier, HierarchicalClassifier)}
+# What the hash in the file binds together, and the version that brought it.
+_BOUND = {
+    "model": 1,
+    "layout": 1,
+    "labels": 1,
+    "tokenizer": 1,
+    "vocabulary": 1,
+    "weights": 1,
+    "multilabel": 2,
+    "factory": 2,
+}
+
+Factory = Callable[[Vocabulary, tuple[str, ...]], TextClassifier]
 
 
 def save(
@@ -46,45 +59,53 @@ def save(
     folder: str | Path,
     *,
     training: Mapping[str, Any] | None = None,
+    factory: Factory | None = None,
 ) -> None:
     """Write a classifier as a folder, whole or not at all.
 
-    An earlier classifier in that folder is replaced. `training` is kept for the reader: anything
-    that JSON can hold, such as `TrainingReport.to_json()`.
+    An earlier classifier in that folder is replaced. What `seqlrp train` makes is saved as it is.
+    Of a model or a tokenizer of your own the code cannot be saved: weights, vocabulary and labels
+    are, and a function of yours puts the rest around them, here to try it and when it is loaded.
+
+    Args:
+        classifier: to be saved.
+        folder: where to.
+        training: kept for the reader: anything that JSON can hold, such as
+            `TrainingReport.to_json()`.
+        factory: for a model or a tokenizer of your own: takes the vocabulary and the labels, and
+            gives the `TextClassifier` with a model that need not be trained.
 
     Raises:
-        ModelError: the model is of a class that `load` could not build again.
+        ModelError: the model is of a class that `load` could not build again, and there is no
+            factory, or the factory gives another one.
         OptionError: so is the tokenizer.
         NonFiniteError: a weight is NaN or infinite.
         WriteError: the file system refused, or the folder holds something else.
     """
     folder = Path(folder).resolve()
     model, vocabulary = classifier.model, classifier.vocabulary
-    if not isinstance(model, RecurrentClassifier) or type(model) not in _MODELS.values():
-        raise ModelError(
-            f"A model of the class {type(model).__name__} cannot be saved here, expected one of "
-            f"{', '.join(_MODELS)}; save its weights with your own code and build "
-            "seqlrp.TextClassifier(model, vocabulary, labels, ...) from them again."
-        )
-    if type(classifier.tokenizer) is not SpacyTokenizer:
-        raise OptionError(
-            f"A tokenizer of the type {type(classifier.tokenizer).__name__} cannot be saved by "
-            "name, expected a SpacyTokenizer; save the weights with your own code and build "
-            "seqlrp.TextClassifier(..., tokenizer=...) again."
-        )
-    tensors = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    arguments = dict(model.arguments)
-    if misfit := _misfit(_blank(type(model).__name__, arguments), tensors):
-        raise ModelError(f"The model is no longer what its constructor made it: {misfit}.")
+    tensors = _state(model)
+    arguments = None if factory is not None else _arguments(classifier)
+    if factory is not None:
+        alike = classifier.layout, classifier.multilabel
+        blank = _built(factory, vocabulary, classifier.labels, alike).model
+    else:
+        blank = _blank(type(model).__name__, arguments or {})
+    if misfit := _misfit(blank, tensors):
+        maker = "its constructor made it" if factory is None else "its factory makes it"
+        raise ModelError(f"The model is no longer what {maker}: {misfit}.")
     _check_finite(tensors, "The model")
-    weights = safetensors.torch.save({name: t.contiguous() for name, t in tensors.items()})
+    weights = safetensors.torch.save(tensors)
+    tokenizer = classifier.tokenizer
     bound = {
         "model": {"class": type(model).__name__, "arguments": arguments},
         "layout": classifier.layout,
         "labels": list(classifier.labels),
-        "tokenizer": classifier.tokenizer.config(),
+        "tokenizer": tokenizer.config() if isinstance(tokenizer, SpacyTokenizer) else None,
         "vocabulary": vocabulary.fingerprint,
         "weights": hashlib.sha256(weights).hexdigest(),
+        "multilabel": classifier.multilabel,
+        "factory": None if factory is None else _name(factory),
     }
     config = {
         "format": _FORMAT,
@@ -103,19 +124,32 @@ def save(
         (temporary / CONFIG).write_text(written, "ascii")
 
 
-def load(folder: str | Path, *, device: str | torch.device = "cpu") -> TextClassifier:
+def load(
+    folder: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    factory: Factory | None = None,
+) -> TextClassifier:
     """Read what `save` wrote, ready to score.
+
+    Args:
+        folder: that `save` wrote.
+        device: where the model is put.
+        factory: for what was saved with a factory: the same function. Nothing that stands in the
+            folder is ever run or imported.
 
     Raises:
         SavedFileError: a file is missing, damaged or of another version, or they do not fit
             together.
         VocabularyError: the vocabulary is not the one that the weights were trained with.
         NonFiniteError: a weight is NaN or infinite.
-        OptionError: there is no such device.
+        ModelError: the factory gives another model than the one that was saved.
+        OptionError: there is no such device; or a factory is missing, or not wanted.
     """
     folder = Path(folder)
     chosen = resolve_device(device)
     config = _read_config(folder)
+    _check_factory(folder, config["factory"], factory)
     vocabulary = Vocabulary.load(folder / VOCABULARY)
     if vocabulary.fingerprint != config["vocabulary"]:
         raise VocabularyError(
@@ -128,24 +162,111 @@ def load(folder: str | Path, *, device: str | torch.device = "cpu") -> TextClass
             f"{folder / WEIGHTS} is truncated or not the file that was saved with {CONFIG}; "
             "copy the whole folder again."
         )
+    labels = tuple(config["labels"])
+    alike = config["layout"], config["multilabel"]
+    built = None if factory is None else _built(factory, vocabulary, labels, alike)
     try:
         tensors = safetensors.torch.load(weights)
+        _check_finite(tensors, f"The classifier in {folder}")
+        if built is not None:
+            if misfit := _misfit(built.model, tensors):
+                raise ModelError(
+                    f"The factory gives another model than the one in {folder}: {misfit}."
+                )
+            built.model.load_state_dict(tensors)
+            built.model.eval().to(chosen)
+            return built
         model = _blank(config["model"]["class"], config["model"]["arguments"])
         if misfit := _misfit(model, tensors):
             raise SavedFileError(f"the weights do not fit the model: {misfit}")
-        _check_finite(tensors, f"The classifier in {folder}")
         model.load_state_dict(tensors, assign=True)
         classifier = TextClassifier(
             model.eval(),
             vocabulary,
-            tuple(config["labels"]),
+            labels,
             SpacyTokenizer(config["tokenizer"]["language"]),
             config["layout"],
+            multilabel=config["multilabel"],
         )
     except (InputError, TypeError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
         raise SavedFileError(f"The files in {folder} do not fit together: {error}") from error
     classifier.model.to(chosen)
     return classifier
+
+
+def _arguments(classifier: TextClassifier) -> dict[str, Any]:
+    """What the model's constructor was called with, where `load` knows that constructor."""
+    model = classifier.model
+    cure = (
+        "pass factory=, a function of the vocabulary and the labels that gives such a "
+        "seqlrp.TextClassifier, with a model that need not be trained; seqlrp.load takes it again."
+    )
+    if not isinstance(model, RecurrentClassifier) or type(model) not in _MODELS.values():
+        raise ModelError(
+            f"A model of the class {type(model).__name__} cannot be saved by itself, expected one "
+            f"of {', '.join(_MODELS)}; {cure}"
+        )
+    if type(classifier.tokenizer) is not SpacyTokenizer:
+        raise OptionError(
+            f"A tokenizer of the type {type(classifier.tokenizer).__name__} cannot be saved by "
+            f"name, expected a SpacyTokenizer; {cure}"
+        )
+    return dict(model.arguments)
+
+
+def _check_factory(folder: Path, saved: str | None, given: Factory | None) -> None:
+    if saved is None and given is not None:
+        raise OptionError(f"The classifier in {folder} needs no factory; leave it out.")
+    if saved is not None and given is None:
+        raise OptionError(
+            f"The classifier in {folder} is built by a function of its owner, which was called "
+            f"{saved!r:.200} when it was saved, and which is not run unasked: seqlrp.load(folder, "
+            "factory=…), or --factory package.module:function on the command line."
+        )
+
+
+def _built(
+    factory: Factory, vocabulary: Vocabulary, labels: tuple[str, ...], alike: tuple[str, bool]
+) -> TextClassifier:
+    """What the factory gives; random numbers that it draws for weights are not missed.
+
+    `alike` are the layout and whether texts have several labels.
+    """
+    with torch.random.fork_rng(devices=[]):
+        classifier = factory(vocabulary, labels)
+    if not isinstance(classifier, TextClassifier):
+        raise ModelError(
+            f"The factory returns a {type(classifier).__name__}, expected a "
+            "seqlrp.TextClassifier of the vocabulary and the labels that it is given."
+        )
+    if classifier.vocabulary != vocabulary or classifier.labels != labels:
+        raise ModelError(
+            "The factory gives a classifier with another vocabulary or other labels than those "
+            "that it is given."
+        )
+    if (classifier.layout, classifier.multilabel) != alike:
+        raise ModelError(
+            f"The factory gives a classifier with layout={classifier.layout!r} and "
+            f"multilabel={classifier.multilabel}, expected {alike[0]!r} and {alike[1]} as saved."
+        )
+    return classifier
+
+
+def _name(factory: Factory) -> str:
+    name = getattr(factory, "__qualname__", type(factory).__qualname__)
+    return f"{factory.__module__}:{name}"
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    """Weights and buffers on the CPU; those that share memory are copied."""
+    state = model.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise ModelError(
+                f"The model's state holds {name}, a {type(value).__name__}; only tensors can be "
+                "saved."
+            )
+    return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
 
 
 def _blank(name: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -158,14 +279,19 @@ def _blank(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 def _misfit(model: nn.Module, tensors: Mapping[str, Tensor]) -> str | None:
     """What keeps `tensors` from being the weights of `model`, if anything."""
-    expected = {name: list(value.shape) for name, value in model.state_dict().items()}
+    expected = model.state_dict()
     if odd := sorted(expected.keys() ^ tensors.keys()):
         return f"{odd[0]} is {'missing' if odd[0] in expected else 'no part of it'}"
-    for name, shape in expected.items():
-        if list(tensors[name].shape) != shape or not tensors[name].is_floating_point():
+    for name, value in expected.items():
+        # A model without values takes those of any precision as they are.
+        dtypes = {tensors[name].dtype} if value.is_meta else {value.dtype}
+        found, shape = tensors[name], list(value.shape)
+        floats = found.is_floating_point() == value.is_floating_point()
+        if list(found.shape) != shape or not floats or found.dtype not in dtypes:
+            wanted = "floats" if value.is_meta else str(value.dtype)
             return (
-                f"{name} is {tensors[name].dtype} of the shape {list(tensors[name].shape)}, "
-                f"expected floats of the shape {shape}"
+                f"{name} is {found.dtype} of the shape {list(found.shape)}, "
+                f"expected {wanted} of the shape {shape}"
             )
     return None
 
@@ -228,12 +354,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(config, dict) or config.get("format") != _FORMAT:
         raise SavedFileError(f'{path} was not written by seqlrp: it lacks "format": "{_FORMAT}".')
-    if config.get("version") != _VERSION:
+    version = config.get("version")
+    if type(version) is not int or not 1 <= version <= _VERSION:
         raise SavedFileError(
-            f"{path} has the format version {config.get('version')!r}, expected {_VERSION}; "
+            f"{path} has the format version {version!r}, expected 1 to {_VERSION}; "
             "read it with the version of seqlrp that wrote it."
         )
-    names = ("model", "layout", "labels", "tokenizer", "vocabulary", "weights")
+    names = [name for name, since in _BOUND.items() if since <= version]
     if missing := [name for name in (*names, "binding") if name not in config]:
         raise SavedFileError(f"{path} is damaged: {missing[0]!r} is missing.")
     if _digest({name: config[name] for name in names}) != config["binding"]:
@@ -241,4 +368,4 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"{path} was changed after it was written: its labels or its model are not those that "
             "were saved with the weights."
         )
-    return config
+    return {"multilabel": False, "factory": None, **config}

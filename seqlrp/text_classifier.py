@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,19 +14,18 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from seqlrp.batching import BatchTokens, Budget, in_batches, pad_sentences, pad_words
-from seqlrp.classifiers import Layout, RecurrentClassifier
+from seqlrp.classifiers import Layout
+from seqlrp.consistency import check_parts, checked_labels
 from seqlrp.errors import (
-    LabelError,
     ModelError,
     NonFiniteError,
-    OptionError,
     OutputError,
     TargetError,
     TextError,
     TrainingModeError,
-    VocabularyError,
     near,
 )
+from seqlrp.lrp.door import selected
 from seqlrp.prediction import Prediction, chances
 from seqlrp.text.encoded import EncodedText, Tokenizer, tokenised
 from seqlrp.text.tokens import SpacyTokenizer
@@ -56,6 +55,8 @@ class TextClassifier:
             int64 `[B]` (or `[B, S]`), on the CPU, where packing wants it; "mask" is True where a
             word is, bool as the ids. Anything else: a function of ids and mask, on the model's
             device, that gives one argument or a tuple of them.
+        multilabel: a text may have several labels, so that the probability of each is the sigmoid
+            of its score; otherwise probabilities are the softmax of the scores.
 
     A model with one output and two labels is taken as a yes-or-no classifier: its output speaks for
     `labels[1]`, and `scores` gives `[-output, output]`.
@@ -73,89 +74,11 @@ class TextClassifier:
     tokenizer: Tokenizer = field(default_factory=SpacyTokenizer)
     layout: Layout = "words"
     additional: Additional = None
+    multilabel: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.labels, str) or not isinstance(self.labels, Iterable):
-            raise LabelError(
-                f"Got the {type(self.labels).__name__} {self.labels!r} as labels, expected a tuple "
-                "of names."
-            )
-        object.__setattr__(self, "labels", tuple(self.labels))
-        _check_labels(self.labels)
-        if self.layout not in get_args(Layout):
-            raise OptionError(
-                f"Unknown layout {self.layout!r}. {near(str(self.layout), get_args(Layout))}"
-            )
-        if self.additional not in (None, "lengths", "mask") and not callable(self.additional):
-            raise OptionError(
-                f"Got additional={self.additional!r}, expected 'lengths', 'mask', a function of "
-                "ids and mask, or None."
-            )
-        if not callable(self.tokenizer):
-            raise OptionError(
-                f"Got tokenizer={self.tokenizer!r}, expected a function of a text, a spaCy "
-                "pipeline, or seqlrp.SpacyTokenizer('en')."
-            )
-        if not isinstance(self.vocabulary, Vocabulary):
-            raise VocabularyError(
-                f"Got a vocabulary of type {type(self.vocabulary).__name__}, expected a "
-                "seqlrp.Vocabulary: Vocabulary(('<pad>', '<unk>', 'the', ...)) holds the token of "
-                "each id, with 0 for padding and 1 for unknown words."
-            )
-        if not isinstance(self.model, nn.Module):
-            raise ModelError(
-                f"Got a model of type {type(self.model).__name__}, expected a torch.nn.Module."
-            )
-        if isinstance(self.model, RecurrentClassifier):
-            self._check_own(self.model)
-        else:
-            self._check_embeddings()
-
-    def _check_own(self, model: RecurrentClassifier) -> None:
-        classes, size = model.arguments["classes"], model.arguments["vocabulary_size"]
-        if classes != len(self.labels) and (classes, len(self.labels)) != (1, 2):
-            raise LabelError(
-                f"Got {len(self.labels)} labels for a model of {classes} classes, "
-                "expected one label a class."
-            )
-        if size != len(self.vocabulary):
-            raise VocabularyError(
-                f"Got a vocabulary of {len(self.vocabulary)} tokens for a model of {size}; "
-                "give the vocabulary that the model was trained with."
-            )
-        if self.layout != model.layout:
-            raise OptionError(
-                f"Got the layout {self.layout!r}, but {type(model).__name__} reads "
-                f"{model.layout!r}; pass layout={model.layout!r}."
-            )
-        if self.additional is not None:
-            raise OptionError(
-                f"Got additional={self.additional!r}, but {type(model).__name__} takes ids alone."
-            )
-        self._check_padding(model.padding_idx, type(model).__name__)
-
-    def _check_embeddings(self) -> None:
-        # One of several embeddings may be of positions or the like, and smaller.
-        embeddings = [m for m in self.model.modules() if isinstance(m, nn.Embedding)]
-        if not embeddings:
-            return
-        largest = max(embeddings, key=lambda m: m.num_embeddings)
-        if largest.num_embeddings < len(self.vocabulary):
-            raise VocabularyError(
-                f"Got a vocabulary of {len(self.vocabulary)} tokens for an embedding of "
-                f"{largest.num_embeddings} rows; give the vocabulary that the model was trained "
-                "with."
-            )
-        if largest.padding_idx is not None:
-            self._check_padding(largest.padding_idx, "the model's embedding")
-
-    def _check_padding(self, padding: int, owner: str) -> None:
-        if padding != self.vocabulary.pad:
-            raise VocabularyError(
-                f"Got a vocabulary whose padding is id {self.vocabulary.pad}, but {owner} has the "
-                f"padding_idx {padding}; say where it is: Vocabulary(tokens, pad={padding}, "
-                "unk=...)."
-            )
+        object.__setattr__(self, "labels", checked_labels(self.labels))
+        check_parts(self)
 
     @property
     def single_output(self) -> bool:
@@ -169,6 +92,15 @@ class TextClassifier:
         id_ = next(id_ for id_ in range(len(self.vocabulary)) if id_ != self.vocabulary.pad)
         scores = self._answer(torch.full(shape, id_, device=self.device), words)
         return isinstance(scores, Tensor) and scores.numel() == 1
+
+    @property
+    def independent(self) -> bool:
+        """Whether a probability is the sigmoid of its own score: `multilabel`, or a single output.
+
+        Raises:
+            TrainingModeError: as `single_output`, which is asked where there are two labels.
+        """
+        return self.multilabel or self._one_output
 
     @property
     def classes_(self) -> npt.NDArray[np.str_]:
@@ -254,15 +186,20 @@ class TextClassifier:
         found = self.additional(ids, words)
         return found if isinstance(found, tuple) else (found,)
 
-    def scores(self, batch: Sequence[EncodedText]) -> Tensor:
+    def scores(self, batch: Sequence[EncodedText], *, output: int | str | None = None) -> Tensor:
         """Score a batch on the model's device: float `[B, C]`.
+
+        Args:
+            batch: documents, as `encode` gives them.
+            output: which part of what the model returns holds the scores, if it is several things.
 
         Raises:
             TrainingModeError: the model or a part of it is in training mode.
             OutputError: the model returns something else than scores `[B, C]`.
             NonFiniteError: a score is NaN or infinite.
         """
-        scores = self._answer(*(part.to(self.device) for part in self.collate(batch)))
+        answer = self._answer(*(part.to(self.device) for part in self.collate(batch)))
+        scores = selected(answer, output)
         if not isinstance(scores, Tensor) or not scores.is_floating_point():
             raise OutputError(
                 f"The model returns a {_kind(scores)}, expected a float tensor of scores [B, C]."
@@ -352,7 +289,7 @@ class TextClassifier:
         self,
         texts: Iterable[str],
         *,
-        multilabel: bool = False,
+        multilabel: bool | None = None,
         batch_tokens: BatchTokens = 16_384,
         progress: bool | None = None,
     ) -> npt.NDArray[np.float64]:
@@ -363,7 +300,8 @@ class TextClassifier:
 
         Args:
             texts: as for `predict`, as are batch_tokens and progress.
-            multilabel: a text may have several labels: sigmoid of each score.
+            multilabel: a text may have several labels: sigmoid of each score. None takes what the
+                classifier itself says.
             batch_tokens: see above.
             progress: see above.
 
@@ -374,19 +312,16 @@ class TextClassifier:
         return self.probabilities(found.scores, multilabel=multilabel)
 
     def probabilities(
-        self, scores: npt.NDArray[np.floating], *, multilabel: bool = False
+        self, scores: npt.NDArray[np.floating], *, multilabel: bool | None = None
     ) -> npt.NDArray[np.float64]:
         """What `predict_proba` says of scores `[..., C]`."""
-        independent = multilabel or len(self.labels) == 1 or self.single_output
-        return chances(scores, independent=independent)
+        several = self.multilabel if multilabel is None else multilabel
+        return chances(scores, independent=several or self._one_output)
 
-
-def _check_labels(labels: tuple[str, ...]) -> None:
-    for label in labels:
-        if not isinstance(label, str) or not label.strip():
-            raise LabelError(f"Got the label {label!r}, expected a str that is not empty.")
-    if not labels or len(set(labels)) < len(labels):
-        raise LabelError(f"Got the labels {labels!r}, expected one or more distinct names.")
+    @property
+    def _one_output(self) -> bool:
+        """Whether there is one output to all labels; the model is asked where that can be."""
+        return len(self.labels) == 1 or (len(self.labels) == 2 and self.single_output)
 
 
 def _kind(value: Any) -> str:

@@ -76,6 +76,7 @@ def explanations(draw: st.DrawFn) -> Explanation:
     count = len(labels) * len(spans) if every else len(spans)
     relevance = np.array(draw(st.lists(numbers, min_size=count, max_size=count)), np.float32)
     floats = st.floats(-1e38, 1e38)
+    chances = st.lists(st.floats(0, 1), min_size=len(labels), max_size=len(labels))
     per_class = st.lists(floats, min_size=len(labels), max_size=len(labels)).map(tuple)
     return Explanation(
         text=text,
@@ -87,6 +88,7 @@ def explanations(draw: st.DrawFn) -> Explanation:
         predicted=draw(classes),
         label=draw(st.none() | classes),
         scores=draw(st.lists(numbers, min_size=len(labels), max_size=len(labels))),
+        probabilities=draw(st.none() | chances),
         labels=labels,
         method=draw(texts),
         parameters=draw(st.dictionaries(texts, json_values, max_size=3)),

@@ -143,7 +143,7 @@ def test_shares_are_of_absolute_amounts_over_documents() -> None:
     assert places.module.tolist() == ["lstm", "head"]
     assert places.operation.tolist() == ["bias_ih", "linear"]
     assert places.mean_size.tolist() == [3.0, 1.0]
-    assert places.share.tolist() == pytest.approx([6 / 14, 2 / 14])
+    assert places.share.tolist() == pytest.approx([6 / 10, 2 / 10])  # of the same 10
     assert found.warnings == ()
     assert repr(found) == "CheckReport(2 documents, 60% to the words)"
 
@@ -242,6 +242,24 @@ def test_rounding_is_that_of_the_model() -> None:
     assert found.rounding == 1e-9
     assert found.ledger.residual.abs().max() < 1e-12
     assert not any("does not close" in warning for warning in found.warnings)
+
+
+def test_unknown_words_are_counted_and_told() -> None:
+    classifier = small_classifier()
+    found = seqlrp.check(classifier, ["a good movie", "A  GOOD plot \x1b movie but", "bad"])
+    assert found.tokens == 10
+    assert found.unknown == {"movie": 2, "\x1b": 1}
+    assert found.unknown_share == pytest.approx(0.3)
+    (warning,) = [w for w in found.warnings if "unknown" in w]
+    assert warning.startswith("30% of the words are unknown to the vocabulary, such as 'movie', '")
+    assert "\x1b" not in warning
+    assert found.summary().endswith("Words unknown to the vocabulary: 30%.")
+    few = seqlrp.check(classifier, ["a good film and a bad movie"])
+    assert 0 < few.unknown_share < 0.2
+    assert not any("unknown" in warning for warning in few.warnings)
+    made = report([1.0], ("tokens", ": embedding", [1.0]))
+    assert np.isnan(made.unknown_share)
+    assert "unknown" not in made.summary()
 
 
 def test_a_large_epsilon_is_found_out() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,22 @@ def test_relevance_and_ledger_account_for_the_score() -> None:
             assert e.ledger["padding"] == 0
             assert e.parameters["epsilon"] == 0.01
             assert e.predicted == e.target == int(e.scores.argmax())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"labels": ("a", "b", "c")}, {"classes": 1}, {"labels": ("yes",)}],
+)
+def test_probabilities_are_those_of_the_classifier(options: dict[str, Any]) -> None:
+    for classifier in (small_classifier(**options),
+                       replace(small_classifier(**options), multilabel=True)):  # fmt: skip
+        texts = some_texts(9)
+        found = seqlrp.explain(classifier, texts, target="all")
+        chances = np.stack([e.probabilities for e in found])
+        assert chances.dtype == np.float32
+        np.testing.assert_allclose(chances, classifier.predict_proba(texts), rtol=1e-5)
+        if not classifier.independent:
+            np.testing.assert_allclose(chances.sum(1), 1, rtol=1e-6)
 
 
 def test_texts_may_come_as_anything(classifier: TextClassifier) -> None:
@@ -242,7 +259,7 @@ def test_the_text_whose_class_is_compared_with_itself_is_named(
         (("positive", "negativ"), TargetError, "Did you mean 'negative'"),
         (("positive", 2), TargetError, "expected 0 to 1"),
         (("positive", None), TargetError, "NoneType"),
-        (["positive", "negative"], TargetError, "type list"),
+        (["positive", "negative"], TargetError, "a pair is a tuple"),
         (("positive", "label"), LabelError, "no labels are given"),
     ],
 )
@@ -289,6 +306,10 @@ def test_texts_that_cannot_be_explained(classifier: TextClassifier) -> None:
         seqlrp.explain(classifier, ["good", "  \n"])
     with pytest.raises(TextError, match="Text 1 is int"):
         seqlrp.explain(classifier, ["good", 3])
+    with pytest.raises(CorpusError, match=r"Got a dict of 'a'; expected texts, .* values\(\)"):
+        seqlrp.explain(classifier, {"a": "good"})
+    with pytest.raises(CorpusError, match="Got texts of type int; expected strings"):
+        seqlrp.explain(classifier, 5)
     with pytest.raises(OptionError, match="batch_tokens"):
         seqlrp.explain(classifier, ["good"], batch_tokens=0)
     unknown = seqlrp.explain(classifier, ["zzz qqq", "word"])

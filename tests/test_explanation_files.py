@@ -48,21 +48,24 @@ def test_round_trip_of_hostile_text_and_extreme_numbers(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_files_of_version_1_are_read(tmp_path, suffix):
+@pytest.mark.parametrize(("version", "lacking"), [(1, ["against", "probabilities"]),
+                                                 (2, ["probabilities"])])  # fmt: skip
+def test_files_of_older_versions_are_read(tmp_path, suffix, version, lacking):
     items = [explanation(), explanation(**EVERY), explanation(label=None, id=None)]
     path = tmp_path / f"r{suffix}"
     Explanations(items).save(path)
-    if suffix == ".jsonl":  # as version 1 had it: no column `against`
+    if suffix == ".jsonl":
         rows = [json.loads(line) for line in path.read_text().splitlines()]
-        assert all(row.pop("against", 0) is None and row["seqlrp"] == 2 for row in rows)
-        path.write_text("".join(json.dumps(row | {"seqlrp": 1}) + "\n" for row in rows))
+        assert all(row.pop(name, 0) is None for row in rows for name in lacking)
+        assert all(row["seqlrp"] == 3 for row in rows)
+        path.write_text("".join(json.dumps(row | {"seqlrp": version}) + "\n" for row in rows))
     else:
         import pyarrow.parquet as pq
 
         table = pq.read_table(path)
-        assert table.schema.metadata[b"version"] == b"2"
-        metadata = {"seqlrp": "explanations", "version": "1"}
-        pq.write_table(table.drop_columns("against").replace_schema_metadata(metadata), path)
+        assert table.schema.metadata[b"version"] == b"3"
+        metadata = {"seqlrp": "explanations", "version": str(version)}
+        pq.write_table(table.drop_columns(lacking).replace_schema_metadata(metadata), path)
     for one, other in zip(Explanations.load(path), items, strict=True):
         assert_same(one, other)
 
@@ -169,7 +172,8 @@ def test_a_foreign_parquet_file_is_refused(tmp_path):
         Explanations.load(path)
     for version, message in [("1", r"other columns than seqlrp writes: \['text'\]"),
                              ("2", r"other columns than seqlrp writes: \['text'\]"),
-                             ("3", "format version 3, and this seqlrp reads 1 to 2"),
+                             ("3", r"other columns than seqlrp writes: \['text'\]"),
+                             ("4", "format version 4, and this seqlrp reads 1 to 3"),
                              ("0", "format version 0"),
                              ("x", "format version 'x'")]:  # fmt: skip
         metadata = {"seqlrp": "explanations", "version": version}
@@ -189,7 +193,8 @@ def test_a_foreign_parquet_file_is_refused(tmp_path):
         ("id,text\n1,a\n", "line 1 is no JSON"),
         ('{"text": "a"}\n', "was not written by seqlrp"),
         ("[]\n", "was not written by seqlrp"),
-        ('{"seqlrp": 3}\n', "format version 3"),
+        ('{"seqlrp": 4}\n', "format version 4"),
+        ('{"seqlrp": 3, "text": "a"}\n', "line 1 lacks .*scores, probabilities"),
         ('{"seqlrp": true}\n', "format version True"),
         ('{"seqlrp": 1, "text": "a"}\n', "line 1 lacks id, tokens, start"),
         ('{"seqlrp": 2, "text": "a"}\n', "line 1 lacks .*target, against, predicted"),

@@ -52,6 +52,16 @@ def test_one_row_a_document():
     assert frame["ledger: bias"].tolist() == [1.75, 0.5, 0.5]
 
 
+def test_the_probability_of_the_target_of_each_row():
+    known = {"probabilities": [0.25, 0.75]}
+    items = [explanation(**known), explanation(**known, target=0), explanation(**EVERY | known)]
+    frame = Explanations([*items, explanation()]).to_pandas(by="document")
+    assert frame.probability.tolist()[:4] == [0.75, 0.25, 0.25, 0.75]
+    assert frame.probability.isna().tolist() == [False] * 4 + [True]
+    assert [e.probability for e in items] == [0.75, 0.25, 0.75]
+    assert explanation().probability is None
+
+
 def test_what_a_class_is_compared_with():
     items = Explanations([explanation("so good", against=0), explanation("bad")])
     words, documents = items.to_pandas(), items.to_pandas(by="document")

@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from seqlrp.errors import (
     VocabularyError,
     WriteError,
 )
-from seqlrp.saving import CONFIG, VOCABULARY, WEIGHTS, _digest, load, save
+from seqlrp.saving import _BOUND, CONFIG, VOCABULARY, WEIGHTS, _digest, load, save
 from seqlrp.text.tokens import SpacyTokenizer
 from seqlrp.text.vocabulary import Vocabulary
 from seqlrp.text_classifier import TextClassifier
@@ -57,11 +58,10 @@ def changed_config(folder: Path) -> Iterator[dict[str, Any]]:
 def rebound(folder: Path, tensors: dict[str, torch.Tensor], **arguments: Any) -> None:
     """Weights and arguments with hashes that are right, as another writer could make them."""
     (folder / WEIGHTS).write_bytes(safetensors.torch.save(tensors))
-    names = ("model", "layout", "labels", "tokenizer", "vocabulary", "weights")
     with changed_config(folder) as config:
         config["weights"] = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
         config["model"]["arguments"].update(arguments)
-        config["binding"] = _digest({name: config[name] for name in names})
+        config["binding"] = _digest({name: config[name] for name in _BOUND})
 
 
 def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -128,10 +128,116 @@ def test_training_is_kept_for_the_reader(tmp_path: Path) -> None:
     assert config["versions"]["torch"] == torch.__version__
 
 
+def test_several_labels_a_text_are_kept(tmp_path: Path) -> None:
+    save(replace(english(), multilabel=True), tmp_path / "model")
+    assert load(tmp_path / "model").multilabel
+    save(english(), tmp_path / "model")
+    assert not load(tmp_path / "model").multilabel
+
+
+def test_folders_of_version_1_are_read(saved: Path) -> None:
+    with changed_config(saved) as config:
+        config["version"] = 1
+        del config["multilabel"], config["factory"]
+        names = ("model", "layout", "labels", "tokenizer", "vocabulary", "weights")
+        config["binding"] = _digest({name: config[name] for name in names})
+    assert load(saved).labels == ("negative", "positive")
+    assert not load(saved).multilabel
+
+
 def test_an_earlier_classifier_is_replaced(saved: Path) -> None:
     save(english(labels=("no", "yes")), saved)
     assert load(saved).labels == ("no", "yes")
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+# A model of one's own
+
+
+class Own(nn.Module):
+    """Tied weights, a buffer of whole numbers, and batch normalisation."""
+
+    def __init__(self, words: int, classes: int, width: int = 4) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(words, width)
+        self.norm = nn.BatchNorm1d(width)
+        self.head = nn.Linear(width, classes)
+        self.tied = self.head
+        self.register_buffer("steps", torch.arange(3))
+
+    def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        vectors = self.embedding(ids).sum(1) / lengths.unsqueeze(1)
+        return self.head(self.norm(vectors))  # type: ignore[no-any-return]
+
+
+def built(vocabulary: Vocabulary, labels: tuple[str, ...]) -> TextClassifier:
+    model = Own(len(vocabulary), len(labels))
+    return TextClassifier(model, vocabulary, labels, str.split, additional="lengths")
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> tuple[TextClassifier, Path]:
+    classifier = built(Vocabulary.build([["good", "bad", "film"]]), ("no", "yes"))
+    classifier.model.norm.running_mean.normal_()
+    classifier.model.eval()
+    save(classifier, tmp_path / "own", factory=built)
+    return classifier, tmp_path / "own"
+
+
+def test_a_model_of_ones_own_is_built_by_its_owner(own: tuple[TextClassifier, Path]) -> None:
+    before, folder = own
+    state = torch.get_rng_state()
+    after = load(folder, factory=built)
+    assert torch.equal(torch.get_rng_state(), state)
+    texts = ["a good film", "bad"]
+    assert (after.predict(texts).scores == before.predict(texts).scores).all()
+    assert after.tokenizer is str.split
+    assert after.additional == "lengths"
+    assert after.model.tied is after.model.head
+    assert after.model.tied.weight is after.model.head.weight
+    assert {path.name for path in folder.iterdir()} == FILES
+    config = json.loads((folder / CONFIG).read_text())
+    assert config["factory"].endswith("test_saving:built")
+    assert config["model"] == {"class": "Own", "arguments": None}
+
+
+def test_no_code_is_run_unasked(own: tuple[TextClassifier, Path]) -> None:
+    message = r"function of its owner, which was called '.*test_saving:built' .*factory="
+    with pytest.raises(OptionError, match=message):
+        load(own[1])
+
+
+def test_a_factory_that_is_not_wanted(saved: Path) -> None:
+    with pytest.raises(OptionError, match="needs no factory; leave it out"):
+        load(saved, factory=built)
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        (lambda v, n: Own(len(v), len(n)), "returns a Own, expected a seqlrp.TextClassifier"),
+        (lambda v, n: TextClassifier(Own(5, 2, 3), v, n, str.split), "embedding.weight is torch.f"),
+        (
+            lambda v, n: TextClassifier(Own(5, 2).double(), v, n, str.split),
+            "expected torch.float64",
+        ),
+        (lambda v, n: replace(built(v, n), labels=("a", "b")), "other labels than those"),
+        (
+            lambda v, n: replace(built(v, n), multilabel=True),
+            "multilabel=True, expected 'words' and",
+        ),
+        (lambda v, n: replace(built(v, n), layout="sentences"), "layout='sentences'"),
+    ],
+)
+def test_a_factory_that_gives_something_else(
+    own: tuple[TextClassifier, Path], factory: Any, message: str, tmp_path: Path
+) -> None:
+    classifier, folder = own
+    with pytest.raises(ModelError, match=message):
+        load(folder, factory=factory)
+    with pytest.raises(ModelError, match=message):
+        save(classifier, tmp_path / "other", factory=factory)
+    assert not (tmp_path / "other").exists()
 
 
 # Refused when saving
@@ -175,7 +281,7 @@ def test_a_model_of_another_class(tmp_path: Path) -> None:
     mine.__class__ = Mine
     for model in (nn.Sequential(nn.Embedding(14, 2)), mine):
         classifier = TextClassifier(model, small_classifier().vocabulary, ("a", "b"))
-        with pytest.raises(ModelError, match="save its weights with your own code"):
+        with pytest.raises(ModelError, match=r"cannot be saved by itself.*pass factory="):
             save(classifier, tmp_path / "model")
     assert not list(tmp_path.iterdir())
 
@@ -256,7 +362,7 @@ def test_the_config_was_edited(saved: Path, change: Callable[[dict[str, Any]], N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "format version 2, expected 1; read it with the version"),
+        ({"version": 3}, "format version 3, expected 1 to 2; read it with the version"),
         ({"version": None}, "format version None"),
         ({"format": "other"}, "was not written by seqlrp"),
     ],

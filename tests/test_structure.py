@@ -31,7 +31,7 @@ STOREYS = (
         "lrp",
     },
     {"methods", "classifiers", "page", "exports", "rules", "truth"},
-    {"text_classifier", "optimising", "attributing"},
+    {"consistency", "text_classifier", "optimising", "attributing", "targets", "unanswerable"},
     {"saving", "explain"},
     {
         "training",

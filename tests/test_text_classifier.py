@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from seqlrp.errors import (
     TextError,
     TrainingModeError,
     VocabularyError,
+    VocabularyWarning,
 )
 from seqlrp.explain import explain
 from seqlrp.text.encoded import EncodedText
@@ -284,6 +286,20 @@ def test_vocabulary_fits_the_model() -> None:
         TextClassifier(model, other, ("a", "b"), split_words)
     with pytest.raises(VocabularyError, match="vocabulary of 14 tokens for an embedding of 5 rows"):
         foreign(rows=5)
+    bag = nn.Sequential(nn.EmbeddingBag(5, 2)).eval()
+    with pytest.raises(VocabularyError, match="vocabulary of 14 tokens for an embedding of 5 rows"):
+        TextClassifier(bag, VOCABULARY, ("a", "b"), split_words)
+
+
+def test_a_vocabulary_that_is_much_smaller_than_the_embedding_is_told() -> None:
+    told = "The vocabulary has 14 tokens, and the embedding 142 rows: if this is not"
+    with pytest.warns(VocabularyWarning, match=told) as caught:
+        foreign(rows=142)
+    assert caught[0].filename == __file__
+    foreign(rows=141)  # rounded up, for speed
+    model = BagOfWords().eval()
+    model.places = nn.Embedding(512, 4)
+    TextClassifier(model, VOCABULARY, ("a", "b"), split_words)
 
 
 def test_layout_fits_the_model() -> None:
@@ -520,6 +536,21 @@ def test_a_single_output_gives_the_probability_of_the_second_label() -> None:
     np.testing.assert_allclose(classifier.predict_proba(texts), np.stack([1 - yes, yes], 1))
     alone = foreign(outputs=1, labels=("yes",))
     np.testing.assert_allclose(alone.predict_proba(texts)[:, 0], yes)
+
+
+def test_a_classifier_of_several_labels_a_text_says_so_by_itself() -> None:
+    one = small_classifier(labels=("a", "b", "c"))
+    several = replace(one, multilabel=True)
+    texts = some_texts(9)
+    scores = one.predict(texts).scores.astype(np.float64)
+    np.testing.assert_allclose(several.predict_proba(texts), 1 / (1 + np.exp(-scores)), rtol=1e-6)
+    chances = several.predict_proba(texts, multilabel=False)
+    np.testing.assert_array_equal(chances, one.predict_proba(texts))
+    assert (one.independent, several.independent) == (False, True)
+    assert foreign(outputs=1).independent
+    assert not foreign().independent
+    with pytest.raises(OptionError, match="multilabel='yes', expected True or False"):
+        replace(one, multilabel="yes")  # type: ignore[arg-type]
 
 
 def test_probabilities_of_huge_scores_are_no_nan() -> None:

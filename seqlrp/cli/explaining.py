@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,11 +18,14 @@ from seqlrp.cli.options import (
     Device,
     DeviceOption,
     EpsilonOption,
+    FactoryOption,
     GateRuleOption,
     LabelColumn,
     MethodOption,
     MethodOptions,
     ModelArgument,
+    OnUnanswerable,
+    OnUnanswerableOption,
     SplitOption,
     TargetOption,
     TextColumn,
@@ -80,8 +82,10 @@ def explain(
         bool, typer.Option("--no-labels", help="Leave the labels of the corpus out.")
     ] = False,
     split: SplitOption = None,
+    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
     batch_tokens: BatchTokensOption = "8192",
     device: DeviceOption = Device.auto,
+    factory: FactoryOption = None,
 ) -> None:
     """Explain texts with a trained model: relevance of every word for the score of a class.
 
@@ -93,24 +97,23 @@ def explain(
 
     options = method_options(method, epsilon, gate_rule, option)
     tokens = most_tokens(batch_tokens)
-    classifier = loaded(model, device)
+    classifier = loaded(model, device, factory)
     chosen = chosen_method(classifier, method, options)
     try:
         texts = given(
             classifier, corpus, text or (), text_column=text_column, label_column=label_column,
             split=split, labelled=not no_labels,
+            on_unanswerable=on_unanswerable.value,
         ).first(first)  # fmt: skip
     except LabelError as error:
         raise LabelError(f"{error} Or leave the labels out by --no-labels.") from error
 
     def stream(texts: Given, **how: Any) -> Iterator[Explanation]:
-        found = explained(
+        return explained(
             classifier, texts.texts, chosen, pair(target, against),
-            labels=texts.labels, batch_tokens=tokens, **how,
+            labels=texts.labels, ids=texts.names, on_unanswerable=on_unanswerable.value,
+            batch_tokens=tokens, **how,
         )  # fmt: skip
-        if texts.names is None:
-            return found
-        return (replace(e, id=name) for e, name in zip(found, texts.names, strict=True))
 
     if html is None and out in (None, Path("-")):
         if texts.typed:
@@ -154,6 +157,7 @@ def check(
     label_column: LabelColumn = None,
     split: SplitOption = None,
     device: DeviceOption = Device.auto,
+    factory: FactoryOption = None,
 ) -> None:
     """See where the scores go by LRP: how much reaches the words, and which layer takes the rest.
 
@@ -162,7 +166,7 @@ def check(
     from seqlrp.checking import SENTENCES
     from seqlrp.checking import check as check_texts
 
-    classifier = loaded(model, device)
+    classifier = loaded(model, device, factory)
     if corpus is None and not text:
         print("No text given: looking at sentences of seqlrp's own.", file=sys.stderr)
         text = list(SENTENCES)

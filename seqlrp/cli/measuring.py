@@ -13,6 +13,7 @@ from seqlrp.cli.options import (
     CorpusArgument,
     Device,
     DeviceOption,
+    FactoryOption,
     LabelColumn,
     ModelArgument,
     SeedOption,
@@ -73,6 +74,7 @@ def evaluate(
     label_column: LabelColumn = None,
     split: SplitOption = None,
     device: DeviceOption = Device.auto,
+    factory: FactoryOption = None,
     seed: SeedOption = 0,
 ) -> None:
     """Put explanations to the test: remove the words that each method names, and ask again.
@@ -83,7 +85,7 @@ def evaluate(
     from seqlrp.text.corpora import load_corpus
 
     counts = numbers("--k", ks)
-    classifier = loaded(model, device)
+    classifier = loaded(model, device, factory)
     texts = load_corpus(
         corpus, text=text_column, label=label_column, split=split, label_names=classifier.labels
     )

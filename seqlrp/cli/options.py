@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
+import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,11 +37,18 @@ class GateRule(StrEnum):
     half = "half"
 
 
+class OnUnanswerable(StrEnum):
+    """What becomes of a text of which nothing can be asked."""
+
+    error = "raise"
+    skip = "skip"
+
+
 CorpusArgument = Annotated[
     str,
     typer.Argument(
         metavar="CORPUS",
-        help="A CSV, JSON lines or Parquet file, a folder CLASS/*.txt, 'reviews', 'imdb', "
+        help="A CSV, JSON lines, Parquet or text file, a folder CLASS/*.txt, 'reviews', 'imdb', "
         "'generated', or a data set of the hub.",
     ),
 ]
@@ -51,7 +61,15 @@ TextsArgument = Annotated[
     ),
 ]
 ModelArgument = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A folder that `seqlrp train` wrote.")
+    Path, typer.Argument(metavar="MODEL", help="A folder that `seqlrp train` or seqlrp.save wrote.")
+]
+FactoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--factory",
+        metavar="MODULE:NAME",
+        help="For a model of your own: package.module:function, code of yours that is run.",
+    ),
 ]
 TextColumn = Annotated[
     str | None, typer.Option("--text-column", metavar="NAME", help="Column of the texts.")
@@ -61,6 +79,10 @@ LabelColumn = Annotated[
 ]
 SplitOption = Annotated[
     str | None, typer.Option("--split", metavar="NAME", help="Which part of the corpus.")
+]
+OnUnanswerableOption = Annotated[
+    OnUnanswerable,
+    typer.Option(help="What becomes of texts without a word, or with one class on both sides."),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where the model runs.")]
 SeedOption = Annotated[int, typer.Option(metavar="N", help="Seed of everything that is drawn.")]
@@ -183,8 +205,28 @@ def pair(target: str, against: str | None) -> str | tuple[str, str]:
     return target if against is None else (target, against)
 
 
-def loaded(folder: Path, device: Device) -> TextClassifier:
-    """The classifier in a folder, on that device."""
+def loaded(folder: Path, device: Device, factory: str | None = None) -> TextClassifier:
+    """The classifier in a folder, on that device; the code of its owner is run where it is named.
+
+    Raises:
+        OptionError: there is no such function.
+    """
     from seqlrp.saving import load
 
-    return load(folder, device=device.value)
+    function = None if factory is None else _function(factory)
+    return load(folder, device=device.value, factory=function)
+
+
+def _function(name: str) -> Any:
+    """A function by the name "package.module:function", from the working directory or installed."""
+    module, _, function = name.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise OptionError(
+            f"Got --factory {name!r}: {error}; expected package.module:function, with the module "
+            "installed or in the working directory."
+        ) from error
+    finally:
+        sys.path.remove(os.getcwd())

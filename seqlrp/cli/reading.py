@@ -6,9 +6,10 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from seqlrp.errors import CorpusError, OptionError
 
@@ -56,6 +57,7 @@ def given(
     label_column: str | None,
     split: str | None,
     labelled: bool,
+    on_unanswerable: Literal["raise", "skip"] = "raise",
 ) -> Given:
     """What was handed in, as texts or as the name of a corpus.
 
@@ -67,12 +69,16 @@ def given(
         label_column: and which the labels.
         split: which part of the corpus.
         labelled: whether the labels of the corpus are wanted.
+        on_unanswerable: what becomes of rows without a text.
 
     Raises:
         OptionError: both were given, or neither.
         CorpusError: the corpus cannot be read.
         LabelError: it has labels that the classifier does not know.
     """
+    from seqlrp.explain import label_names
+    from seqlrp.text.corpora import load_corpus
+
     if (corpus is None) == (not texts):
         raise OptionError(
             "Say what to look at: either CORPUS ('-' for standard input, a text on each line) or "
@@ -84,30 +90,15 @@ def given(
         typed = sys.stdin is not None and sys.stdin.isatty()
         return Given(lines(_lenient(sys.stdin)), typed=typed)
     path = Path(corpus)
-    if path.is_file() and path.suffix == ".txt":
-        raise CorpusError(
-            f"Got the file {corpus}, which may be one text or many; as one text, say "
-            f"--text - < {corpus}; a text on each line, say - < {corpus}."
-        )
     if documents := _documents(path):
         return Given([_document(file) for file in documents], names=[f.name for f in documents])
-    return _of_corpus(classifier, corpus, text_column, label_column, split, labelled)
-
-
-def _of_corpus(
-    classifier: TextClassifier,
-    corpus: str,
-    text: str | None,
-    label: str | None,
-    split: str | None,
-    labelled: bool,
-) -> Given:
-    from seqlrp.explain import label_names
-    from seqlrp.text.corpora import load_corpus
-
+    load = partial(
+        load_corpus, corpus, text=text_column, label=label_column, split=split,
+        on_unanswerable=on_unanswerable,
+    )  # fmt: skip
     if not labelled:
-        return Given(load_corpus(corpus, text=text, label=label, split=split).texts)
-    found = load_corpus(corpus, text=text, label=label, split=split, label_names=classifier.labels)
+        return Given(load().texts)
+    found = load(label_names=classifier.labels)
     return Given(found.texts, label_names(found))
 
 

@@ -26,9 +26,8 @@ def _verdict(e: Explanation) -> str:
     """One line: the text's name, the answer and how sure it is, the question, the text."""
     name = "" if e.id is None else f"{ascii_safe(e.id)}: "
     answer = ascii_safe(e.predicted_label)
-    probabilities = getattr(e, "probabilities", None)
-    if probabilities is not None:
-        answer += f", probability {probabilities[e.predicted]:.3f}"
+    if e.probabilities is not None:
+        answer += f", probability {e.probabilities[e.predicted]:.3f}"
     if e.label_name is not None:
         right = e.label == e.predicted
         answer += ", right" if right else f", wrong: it is {ascii_safe(e.label_name)}"

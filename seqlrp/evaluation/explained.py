@@ -115,8 +115,9 @@ class Explained:
     ) -> npt.NDArray[np.float64]:
         """What is measured of scores `[M, C]` for one class each `[M]`.
 
-        `"probability"` is the softmax of the scores (where the model has one output s for two
-        labels, the logistic of s, though the scores are [-s, s]), `"logit"` the score itself, and
+        `"probability"` is what `classifier.probabilities` says: the softmax of the scores (the
+        logistic of each where texts may have several labels, or the model has one output s for two
+        labels, whose scores are [-s, s]), `"logit"` the score itself, and
         `"accuracy"` 1 where the class has the highest score, 0 elsewhere. What is missing, a row of
         NaN, stays missing.
         """
@@ -129,13 +130,13 @@ class Explained:
         if score == "logit":
             return chosen
         with np.errstate(invalid="ignore"):  # of what is missing
-            found = chances(wide, independent=self.single_output)
+            found = chances(wide, independent=self.independent)
         return found[np.arange(len(wide)), classes]
 
     @cached_property
-    def single_output(self) -> bool:
-        """Whether the model has one output for two labels."""
-        return len(self.classifier.labels) == 2 and self.classifier.single_output
+    def independent(self) -> bool:
+        """Whether the probability of a class is the sigmoid of its own score."""
+        return self.classifier.independent
 
 
 def _digest(positions: npt.NDArray[np.int64]) -> bytes:

@@ -200,7 +200,7 @@ def _long_enough(
     documents = [encoded[k] for k in numbers]
     known = None
     if labels is not None:  # all of them, so that a message names the right text
-        every = true_classes(classifier, iter(labels), len(texts))
+        every = true_classes(classifier, iter(labels), range(len(texts)))
         known = [every[k] for k in numbers]
     marked = None
     if rationales is not None:

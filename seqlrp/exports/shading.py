@@ -71,9 +71,8 @@ class Shaded:
         """Lines about the document: its name, what the model answers, what is explained."""
         e = self.explanation
         answer = f"Predicted: {one_line(e.predicted_label)}"
-        probabilities = getattr(e, "probabilities", None)
-        if probabilities is not None:
-            answer += f", probability {probabilities[e.predicted]:.3f}"
+        if e.probabilities is not None:
+            answer += f", probability {e.probabilities[e.predicted]:.3f}"
         if e.label_name is not None and e.label == e.predicted:
             answer += " (right)"
         elif e.label_name is not None:

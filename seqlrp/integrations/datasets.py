@@ -7,17 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqlrp.attributing import Target, checked_target
 from seqlrp.batching import BatchTokens
 from seqlrp.errors import CorpusError, OptionError, near
-from seqlrp.explain import BATCH_TOKENS, chosen_method, explain
+from seqlrp.explain import BATCH_TOKENS, chosen_method, explained
 from seqlrp.explanation import ALL
+from seqlrp.targets import Target, checked_target
+from seqlrp.unanswerable import OnUnanswerable, Unanswerable
 
 if TYPE_CHECKING:
     from seqlrp.explanation import Explanation
     from seqlrp.text_classifier import TextClassifier
 
-COLUMNS = ("tokens", "start", "end", "relevance", "target", "predicted", "score", "scores")
+COLUMNS = (
+    "tokens",
+    "start",
+    "end",
+    "relevance",
+    "target",
+    "predicted",
+    "score",
+    "scores",
+    "probabilities",
+)
 
 
 class ExplainColumns:
@@ -28,9 +39,9 @@ class ExplainColumns:
 
     The columns are `tokens`, where each of them stands in the text (`start`, `end`), their
     `relevance` (`[T]`, or `[C, T]` for the target "all"), the names of the `target` and of the
-    `predicted` class, the target's `score` and the `scores` of all classes. It may be pickled, so
-    that `num_proc` works, and equal ones have equal fingerprints, so that what was computed once is
-    found again.
+    `predicted` class, the target's `score`, and `scores` and `probabilities` of all classes. It may
+    be pickled, so that `num_proc` works, and equal ones have equal fingerprints, so that what was
+    computed once is found again.
 
     Args:
         classifier: as for `seqlrp.explain`, as are method, target, batch_tokens and options.
@@ -39,9 +50,9 @@ class ExplainColumns:
         method: a name in `seqlrp.METHODS`.
         target: see `seqlrp.explain`.
         prefix: put before the name of each new column.
-        skip_blank: give a row without a word in its text (None, or nothing but white space) empty
-            lists, where it would be an error. Pass `features=add.features(dataset.features)` to
-            `map` then, for it takes the types of columns from the first rows.
+        on_unanswerable: see `seqlrp.explain`; `"skip"` keeps the row, with empty lists and None.
+            Pass `features=add.features(dataset.features)` to `map` then, for it takes the types of
+            columns from the first rows.
         batch_tokens: the most tokens that the model reads at a time; rows of one call are sorted
             by length.
         options: of the method, e.g. `epsilon=0.01`.
@@ -60,7 +71,7 @@ class ExplainColumns:
         method: str = "lrp",
         target: Target = "predicted",
         prefix: str = "",
-        skip_blank: bool = False,
+        on_unanswerable: OnUnanswerable = "raise",
         batch_tokens: BatchTokens = BATCH_TOKENS,
         **options: Any,
     ) -> None:
@@ -69,6 +80,7 @@ class ExplainColumns:
                 f"Got a method of type {type(method).__name__}, expected a name, which every "
                 "process can make its own method from."
             )
+        Unanswerable(on_unanswerable)
         chosen_method(classifier, method, options)  # what is wrong is said before work begins
         checked_target(classifier, target, labelled=label_column is not None)
         self.classifier = classifier
@@ -77,7 +89,7 @@ class ExplainColumns:
         self.method = method
         self.target = target
         self.prefix = prefix
-        self.skip_blank = skip_blank
+        self.on_unanswerable = on_unanswerable
         self.batch_tokens = batch_tokens
         self.options = options
 
@@ -90,20 +102,21 @@ class ExplainColumns:
         """
         texts = self._column(rows, self.text_column)
         truths = None if self.label_column is None else self._column(rows, self.label_column)
-        kept = [k for k, text in enumerate(texts) if not self.skip_blank or (text or "").strip()]
-        made = explain(
+        made = explained(
             self.classifier,
-            [texts[k] for k in kept],
+            texts,
             self.method,
             self.target,
-            labels=None if truths is None else [truths[k] for k in kept],
+            labels=truths,
+            ids=range(len(texts)),
+            on_unanswerable=Unanswerable(self.on_unanswerable),
             batch_tokens=self.batch_tokens,
             progress=False,
             **self.options,
         )
-        explained = dict(zip(kept, made, strict=True))
+        found = {explanation.id: explanation for explanation in made}
         classes = len(self.classifier.labels)
-        columns = [_values(explained.get(k), self.target, classes) for k in range(len(texts))]
+        columns = [_values(found.get(str(k)), self.target, classes) for k in range(len(texts))]
         return {self.prefix + name: [row[name] for row in columns] for name in COLUMNS}
 
     def features(self, given: Mapping[str, Any]) -> Any:
@@ -121,6 +134,7 @@ class ExplainColumns:
             "predicted": Value("string"),
             "score": Value("float32"),
             "scores": numbers,
+            "probabilities": numbers,
         }
         return datasets.Features({**given, **{self.prefix + name: kinds[name] for name in COLUMNS}})
 
@@ -145,6 +159,7 @@ def _values(explanation: Explanation | None, target: Target, classes: int) -> di
             "end": nowhere,
             "relevance": [nothing] * classes if target == ALL else nothing,
             "scores": nothing,
+            "probabilities": nothing,
         }
     relevance = explanation.relevance
     return {
@@ -156,4 +171,5 @@ def _values(explanation: Explanation | None, target: Target, classes: int) -> di
         "predicted": explanation.predicted_label,
         "score": np.float32(explanation.score),
         "scores": explanation.scores,
+        "probabilities": explanation.probabilities,
     }

@@ -18,12 +18,13 @@ from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span, Token
 
-from seqlrp.attributing import checked_target
 from seqlrp.errors import OptionError
-from seqlrp.explain import BATCH_TOKENS, chosen_method, explain
+from seqlrp.explain import BATCH_TOKENS, chosen_method, explained
 from seqlrp.explanation import ALL, Explanation
 from seqlrp.saving import load
+from seqlrp.targets import checked_target
 from seqlrp.text_classifier import TextClassifier
+from seqlrp.unanswerable import Unanswerable
 
 KEY = "seqlrp"  # in doc.user_data, where everything must be plain enough for spaCy to write
 
@@ -35,13 +36,17 @@ class RelevancePipe(Pipe):
     those of the document: to the same token where both agree, and else by the characters that they
     share. What white space and tokens such as `[CLS]` have stays with `doc._.explanation`.
 
+    A document of which nothing can be asked stays as it is, and its `doc._.explanation` is None:
+    one without a word, or with one class on both sides of a pair.
+
     Args:
         nlp: the pipeline.
         classifier: what is explained.
         name: of the component.
         target: as for `seqlrp.explain`, as are method, batch_tokens and options; but not "all".
         method: see above.
-        multilabel: a document may have several labels: the sigmoid of each score.
+        multilabel: a document may have several labels: the sigmoid of each score; None takes what
+            the classifier says.
         batch_tokens: see above.
         options: see above.
 
@@ -57,7 +62,7 @@ class RelevancePipe(Pipe):
         name: str = "seqlrp",
         target: Any = "predicted",
         method: str = "lrp",
-        multilabel: bool = False,
+        multilabel: bool | None = None,
         batch_tokens: Any = BATCH_TOKENS,
         options: dict[str, Any] | None = None,
     ) -> None:
@@ -81,33 +86,39 @@ class RelevancePipe(Pipe):
         return next(self.pipe([doc]))
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 256) -> Iterator[Doc]:
-        """Explain documents in batches, in their order; those without a word stay as they are."""
+        """Explain documents in batches, in their order."""
         handle = self.get_error_handler()
         stream = iter(stream)
         while docs := list(islice(stream, batch_size)):
             try:
-                self._explain([doc for doc in docs if doc.text.strip()])
+                self._explain(docs)
             except Exception as error:
                 handle(self.name, self, docs, error)
             yield from docs
 
     def _explain(self, docs: Sequence[Doc]) -> None:
-        explanations = explain(
-            self.classifier,
-            [doc.text for doc in docs],
-            self.method,
-            self.target,
-            batch_tokens=self.batch_tokens,
-            progress=False,
-            **self.options,
+        explanations = list(
+            explained(
+                self.classifier,
+                (doc.text for doc in docs),
+                self.method,
+                self.target,
+                ids=range(len(docs)),
+                on_unanswerable=Unanswerable("skip"),
+                batch_tokens=self.batch_tokens,
+                progress=False,
+                **self.options,
+            )
         )
-        if not docs:
+        if not explanations:
             return
         scores = np.stack([e.scores for e in explanations])
         chances = self.classifier.probabilities(scores, multilabel=self.multilabel)
-        for doc, explanation, row in zip(docs, explanations, chances.tolist(), strict=True):
+        for explanation, row in zip(explanations, chances.tolist(), strict=True):
+            doc = docs[int(explanation.id or 0)]
             doc.cats.update(zip(self.classifier.labels, row, strict=True))
-            doc.user_data[KEY] = {"explanation": _plain(explanation), "tokens": np.zeros(0)}
+            values = _plain(dataclasses.replace(explanation, id=None))
+            doc.user_data[KEY] = {"explanation": values, "tokens": np.zeros(0)}
             _relevance(doc)
 
 
@@ -117,7 +128,7 @@ class RelevancePipe(Pipe):
     default_config={
         "target": "predicted",
         "method": "lrp",
-        "multilabel": False,
+        "multilabel": None,
         "batch_tokens": BATCH_TOKENS,
         "device": "cpu",
         "options": {},
@@ -129,7 +140,7 @@ def make_relevance_pipe(
     model: Any,
     target: Any,
     method: str,
-    multilabel: bool,
+    multilabel: bool | None,
     batch_tokens: Any,
     device: str,
     options: dict[str, Any],

@@ -10,11 +10,19 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from seqlrp.errors import CorpusError, LabelError, MissingPackageError, OptionError, near
+from seqlrp.errors import (
+    CorpusError,
+    LabelError,
+    LeftOutWarning,
+    MissingPackageError,
+    OptionError,
+    near,
+)
 from seqlrp.text.hub import endpoint, is_hub_name, read_hub
 from seqlrp.text.tables import SUFFIXES, Table, read_path
 
@@ -22,6 +30,9 @@ _TEXT_COLUMNS = ("text", "sentence", "review", "content", "document")
 _LABEL_COLUMNS = ("label", "labels", "class", "category", "sentiment")
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_NO_HEADER = (
+    " If the file has no header, put a line of names before its first row, such as text,label."
+)
 _LINE_BREAK = re.compile(r"<br\s*/?>")
 
 
@@ -103,10 +114,25 @@ class Corpus:
                 )
             count = min(max(round(fraction * len(members)), 1), len(members) - 1)
             held_out[random.permutation(members)[:count]] = True
-        return self._part(~held_out), self._part(held_out)
+        return self.part(~held_out), self.part(held_out)
 
-    def _part(self, chosen: npt.NDArray[np.bool_]) -> Corpus:
-        texts = [self.texts[index] for index in np.flatnonzero(chosen).tolist()]
+    def part(self, rows: slice | Sequence[int] | npt.NDArray[Any]) -> Corpus:
+        """The documents of some rows: their indices in any order, a mask bool `[N]`, or a slice.
+
+        Raises:
+            OptionError: there is no such row, or the mask is not of this corpus.
+        """
+        index: Any = rows if isinstance(rows, slice) else np.asarray(rows)
+        if not isinstance(rows, slice) and not index.size:
+            index = index.astype(np.int64)  # NumPy takes nothing at all for floats
+        try:
+            chosen = np.atleast_1d(np.arange(len(self))[index])
+        except IndexError as error:
+            raise OptionError(
+                f"The corpus {self.name} has the rows 0 to {len(self) - 1}: {error}; expected "
+                "indices, a mask with a truth value a row, or a slice."
+            ) from error
+        texts = [self.texts[index] for index in chosen.tolist()]
         labels = None if self.labels is None else self.labels[chosen]
         return Corpus(self.name, texts, labels, self.label_names)
 
@@ -118,10 +144,12 @@ def load_corpus(
     label: str | None = None,
     split: str | None = None,
     label_names: Sequence[str] | None = None,
+    on_unanswerable: Literal["raise", "skip"] = "raise",
 ) -> Corpus:
     """Load a corpus: a path that exists, else a known name, else a data set of the hub.
 
-    A path is a CSV, TSV, JSON, JSON lines or Parquet file, or a folder that holds `CLASS/*.txt`,
+    A path is a CSV, TSV, JSON, JSON lines or Parquet file, a text file with one text a line and no
+    labels, or a folder that holds `CLASS/*.txt`,
     `SPLIT/CLASS/*.txt` or files such as `train.csv`. Known names are "generated" (sentences made by
     a grammar, part of the package), "reviews" and "imdb" (both in the extra "demo").
 
@@ -134,6 +162,7 @@ def load_corpus(
         label_names: the classes in their order, e.g. those of a classifier. Labels are these names
             or, where they are integers that are no names, indices into them. By default the
             names that are there, sorted.
+        on_unanswerable: `"skip"` leaves out rows that have no text, with a warning.
 
     Raises:
         CorpusError: there is no such corpus, it is empty or broken, lacks a column, or a row
@@ -146,11 +175,13 @@ def load_corpus(
         raise OptionError(
             f"Got label_names={label_names!r}, expected a sequence of distinct names."
         )
+    if on_unanswerable not in ("raise", "skip"):
+        raise OptionError(f"Got on_unanswerable={on_unanswerable!r}, expected 'raise' or 'skip'.")
     table = _table(name, split)
     if not any(len(values) for values in table.columns.values()):
         raise CorpusError(f"{table.name} is empty: it has no row.")
     text = _text_column(table, text)
-    table = _with_texts(table, text)
+    table = _with_texts(table, text, skip=on_unanswerable == "skip")
     texts = _texts(table, text)
     label = _column(table, label, _LABEL_COLUMNS, "label")
     if label is None:
@@ -253,17 +284,19 @@ def _text_column(table: Table, asked: str | None) -> str:
         raise CorpusError(
             f"{table.name} has no column named {', '.join(_TEXT_COLUMNS)}, "
             f"but {_listed(table.columns)}; set the option text to the column of the texts."
+            + (_NO_HEADER if table.name.lower().endswith((".csv", ".tsv")) else "")
         )
     return column
 
 
-def _with_texts(table: Table, column: str) -> Table:
-    """The rows that have a text, where the data are others' and cannot be mended."""
+def _with_texts(table: Table, column: str, *, skip: bool) -> Table:
+    """The rows that have a text, where that is wished or data are others' and cannot be mended."""
     rows = [row for row, text in enumerate(table.columns[column]) if not _is_missing(text)]
     left_out = len(table.columns[column]) - len(rows)
-    if not table.borrowed or not left_out:
+    if not (skip or table.borrowed) or not left_out:
         return table
-    warnings.warn(f"{table.name} has {left_out} rows without a text: left out.", stacklevel=3)
+    message = f"{table.name} has {left_out} row{'s' * (left_out > 1)} without a text: left out."
+    warnings.warn(message, LeftOutWarning, stacklevel=3)
     columns = {name: [values[row] for row in rows] for name, values in table.columns.items()}
     return replace(table, columns=columns)
 
@@ -274,7 +307,7 @@ def _texts(table: Table, column: str) -> list[str]:
         if _is_missing(text):
             raise CorpusError(
                 f"Row {row} of {table.name} has no text in the column {column!r}; "
-                "take such rows out."
+                "take such rows out (on_unanswerable='skip')."
             )
         if not isinstance(text, str):
             raise CorpusError(

@@ -99,5 +99,15 @@ def _source(found: Any, text: str | None = None) -> TokenizedText:
         return from_doc(found)
     raise TextError(
         f"The tokenizer returned {type(found).__name__}, expected a list of tokens or a "
-        "TokenizedText."
+        f"TokenizedText.{fast_hint(found, 'input_ids')}"
+    )
+
+
+def fast_hint(thing: Any, attribute: str) -> str:
+    """What to do with a tokenizer of Hugging Face, if what it has says that it is one."""
+    if not hasattr(thing, attribute):
+        return ""
+    return (
+        " A fast tokenizer of Hugging Face is wrapped: "
+        "seqlrp.integrations.tokenizers.FastTokenizer(tokenizer)."
     )

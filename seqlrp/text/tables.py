@@ -17,7 +17,7 @@ from seqlrp.errors import CorpusError, near
 if TYPE_CHECKING:
     import datasets
 
-SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt")
 _SPLITS = ("train", "test", "validation", "valid", "val", "dev")
 
 
@@ -39,8 +39,9 @@ class Table:
 
 
 def read_path(path: Path, split: str | None) -> Table:
-    """Read a CSV, TSV, JSON, JSON lines or Parquet file, or a folder of such files or of texts.
+    """Read a CSV, TSV, JSON, JSON lines, Parquet or text file, or a folder of such or of texts.
 
+    A text file holds a text a line; empty lines are none.
     A folder holds `CLASS/*.txt`, or `SPLIT/CLASS/*.txt`, or files named by their split.
 
     Raises:
@@ -103,6 +104,8 @@ def _read_file(path: Path) -> Table:
         return _read_json(path)
     if suffix == ".parquet":
         return _read_parquet(path)
+    if suffix == ".txt":
+        return _read_lines(path)
     raise CorpusError(
         f"Got the file {path}, expected a folder or a file that ends in {', '.join(SUFFIXES)}."
     )
@@ -181,6 +184,13 @@ def _parsed(text: str, path: Path, place: str) -> Any:
             f"{place} of {path} is not valid JSON ({error}); expected an object a line, "
             "or one list of objects."
         ) from error
+
+
+def _read_lines(path: Path) -> Table:
+    with _opened(path) as handle:
+        # Not splitlines, which also splits inside a text, at U+2028 for instance.
+        lines = [line.removesuffix("\r") for line in handle.read().split("\n")]
+    return Table(str(path), {"text": [line for line in lines if line.strip()]})
 
 
 def _read_parquet(path: Path) -> Table:

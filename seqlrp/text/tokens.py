@@ -65,24 +65,46 @@ class TokenizedText:
 def located(text: str, tokens: Sequence[str]) -> TokenizedText:
     """Find plain tokens in their text, one after the other; all of them are one sentence.
 
+    A tokenizer may have put the text in lower case: tokens that are not there as they are written
+    are sought in it so, and what it made of them is looked up in the vocabulary.
+
     Raises:
         TextError: a token does not stand in the text after those before it, or is empty.
     """
     text = without_surrogates(text)
     tokens = [without_surrogates(t) if isinstance(t, str) else t for t in tokens]
-    offsets, end = [], 0
+    offsets = _found(text, tokens)
+    written, pieces = tuple(tokens), None
+    if len(offsets) < len(tokens):
+        # Neither of them ever makes a character shorter, so that equal lengths mean one for one.
+        folded = [f for f in (text.lower(), text.casefold()) if len(f) == len(text)]
+        places = max((_found(f, tokens) for f in folded), key=len, default=[])
+        if len(places) < len(tokens):
+            end = offsets[-1][1] if offsets else 0
+            raise TextError(
+                f"The tokenizer returned {tokens[len(offsets)]!r}, which does not stand in the "
+                f"text after character {end}; expected tokens as they are written in the text, or "
+                "all in lower case, in order. A tokenizer that changes them otherwise returns "
+                "seqlrp.TokenizedText(text, tokens, offsets, sentences, pieces=…), whose pieces "
+                "are what the vocabulary is asked for."
+            )
+        offsets, pieces = places, tuple(tokens)
+        written = tuple(text[start:end] for start, end in places)
+    array = np.array(offsets, dtype=np.int32).reshape(-1, 2)
+    return TokenizedText(text, written, array, np.zeros(len(offsets), np.int32), pieces)
+
+
+def _found(text: str, tokens: Sequence[Any]) -> list[tuple[int, int]]:
+    """Places of tokens in order, up to the first one that is not there."""
+    places: list[tuple[int, int]] = []
+    end = 0
     for token in tokens:
         start = text.find(token, end) if isinstance(token, str) and token else -1
         if start < 0:
-            raise TextError(
-                f"The tokenizer returned {token!r}, which does not stand in the text after "
-                f"character {end}; expected tokens as they are written in the text, in order, or "
-                "a TokenizedText. Leave lower case to the vocabulary, which looks tokens up in it."
-            )
+            break
         end = start + len(token)
-        offsets.append((start, end))
-    places = np.array(offsets, dtype=np.int32).reshape(-1, 2)
-    return TokenizedText(text, tuple(tokens), places, np.zeros(len(offsets), dtype=np.int32))
+        places.append((start, end))
+    return places
 
 
 def from_doc(doc: Doc) -> TokenizedText:

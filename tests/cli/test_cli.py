@@ -7,8 +7,10 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 
 import pytest
+from classifier_samples import WORDS
 from cli_samples import refused, run
 
 import seqlrp
@@ -224,3 +226,63 @@ def test_train_explain_round_trip(corpus, tmp_path, capsys) -> None:  # type: ig
     classifier = seqlrp.load(folder)
     assert classifier.labels == ("negative", "positive")
     assert "at 0 to" not in refused(capsys, "train", corpus, "--out", folder, "--cell", "rnn")
+
+
+OWN = """
+import seqlrp
+import torch
+
+def build(vocabulary, labels):
+    model = Mean(len(vocabulary), len(labels)).eval()
+    return seqlrp.TextClassifier(model, vocabulary, labels, str.split)
+
+class Mean(torch.nn.Module):
+    def __init__(self, words, classes):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(words, classes)
+
+    def forward(self, ids):
+        return self.embedding(ids).mean(1)
+"""
+
+
+def test_texts_of_which_nothing_can_be_asked(model, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "c.csv"
+    path.write_text("text,label\na good film,positive\n,positive\na bad plot,negative\n")
+    out = tmp_path / "r.jsonl"
+    asked = ("explain", model, path, "--out", out, "--target", "label", "--against", "predicted")
+    assert "Row 2" in refused(capsys, *asked)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        status, _, err = run(capsys, *asked, "--on-unanswerable", "skip")
+    assert status == 0
+    first, second = err.splitlines()
+    assert first.startswith("seqlrp: ")
+    assert first.endswith("c.csv has 1 row without a text: left out.")
+    assert second.startswith("seqlrp: Left out 1 of 2 texts: 1 with one class on both sides")
+    assert len(seqlrp.Explanations.load(out)) == 1
+
+
+def test_a_model_of_ones_own(tmp_path, corpus, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "own_reviews.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    from own_reviews import build  # type: ignore[import-not-found]
+
+    vocabulary = seqlrp.Vocabulary.build([WORDS])
+    seqlrp.save(build(vocabulary, ("negative", "positive")), "model", factory=build)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    path = list(sys.path)
+    sys.modules.pop("own_reviews")
+    asked = ("explain", "model", "--text", "a good film", "--out", "r.jsonl")
+    message = refused(capsys, *asked)
+    assert "own_reviews:build" in message
+    assert "--factory package.module:function" in message
+    status, out, _ = run(capsys, *asked, "--factory", "own_reviews:build")
+    assert (status, out) == (0, "r.jsonl\n")
+    assert seqlrp.Explanations.load("r.jsonl")[0].tokens == ("a", "good", "film")
+    assert run(capsys, "check", "model", "--text", "good", "--factory", "own_reviews:build")[0] == 0
+    for wrong in ("own_reviews:biuld", "own_reviewz:build", "own_reviews", ":build"):
+        assert f"Got --factory '{wrong}'" in refused(capsys, *asked, "--factory", wrong)
+    assert sys.path == path

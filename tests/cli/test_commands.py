@@ -88,15 +88,17 @@ def test_the_verdict(model, corpus, capsys) -> None:  # type: ignore[no-untyped-
     found = list(seqlrp.explain(seqlrp.load(model), seqlrp.load_corpus(corpus)))
     for verdict, e in zip(verdicts, found, strict=True):
         truth = "right" if e.predicted == e.label else f"wrong: it is {e.label_name}"
-        assert verdict.startswith(f"{e.predicted_label}, {truth}  (score {e.score:+.3f} for")
+        chance = f"probability {e.probabilities[e.predicted]:.3f}"
+        assert verdict.startswith(
+            f"{e.predicted_label}, {chance}, {truth}  (score {e.score:+.3f} for"
+        )
     _, out, _ = run(capsys, "explain", model, corpus, "--no-labels")
     assert ", right  (" not in out
     assert ", wrong: " not in out
 
 
 def test_probabilities_where_they_are_known() -> None:
-    e = explanation()
-    object.__setattr__(e, "probabilities", np.array([0.06, 0.94], np.float32))
+    e = explanation(probabilities=np.array([0.06, 0.94], np.float32))
     verdict = in_words(e).splitlines()[0]
     assert verdict.startswith("reviews/1: positive, probability 0.940, wrong: it is negative  (")
     assert "Predicted: positive, probability 0.940 (wrong, it is negative)" in e.to_ansi()

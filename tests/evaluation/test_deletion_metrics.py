@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -329,3 +330,12 @@ def test_words_are_masked_by_the_vocabularys_own_mask() -> None:
     np.testing.assert_allclose(found, masked.model(ids).detach(), atol=1e-5)
     with pytest.raises(OptionError, match="Did you mean 'mask'"):
         scores_without(masked, [document], [np.array([1])], "masked")  # type: ignore[arg-type]
+
+
+def test_probabilities_where_texts_may_have_several_labels() -> None:
+    classifier = replace(lively_classifier(), multilabel=True)
+    explained = explained_by(classifier, ["a good film", "dull and bad"], [None, None])
+    classes = np.array([1, 0])
+    found = explained.value(explained.scores, classes, "probability")
+    expected = 1 / (1 + np.exp(-explained.scores.astype(np.float64)[[0, 1], classes]))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

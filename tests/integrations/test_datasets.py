@@ -121,7 +121,7 @@ def test_blank_rows_may_be_skipped() -> None:
     source = datasets.Dataset.from_dict({"text": ["good film", None, " \n", "dull"]})
     with pytest.raises(TextError, match="Text 1 is NoneType"):
         source.map(ExplainColumns(classifier), batched=True)
-    add = ExplainColumns(classifier, skip_blank=True)
+    add = ExplainColumns(classifier, on_unanswerable="skip")
     found = source.map(add, batched=True)
     made = seqlrp.explain(classifier, ["good film", "dull"])
     for k, e in zip((0, 3), made, strict=True):
@@ -129,7 +129,9 @@ def test_blank_rows_may_be_skipped() -> None:
     for k in (1, 2):
         assert found[k]["tokens"] == found[k]["relevance"] == found[k]["scores"] == []
         assert found[k]["predicted"] is found[k]["score"] is None
-    found = source.map(ExplainColumns(classifier, skip_blank=True, target="all"), batched=True)
+    found = source.map(
+        ExplainColumns(classifier, on_unanswerable="skip", target="all"), batched=True
+    )
     assert found[1]["relevance"] == [[], []]
     assert len(found[0]["relevance"][1]) == 2
     backwards = source.select([1, 2, 0, 3])

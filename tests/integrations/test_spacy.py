@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import spacy
-from classifier_samples import WORDS, small_classifier, some_texts, split_words
+from classifier_samples import WORDS, small_classifier, some_texts
 from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
@@ -184,16 +184,30 @@ def test_what_is_wrong_is_said_when_the_component_is_added(folder: str) -> None:
         pipeline(model=folder, options={"eps": 1})
 
 
+def test_documents_of_which_nothing_can_be_asked_stay_as_they_are(folder: str) -> None:
+    classifier = seqlrp.load(folder)
+    texts = ["", *some_texts(5)]
+    for label in classifier.labels:
+        nlp = pipeline(model=folder, target=[label, "predicted"])
+        for doc in nlp.pipe(texts):
+            same = (
+                not doc.text
+                or classifier.labels[seqlrp.explain(classifier, [doc.text])[0].predicted] == label
+            )
+            assert (doc._.explanation is None) == same
+            assert (doc.cats == {}) == same
+
+
 def test_errors_go_to_the_handler_of_the_pipeline() -> None:
-    def nothing(text: str) -> Any:
-        return split_words("" if "strange" in text else text)
+    def strange(text: str) -> Any:
+        raise TextError("strange")
 
     small = small_classifier()
-    classifier = TextClassifier(small.model, small.vocabulary, small.labels, nothing)
+    classifier = TextClassifier(small.model, small.vocabulary, small.labels, strange)
     nlp = spacy.blank("en")
     pipe = component.RelevancePipe(nlp, classifier)
     doc = nlp.make_doc("strange")
-    with pytest.raises(TextError, match="holds no word"):
+    with pytest.raises(TextError, match="strange"):
         pipe(doc)
     seen: list[Any] = []
     pipe.set_error_handler(lambda name, proc, docs, error: seen.append((name, docs, error)))

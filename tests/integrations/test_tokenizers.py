@@ -213,3 +213,18 @@ def test_what_is_none_is_refused() -> None:
     with pytest.raises(VocabularyError, match="names no token that fills up shorter texts"):
         FastTokenizer(nothing).vocabulary()
     assert FastTokenizer(nothing).vocabulary(pad="but").pad == len(WORDS) - 1
+
+
+def test_a_tokenizer_that_is_not_wrapped_says_how_to() -> None:
+    class Encoding(dict):  # type: ignore[type-arg]
+        """What a fast tokenizer of `transformers` returns."""
+
+        input_ids = (1, 2)
+
+    vocabulary = seqlrp.Vocabulary.build([WORDS])
+    model = nn.Embedding(len(vocabulary), 2).eval()
+    with pytest.raises(OptionError, match=r"SpacyTokenizer\('en'\)\. A fast .*FastTokenizer\("):
+        TextClassifier(model, vocabulary, ("no", "yes"), word_pieces())
+    classifier = TextClassifier(model, vocabulary, ("no", "yes"), lambda text: Encoding())
+    with pytest.raises(TextError, match=r"returned Encoding, .* wrapped: .*FastTokenizer\("):
+        classifier.predict(["a film"], progress=False)

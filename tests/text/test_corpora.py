@@ -6,7 +6,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from seqlrp.errors import CorpusError, LabelError, MissingPackageError, OptionError
+from seqlrp.errors import (
+    CorpusError,
+    LabelError,
+    LeftOutWarning,
+    MissingPackageError,
+    OptionError,
+)
 from seqlrp.text import Corpus, load_corpus
 
 
@@ -242,6 +248,51 @@ def test_a_split_is_a_stratified_partition(labels, fraction, seed):
         assert abs(out - fraction * count) < 1
     again = whole.split(fraction, seed)
     assert [list(p.texts) for p in again] == [list(rest.texts), list(held_out.texts)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept"),
+    [
+        ([2, 0], [2, 0]),
+        (np.array([1]), [1]),
+        (np.array([True, False, True, False]), [0, 2]),
+        ([False, True, False, True], [1, 3]),
+        (slice(1, None, 2), [1, 3]),
+        ([-1], [3]),
+        ([], []),
+        (2, [2]),
+    ],
+)
+def test_a_part_has_the_rows_that_are_asked_for(rows, kept):
+    corpus = Corpus("c", ["a", "b", "c", "d"], np.array([0, 1, 1, 0]), ("no", "yes"))
+    part = corpus.part(rows)
+    assert part.texts == [corpus.texts[k] for k in kept]
+    assert part.labels.tolist() == [corpus.labels[k] for k in kept]
+    assert part.label_names == ("no", "yes")
+    assert Corpus("c", ["a", "b", "c", "d"], None, ()).part(rows).labels is None
+
+
+@pytest.mark.parametrize("rows", [[4], [-5], [True], [0.5], ["a"]])
+def test_a_part_of_rows_that_are_none(rows):
+    with pytest.raises(OptionError, match="The corpus c has the rows 0 to 3: "):
+        Corpus("c", ["a", "b", "c", "d"], None, ()).part(rows)
+
+
+def test_a_file_without_a_header_says_what_to_do(write):
+    with pytest.raises(CorpusError, match="put a line of names before its first row"):
+        load_corpus(write("what a waste,neg\ngood,pos\n"))
+
+
+def test_rows_without_a_text_may_be_left_out(write):
+    path = write("text,label\ngood,pos\n,\n  ,neg\nbad,neg\n")
+    with pytest.raises(CorpusError, match=r"Row 2 .* has no text.*on_unanswerable='skip'"):
+        load_corpus(path)
+    with pytest.warns(LeftOutWarning, match="has 2 rows without a text: left out"):
+        corpus = load_corpus(path, on_unanswerable="skip")
+    with pytest.raises(OptionError, match="on_unanswerable='skp', expected 'raise' or 'skip'"):
+        load_corpus(path, on_unanswerable="skp")
+    assert corpus.texts == ["good", "bad"]
+    assert corpus.labels.tolist() == [1, 0]
 
 
 def test_other_seeds_give_other_splits():

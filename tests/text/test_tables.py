@@ -98,6 +98,11 @@ def test_a_very_long_text_is_read_and_the_limit_of_csv_is_as_before(write):
     assert csv.field_size_limit() == before
 
 
+def test_a_text_a_line(write):
+    table = read_path(write("corpus.txt", "so good\r\n\n  bad, \u2028very \n \nfine"), None)
+    assert table.columns == {"text": ["so good", "  bad, \u2028very ", "fine"]}
+
+
 def test_a_key_that_some_objects_lack_is_none(write):
     path = write("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b", "extra": [1]}\n')
     assert read_path(path, None).columns == {
@@ -145,7 +150,8 @@ def test_class_names_in_parquet_are_found(tmp_path):
         ("a.json", b'{"text": "\xf6"}', "not in UTF-8"),
         ("a.parquet", b"", "Could not read .*a.parquet: "),
         ("a.parquet", b"PAR1" + b"\x00" * 20 + b"PAR1", "Could not read .*a.parquet: "),
-        ("a.txt", "good", r"expected a folder or a file that ends in \.csv"),
+        ("a.doc", "good", r"expected a folder or a file that ends in \.csv"),
+        ("a.txt", b"good \xff", "not in UTF-8"),
         ("noend", "good", r"expected a folder or a file that ends in \.csv"),
     ],
 )

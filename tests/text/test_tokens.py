@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqlrp.errors import MissingPackageError, OptionError, TextError
-from seqlrp.text import SpacyTokenizer, TokenizedText
+from seqlrp.text import SpacyTokenizer, TokenizedText, located
 
 # Everything that Python can hold, and more often what trips tokenisers.
 AWKWARD = st.sampled_from(
@@ -170,3 +170,43 @@ def test_config_builds_the_same_tokenizer():
     config = SpacyTokenizer("de").config()
     assert config == {"tokenizer": "spacy", "language": "de"}
     assert SpacyTokenizer(config["language"])("z.B. so").tokens == ("z.B.", "so")
+
+
+# Plain tokens
+
+
+@given(st.text(max_size=40))
+def test_tokens_in_lower_case_are_found_where_they_stand(text):
+    for fold in (str.lower, str.casefold):
+        words = fold(text).split()
+        if len(fold(text)) != len(text) or words == text.split():
+            continue
+        found = located(text, words)
+        assert found.spelled == tuple(words)
+        assert found.tokens == tuple(text[a:b] for a, b in found.offsets.tolist())
+        assert [fold(token) for token in found.tokens] == [fold(w) for w in text.split()]
+
+
+def test_words_in_lower_case_by_hand():
+    found = located("The cat, the CAT", ["the", "cat", "the", "cat"])
+    assert found.offsets.tolist() == [[0, 3], [4, 7], [9, 12], [13, 16]]
+    assert found.tokens == ("The", "cat", "the", "CAT")
+    assert found.pieces == ("the", "cat", "the", "cat")
+    as_written = located("The cat", ["The", "cat"])
+    assert as_written.pieces is None
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "token", "end"),
+    [
+        ("one Two", ["one", "three"], "three", 3),
+        ("one Two", ["two", "one"], "two", 0),
+        ("one Two", ["one", ""], "", 3),
+        ("one Two", ["one", 3], 3, 3),
+        ("İ Two", ["i̇", "two"], "i̇", 0),  # two characters in lower case, so not one for one
+    ],
+)
+def test_tokens_that_do_not_stand_in_the_text(text, tokens, token, end):
+    message = re.escape(f"{token!r}, which does not stand in the text after character {end};")
+    with pytest.raises(TextError, match=message + r".* or all in lower case.*pieces=…\)"):
+        located(text, tokens)
