@@ -15,7 +15,7 @@ from seqlrp.lrp.door import One, resolved_contrast, resolved_target
 from seqlrp.methods import Explainer, Method
 from seqlrp.targets import Side, Target, classes_of
 from seqlrp.text.corpora import Corpus
-from seqlrp.unanswerable import Unanswerable
+from seqlrp.unanswerable import WORDLESS, Unanswerable
 
 if TYPE_CHECKING:
     from seqlrp.text.encoded import EncodedText
@@ -232,7 +232,7 @@ def encoded_texts(
     Raises:
         TextError: a text holds no word, or is no string.
     """
-    return list(answerable(classifier, texts, first, Unanswerable("raise")).values())
+    return list(answerable(classifier, texts, first, Unanswerable(offered=False)).values())
 
 
 def answerable(
@@ -249,12 +249,11 @@ def answerable(
             held[number] = text
             continue
         error = TextError(
-            f"Text {number} is {type(text).__name__}, expected a string; texts that are missing "
-            "may be left out (on_unanswerable='skip')."
+            f"Text {number} is {type(text).__name__}, expected a string; {unanswerable.cure}."
         )
         if text is not None and text == text:  # not NaN either
             raise error
-        unanswerable.meet(number, "without a word", error)
+        unanswerable.meet(number, WORDLESS, error)
     found: dict[int, EncodedText] = {}
     for number, encoded in zip(held, classifier.encode(held.values()), strict=True):
         if np.diff(encoded.source.offsets).any():
@@ -262,10 +261,9 @@ def answerable(
             continue
         # Nothing, or nothing but [CLS] and the like.
         error = TextError(
-            f"Text {number} holds no word: {held[number][:40]!a}; leave empty texts out "
-            "(on_unanswerable='skip')."
+            f"Text {number} holds no word: {held[number][:40]!a}; {unanswerable.cure}."
         )
-        unanswerable.meet(number, "without a word", error)
+        unanswerable.meet(number, WORDLESS, error)
     return found
 
 

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from seqlrp.attributing import attributed, encoded_texts, strings, true_classes
+from seqlrp.attributing import answerable, attributed, differing, strings, true_classes
 from seqlrp.batching import batches_by_length
 from seqlrp.check_report import CheckReport
 from seqlrp.errors import CorpusError, OptionError, TargetError
 from seqlrp.explain import BATCH_TOKENS, chosen_method, label_names
 from seqlrp.explanation import ALL
 from seqlrp.lrp.ledger import Entry, Ledger
-from seqlrp.targets import Target, checked_target
+from seqlrp.targets import Target, checked_target, for_documents
 from seqlrp.text.corpora import Corpus
+from seqlrp.unanswerable import SAME, OnUnanswerable, Unanswerable
 
 if TYPE_CHECKING:
     from seqlrp.text.encoded import EncodedText
@@ -50,6 +51,7 @@ def check(
     labels: Iterable[int | str] | None = None,
     column: str = "text",
     first: int = 20,
+    on_unanswerable: OnUnanswerable = "raise",
     batch_tokens: int = BATCH_TOKENS,
     progress: bool | None = None,
     **options: Any,
@@ -63,6 +65,7 @@ def check(
         labels: the true classes, where they are known.
         column: which column of a data frame or `datasets.Dataset` holds the text.
         first: at most so many texts are looked at.
+        on_unanswerable: as for `seqlrp.explain`.
         batch_tokens: the most tokens in a batch, padding included.
         progress: show a bar; None shows one where stderr is a terminal.
         options: of `seqlrp.LRP`, e.g. `epsilon=0.01`.
@@ -80,18 +83,32 @@ def check(
     target = checked_target(classifier, target, labelled=labels is not None)
     if target == ALL:
         raise TargetError("Got target='all'; a check follows one class, or a pair of classes.")
-    documents = encoded_texts(classifier, list(islice(strings(texts, column)[0], first)))
+    unanswerable = Unanswerable(on_unanswerable)
+    given = list(islice(strings(texts, column)[0], first))
+    numbered = answerable(classifier, given, 0, unanswerable)
+    truths = None if labels is None else iter(labels)
+    truth = true_classes(classifier, truths, range(len(given)), numbered)
+    documents, numbers = list(numbered.values()), list(numbered)
+    compared = isinstance(target, tuple)
+    if isinstance(target, tuple) and unanswerable.skip and documents:
+        kept, target = differing(classifier, method, documents, target, truth)
+        for k in set(range(len(documents))) - set(kept):
+            unanswerable.leave_out(numbers[k], SAME)
+        documents, truth = [documents[k] for k in kept], [truth[k] for k in kept]
+        numbers = [numbers[k] for k in kept]
+    unanswerable.warn(len(given))
     if not documents:
         raise CorpusError("There is no text to look at; give one or more.")
-    truths = None if labels is None else iter(labels)
-    truth = true_classes(classifier, truths, range(len(documents)))
     batches = batches_by_length([classifier.length(d) for d in documents], batch_tokens)
     ledgers: list[Ledger] = []
     exact = torch.float32
     shown = None if progress is None else not progress
     for batch in tqdm(batches, desc="checking", unit="batch", disable=shown):
         members, known = [documents[k] for k in batch], [truth[k] for k in batch]
-        found, _ = attributed(classifier, method, members, target, known, batch)
+        asked = for_documents(target, batch)
+        found, _ = attributed(
+            classifier, method, members, asked, known, [numbers[k] for k in batch]
+        )
         assert found.ledger is not None
         ledgers.append(found.ledger)
         exact = found.scores.dtype
@@ -100,7 +117,7 @@ def check(
         _joined(ledgers, order),
         method.parameters,
         rounding=ROUNDING[exact],
-        compared=isinstance(target, tuple),
+        compared=compared,
         tokens=sum(map(len, documents)),
         unknown=_unknown(classifier, documents),
     )

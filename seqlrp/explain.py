@@ -21,7 +21,7 @@ from seqlrp.methods import METHODS, Method
 from seqlrp.prediction import chances
 from seqlrp.targets import Target, checked_target, for_documents, next_targets
 from seqlrp.text.corpora import Corpus
-from seqlrp.unanswerable import OnUnanswerable, Unanswerable
+from seqlrp.unanswerable import SAME, OnUnanswerable, Unanswerable
 
 if TYPE_CHECKING:
     from seqlrp.text.encoded import EncodedText
@@ -261,7 +261,7 @@ def explained_documents(
             for k in batch:
                 done[k] = True
                 if unanswerable is not None and results[k] is None:
-                    unanswerable.leave_out(numbers[k], "with one class on both sides of the target")
+                    unanswerable.leave_out(numbers[k], SAME)
             bar.update(len(batch))
     except Exception as error:
         failure = error

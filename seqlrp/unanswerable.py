@@ -9,6 +9,10 @@ from seqlrp.errors import InputError, LeftOutWarning, OptionError, near
 
 OnUnanswerable = Literal["raise", "skip"]
 
+# Why a text is left out.
+WORDLESS = "without a word"
+SAME = "with one class on both sides of the target"
+
 _SHOWN = 5  # numbers of texts in a warning
 
 
@@ -17,16 +21,22 @@ class Unanswerable:
 
     Attributes:
         skip: whether they are left out, rather than an error.
+        cure: what an error advises.
+
+    Args:
+        wanted: "raise" or "skip".
+        offered: whether the caller could have said "skip".
 
     Raises:
         OptionError: neither "raise" nor "skip".
     """
 
-    def __init__(self, wanted: OnUnanswerable = "raise") -> None:
+    def __init__(self, wanted: OnUnanswerable = "raise", *, offered: bool = True) -> None:
         known = get_args(OnUnanswerable)
         if wanted not in known:
             raise OptionError(f"There is no on_unanswerable {wanted!r}. {near(str(wanted), known)}")
         self.skip = wanted == "skip"
+        self.cure = "leave such texts out" + (" (on_unanswerable='skip')" if offered else "")
         self._met: dict[str, list[int]] = {}
 
     def meet(self, number: int, reason: str, error: InputError) -> None:

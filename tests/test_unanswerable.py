@@ -14,6 +14,7 @@ from classifier_samples import small_classifier, some_texts
 
 import seqlrp
 from seqlrp.errors import (
+    CorpusError,
     InputError,
     LabelError,
     LeftOutWarning,
@@ -138,6 +139,24 @@ def test_what_is_refused_all_the_same(classifier: TextClassifier) -> None:
         seqlrp.explain(classifier, ["good", 3], on_unanswerable="skip")
     with pytest.raises(OptionError, match=r"no on_unanswerable 'skp'. Did you mean 'skip'"):
         seqlrp.explain(classifier, ["good"], on_unanswerable="skp")  # type: ignore[arg-type]
+
+
+def test_a_check_leaves_them_out_too(classifier: TextClassifier) -> None:
+    texts = ["", *some_texts(9), None]
+    predicted = [0, *classifier.predict(texts[1:-1]).predicted.tolist(), 0]
+    labels = [1 - p if k % 2 else p for k, p in enumerate(predicted)]
+    options: dict[str, Any] = {"target": ("label", "predicted"), "labels": labels}
+    told = r"Left out 6 of 11 texts: 2 without a word \(number 0, 10\); 4 with one class"
+    with pytest.warns(LeftOutWarning, match=told):
+        found = seqlrp.check(classifier, texts, on_unanswerable="skip", batch_tokens=20, **options)
+    assert found.compared
+    with pytest.warns(LeftOutWarning):
+        explained = seqlrp.explain(classifier, texts, on_unanswerable="skip", **options)
+    np.testing.assert_allclose(found.ledger.score, [e.score for e in explained], atol=1e-5)
+    with pytest.raises(TextError, match=r"Text 10 is NoneType.*on_unanswerable='skip'"):
+        seqlrp.check(classifier, texts, **options)
+    with pytest.warns(LeftOutWarning), pytest.raises(CorpusError, match="no text to look at"):
+        seqlrp.check(classifier, ["", None], on_unanswerable="skip")
 
 
 # A class for each text

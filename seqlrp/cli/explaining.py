@@ -156,6 +156,7 @@ def check(
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split: SplitOption = None,
+    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
     device: DeviceOption = Device.auto,
     factory: FactoryOption = None,
 ) -> None:
@@ -173,11 +174,12 @@ def check(
     texts = given(
         classifier, corpus, text or (), text_column=text_column, label_column=label_column,
         split=split, labelled="label" in (target, against),
+        on_unanswerable=on_unanswerable.value,
     )  # fmt: skip
-    options = lrp_options(epsilon, gate_rule)
-    if texts.labels is not None:
-        options["labels"] = texts.labels
-    report = check_texts(classifier, texts.texts, pair(target, against), first=first, **options)
+    report = check_texts(
+        classifier, texts.texts, pair(target, against), labels=texts.labels, first=first,
+        on_unanswerable=on_unanswerable.value, **lrp_options(epsilon, gate_rule),
+    )  # fmt: skip
     print(report.summary())
     for warning in report.warnings:
         print(f"seqlrp: {warning}", file=sys.stderr)

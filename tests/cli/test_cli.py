@@ -261,6 +261,11 @@ def test_texts_of_which_nothing_can_be_asked(model, tmp_path, capsys) -> None:  
     assert first.endswith("c.csv has 1 row without a text: left out.")
     assert second.startswith("seqlrp: Left out 1 of 2 texts: 1 with one class on both sides")
     assert len(seqlrp.Explanations.load(out)) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        status, _, err = run(capsys, "check", model, path, "--on-unanswerable", "skip")
+    assert status == 0
+    assert err.splitlines()[0].endswith("c.csv has 1 row without a text: left out.")
 
 
 def test_a_model_of_ones_own(tmp_path, corpus, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
