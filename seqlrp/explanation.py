@@ -333,12 +333,14 @@ class Explanations(Sequence[Explanation], Exported):
         """Write one HTML page that needs nothing else; `options` are those of `page.render`.
 
         Raises:
-            OptionError: an option of `page.render` with a value that is not allowed.
+            OptionError: an option of `page.render` with a value that is not allowed, or a name
+                that does not end in .html.
             WriteError: the file system refused; what was at `path` is unchanged.
         """
         from seqlrp.page import render
-        from seqlrp.writing import written_whole
+        from seqlrp.writing import check_suffix, written_whole
 
+        check_suffix(path, ".html", ".htm")
         page = render(self._items, **{"page": True} | options)
         with written_whole(path) as temporary:
             temporary.write_text(page, encoding="utf-8", newline="\n")

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from seqlrp.writing import written_whole
+from seqlrp.writing import check_suffix, written_whole
 
 if TYPE_CHECKING:
     from seqlrp.explanation import Explanation
@@ -29,11 +29,13 @@ class Exported:
         """Write one picture, the documents one below the other; see `seqlrp.exports.pictures`.
 
         Raises:
-            OptionError: an option with a value that is not allowed, or too much for one picture.
+            OptionError: an option with a value that is not allowed, a name that does not end in
+                .png, or too much for one picture.
             WriteError: the file system refused; what was at `path` is unchanged.
         """
         from seqlrp.exports.pictures import write_png
 
+        check_suffix(path, ".png")
         with written_whole(path) as temporary:
             write_png(self._documents(), temporary, **options)
 
@@ -41,11 +43,13 @@ class Exported:
         """Write a PDF, each document on pages of its own; see `seqlrp.exports.pictures`.
 
         Raises:
-            OptionError: an option with a value that is not allowed.
+            OptionError: an option with a value that is not allowed, or a name that does not end in
+                .pdf.
             WriteError: the file system refused; what was at `path` is unchanged.
         """
         from seqlrp.exports.pictures import write_pdf
 
+        check_suffix(path, ".pdf")
         with written_whole(path) as temporary:
             write_pdf(self._documents(), temporary, **options)
 
@@ -59,9 +63,11 @@ class Exported:
         """Write `to_latex` to a file.
 
         Raises:
-            OptionError: an option with a value that is not allowed.
+            OptionError: an option with a value that is not allowed, or a name that does not end in
+                .tex.
             WriteError: the file system refused; what was at `path` is unchanged.
         """
+        check_suffix(path, ".tex")
         latex = self.to_latex(**options)
         with written_whole(path) as temporary:
             temporary.write_text(latex, encoding="utf-8", newline="\n")

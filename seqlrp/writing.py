@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from seqlrp.errors import WriteError
+from seqlrp.errors import OptionError, WriteError
 
 
 @contextlib.contextmanager
@@ -38,6 +38,19 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise WriteError(_sentence(path, error)) from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def check_suffix(path: str | os.PathLike[str], *suffixes: str) -> None:
+    """Find out whether a name says what will be in the file, e.g. ".png"; case is no matter.
+
+    Raises:
+        OptionError: it says something else, or nothing.
+    """
+    if Path(path).suffix.lower() not in suffixes:
+        raise OptionError(
+            f"Got {os.fspath(path)!r}; expected a name that ends in {' or '.join(suffixes)}, as "
+            "that is what is written."
+        )
 
 
 def check_writable(folder: str | os.PathLike[str]) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import random
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,16 +18,18 @@ from torch import Tensor
 
 import seqlrp.benchmark
 from seqlrp.benchmark import GOALS, BenchmarkReport, Cell, Measurement, benchmark
+from seqlrp.benchmark.cells import RATIOS
 from seqlrp.benchmark.contenders import Contender, classifier, contenders, drawn_ids
 from seqlrp.benchmark.memory import memory_growth
-from seqlrp.benchmark.report import RATIOS
+from seqlrp.benchmark.pages import PageMade, made_up_reviews, page_made
 from seqlrp.benchmark.timing import FEWEST, MOST, interleaved
 from seqlrp.cli import main
 from seqlrp.errors import OptionError
+from seqlrp.page import render
 
 TINY: dict[str, Any] = {
     "hidden": (3,), "length": (4,), "batch": (2,), "threads": (1,), "seconds": 1e-3,
-    "captum": False, "memory": False, "quick": True, "limit": 60.0,
+    "captum": False, "memory": False, "page": False, "quick": True, "limit": 60.0,
 }  # fmt: skip
 PARTS = ("forward", "lrp", "gradient_x_input", "integrated_gradients", "occlusion")
 
@@ -357,6 +360,59 @@ def test_memory_that_cannot_be_measured_is_said(monkeypatch: pytest.MonkeyPatch)
 def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         benchmark(**TINY | options)
+
+
+def test_a_page_of_reviews_is_small_and_is_told() -> None:
+    seconds = iter(range(100))
+    made = page_made(lambda: float(next(seconds)))
+    assert (made.texts, made.words, set(made.seconds)) == (100, 250, {1.0})
+    assert made.size < 1_500_000
+    reviews = made_up_reviews(100, 250, 0)
+    assert made.size == len(render(reviews, page=True).encode())
+    assert {len(re.findall(r"\w+", e.text)) for e in reviews} == {250}
+    # As in real reviews, which have 4.4 letters a word and 36 marks in 250 words.
+    assert 4 < sum(len(word) for e in reviews for word in re.findall(r"\w+", e.text)) / 25_000 < 5
+    assert 34 < sum(len(e.tokens) - 250 for e in reviews) / 100 < 38
+    for e in reviews:
+        assert sum(e.ledger.values()) == pytest.approx(e.score)  # type: ignore[arg-type]
+    assert made_up_reviews(2, 9, 1)[1].text != made_up_reviews(2, 9, 0)[1].text
+
+
+@pytest.mark.parametrize(
+    ("size", "seconds", "said"),
+    [
+        (1_490_000, 0.99, ["1.5    1.49  reached", "1.0    0.99  reached"]),
+        (1_500_000, 1.0, ["1.5    1.50  not reached", "1.0    1.00  not reached"]),
+    ],
+)
+def test_what_a_page_is_meant_to_keep_stands_with_the_goals(
+    size: int, seconds: float, said: list[str]
+) -> None:
+    page = PageMade(100, 250, size, (9.0, seconds, 0.0))
+    report = report_of((cell(), {"lrp": 1.0, "forward": 0.5}), page=page)
+    lines = report.summary().splitlines()
+    start = lines.index("Goals, a page of 100 reviews of 250 words:")
+    assert [line.split("< ")[1] for line in lines[start + 1 : start + 3]] == said
+    assert lines.index("Goals, ratios of medians:") < start
+    found = json.loads(json.dumps(report.to_json()))["page"]
+    assert (found["bytes"], found["rounds_ms"][1]) == (size, 1000 * seconds)
+    alone = report_of((cell(), {"lrp": 1.0}))
+    assert "a page" not in alone.summary()
+    assert alone.to_json()["page"] is None
+
+
+def test_a_benchmark_makes_a_page_unless_told_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = PageMade(1, 2, 3, (4.0,))
+    seeds: list[int] = []
+
+    def fake(clock: Callable[[], float], *, seed: int) -> PageMade:
+        seeds.append(seed)
+        return made
+
+    monkeypatch.setattr(seqlrp.benchmark, "page_made", fake)
+    assert benchmark(**TINY).page is None
+    assert benchmark(**TINY | {"page": True, "seed": 7}).page == made
+    assert seeds == [7]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -23,7 +23,7 @@ from seqlrp.explanation import Explanations
 from seqlrp.page import render
 from seqlrp.page.document import coloured_text
 from seqlrp.page.markup import Html, data_block, element, escape
-from seqlrp.page.reading import Reading, figures, number_format
+from seqlrp.page.reading import Reading, figures, number_format, percent
 
 VOID = {"meta", "input", "img"}
 ALLOWED = {  # every tag and attribute that a page may hold
@@ -345,18 +345,22 @@ def test_verdicts():
              explanation(scores=[3, 2.25])]
         )
     )  # fmt: skip
-    assert [p for p in page.text["p"] if p.startswith("Predicted")] == [
-        "Predicted positive ✗ wrong (it is negative), 2.75 ahead of negative.",
-        "Predicted positive ✓ right, 2.75 ahead of negative.",
-        "Predicted positive; the true class is not known, 2.75 ahead of negative.",
-        "Predicted positive ✗ wrong (it is negative), 2.75 ahead of negative.",
-        "Predicted positive ✗ wrong (it is negative), 0.75 behind negative.",
+    answers = [p.split(". ") for p in page.text["p"] if p.startswith("Predicted")]
+    above = "The score of positive is 2.75 above that of negative."
+    assert answers == [
+        ["Predicted positive ✗ wrong (it is negative)", above],
+        ["Predicted positive ✓ right", above],
+        ["Predicted positive; the true class is not known", above],
+        ["Predicted positive ✗ wrong (it is negative)", above],
+        ["Predicted positive ✗ wrong (it is negative)", above.replace("2.75 above", "0.75 below")],
     ]
+    far = explanation(scores=[0, 12345.6])
+    assert "is 12,346 above that of" in "".join(Page(render([far])).text["p"])
     asked = [p for p in page.text["p"] if p.startswith("Explained")]
     assert asked == [
         f"Explained: {label}" for label in ("positive", "positive", "positive", "negative")
     ] + ["Explained: positive"]
-    assert page.text["dd"][:2] == ["5", "1 of 4"]
+    assert page.text["dd"][:2] == ["5", "1 of 4 (25\u00a0%)"]
     assert "Predicted rightly" not in render([explanation(label=None)])
     alone = explanation(
         labels=("harm",), scores=[2.0], target=0, predicted=0, label=None, ledger={}
@@ -371,7 +375,10 @@ def test_one_class_rather_than_another_is_said():
         scores=[-0.5, 1, 2], ledger={"tokens": 2.0, "bias": 0.5},
     )  # fmt: skip
     page = Page(render([e]))
-    assert "Predicted good ✗ wrong (it is fair & so), 1 ahead of fair & so." in page.text["p"]
+    assert (
+        "Predicted good ✗ wrong (it is fair & so). The score of good is 1 above that of fair & so."
+        in page.text["p"]
+    )
     assert "Explained: why good rather than <bad>" in page.text["p"]
     assert "or for the class with which it is compared" in page.text["p"][0]
     assert "for <bad>-3.0000+3.000for good" in page.text["p"]
@@ -422,6 +429,30 @@ def test_tables_of_words_scores_and_ledger():
     assert ["the words", "+0.000"] in rows(Page(render([nothing])))
 
 
+@pytest.mark.parametrize(
+    ("ledger", "missing"),
+    [
+        ({"tokens": 6.4, "bias": -5.8}, None),  # opposite signs, ten times the score
+        ({"tokens": 6.4, "bias": -5.8 + 1e-4}, None),
+        ({"tokens": 6.4, "bias": -5.7}, "-0.100"),
+        ({"tokens": -6.4, "bias": 7.1}, "-0.100"),
+        ({"tokens": 6.4, "bias": -5.802}, "+0.002"),
+    ],
+)
+def test_the_account_adds_up_as_it_is_printed(ledger, missing):
+    """Amounts, not shares of the score: of a score of 0.6, words that bring 6.4 have no share."""
+    e = explanation("good", relevance=[1.5], scores=[0, 0.6], ledger=ledger)
+    page = Page(render([e]))
+    *told, total = rows(page)[-len(ledger) - 1 - (missing is not None) :]
+    assert told[0] == ["the words", f"{ledger['tokens']:+.3f}"]
+    assert total == ["the score", "+0.600"]
+    left = ["not accounted for by this method", missing] if missing else None
+    assert (left in told) == (missing is not None)
+    assert ("not accounted" in "".join(page.text["th"])) == (missing is not None)
+    assert sum(float(value) for _, value in told) == pytest.approx(0.6, abs=0.0011)
+    assert "%" not in "".join(page.text["table"])
+
+
 def test_what_no_ledger_accounts_for_is_said():
     e = explanation("good", relevance=[1.5], scores=[0, 2], ledger={})
     assert rows(Page(render([e])))[-3:] == [
@@ -435,7 +466,10 @@ def test_many_classes_are_folded_away():
     labels = tuple(f"class {i}" for i in range(30))
     some = explanation(labels=labels, scores=np.arange(30), predicted=29, label=29, ledger={})
     page = Page(render([some]))
-    assert page.text["summary"] == ["22 further classes"]
+    assert page.text["summary"] == [
+        "For experts: the settings of the method",
+        "22 further classes",
+    ]
     names = [name.split(" pred")[0] for name in page.text["th"] if name.startswith("class")]
     assert names == [*reversed(labels)]
     assert ("details", {}) in page.tags
@@ -482,8 +516,9 @@ def test_texts_are_compared_with_themselves():
     assert page.text["text"] == [e.text for e in lrp for _ in range(2)]
     assert html.count('class="panes two"') == 3
     assert re.findall(r"<u \S+ data-v=\+(\d).000>(?:one|two)", html) == ["2", "1", "3"]
-    assert "Explained: positive by gradient." in page.text["p"]
-    assert page.text["dd"][2:] == ["lrp", page.text["dd"][3], "gradient"]
+    assert "Explained: positive, by gradient" in page.text["p"]
+    assert page.text["dd"][2:4] == ["lrp", "gradient"]
+    assert len(page.text["dd"]) == 5  # and the settings of one
     missing = render(lrp, compare=other[:2])  # the second "one film" has none
     assert missing.count('class="panes two"') == 2
     assert missing.count('class="panes"') == 1
@@ -537,20 +572,77 @@ def test_index_leads_to_every_text():
     ids = [attributes["id"] for tag, attributes in page.tags if tag == "article"]
     assert ids == ["d1", "d2", "d3"]
     entries = [text.split(items[0].text)[1] for text in page.text["li"]]
-    assert entries == ["positive ✗ wrong it is negative", "positive ✓ right", "positive "]
+    assert entries == ["positive ✗ wrong, it is negative", "positive ✓ right", "positive "]
     assert {a["data-m"] for tag, a in page.tags if tag == "li"} == {"2.75"}
     assert "<nav" not in render([explanation()])
 
 
 def test_method_and_parameters_are_named_once_or_for_each():
     one = Page(render([explanation(), explanation()]))
-    assert one.text["dt"] == ["Texts", "Predicted rightly", "Method", "Parameters"]
+    assert one.text["dt"] == ["Texts", "Predicted rightly", "Method", "Settings"]
     assert one.text["dd"][2:] == [
         "lrp",
-        'epsilon = 0.001, rules = {"dense": ["epsilon", null, true]}',
+        'lrp: epsilon = 0.001, rules = {"dense": ["epsilon", null, true]}',
     ]
+    assert "Settings" not in one.text["dl"][0]
+    assert one.text["details"] == [one.text["summary"][0] + one.text["dl"][1] + one.text["p"][2]]
+    assert one.text["p"][2].startswith("Epsilon (ε) is a small number")
     two = Page(render([explanation(), explanation(method="gradient", parameters={})]))
-    assert two.text["dd"][2::2] == ["lrp (1 of 2 texts)", "gradient (1 of 2 texts)"]
+    assert two.text["dd"][2:4] == ["lrp (1 of 2 texts)", "gradient (1 of 2 texts)"]
+    plain = Page(render([explanation(parameters={})]))
+    assert "details" not in plain.text
+    # A text that is shown twice is one text.
+    other = explanation(parameters={"epsilon": 0.1})
+    sides = Page(render([explanation()] * 3, compare=[other] * 3))
+    assert sides.text["dd"][0] == "3"
+    assert sides.text["dd"][2:] == [
+        "lrp",
+        'lrp: epsilon = 0.001, rules = {"dense": ["epsilon", null, true]}',
+        "lrp: epsilon = 0.1",
+    ]
+    assert "Explained: positive, by lrp, epsilon = 0.1" in sides.text["p"]
+
+
+def test_right_and_wrong_are_asked_for_only_where_they_are_known():
+    unknown = render([explanation(label=None)] * 3, page=True)
+    known = render([explanation(label=None), explanation()], page=True)
+    for text in ('id="outcome"', "wrong ones first"):
+        assert text not in unknown
+        assert text in known
+    every = [explanation(**EVERY | {"label": label}) for label in (None, None)]
+    assert 'value="predicted"' in render(every, page=True)
+    assert 'value="true"' not in render(every, page=True)
+    assert 'value="true"' in render([explanation(**EVERY)], page=True)
+
+
+def with_probabilities(*shares, **changes):
+    """An explanation that knows them, whether its record has a field for them or not."""
+    e = explanation(**changes)
+    object.__setattr__(e, "probabilities", np.array(shares, dtype=np.float32))
+    return e
+
+
+def test_probabilities_stand_beside_the_scores_where_they_are_known():
+    page = Page(render([with_probabilities(0.078, 0.922)]))
+    page.assert_nothing_unexpected()
+    assert page.text["p"][3].startswith("Predicted positive (92\u00a0%) ✗ wrong (it is negative).")
+    assert "Scores and probabilities" in page.text["caption"]
+    scores = [row for row in page.text["tr"] if row.startswith(("positive", "negative"))]
+    assert scores == ["positive predicted+2.25092\u00a0%", "negative true-0.5008\u00a0%"]
+    assert "Scores" in Page(render([explanation()])).text["caption"]
+    many = np.full(30, 1 / 30)
+    labels = tuple(f"class {i}" for i in range(30))
+    some = with_probabilities(*many, labels=labels, scores=np.arange(30), predicted=29, label=29)
+    assert render([some]).count("<td>3\u00a0%</td>") == 30
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0, "0"), (1e-9, "< 1"), (0.0051, "1"), (0.5, "50"), (0.9949, "99"), (0.9951, "> 99"),
+     (0.9999999, "> 99"), (1, "100")],
+)  # fmt: skip
+def test_what_is_not_sure_is_never_said_to_be(share, said):
+    assert percent(share) == f"{said}\u00a0%"
 
 
 def test_figures_and_tables_stand_in_front():
@@ -645,6 +737,35 @@ def test_save_html_writes_what_render_gives(tmp_path):
     with pytest.raises(OptionError, match="scale"):
         items.save_html(tmp_path / "x.html", scale="all")
     assert not (tmp_path / "x.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("save", "name", "expected"),
+    [
+        ("save_html", "r.pdf", ".html or .htm"),
+        ("save_html", "r", ".html or .htm"),
+        ("save_png", "r.jpg", ".png"),
+        ("save_pdf", "r.png", ".pdf"),
+        ("save_latex", "r.pdf", ".tex"),
+        ("save_latex", "results.v2", ".tex"),
+    ],
+)
+def test_a_name_that_says_something_else_is_refused(tmp_path, save, name, expected):
+    for items in (explanation(), Explanations([explanation()])):
+        if not hasattr(items, save):
+            continue
+        with pytest.raises(
+            OptionError, match=f"Got '.*{name}'; expected a name that ends in {expected}"
+        ):
+            getattr(items, save)(tmp_path / name)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_case_of_a_name_is_no_matter(tmp_path):
+    items = Explanations([explanation()])
+    items.save_html(tmp_path / "R.HTM")
+    items.save_png(tmp_path / "R.PNG", dpi=36)
+    assert (tmp_path / "R.PNG").read_bytes()[1:4] == b"PNG"
 
 
 def test_pages_stay_small():

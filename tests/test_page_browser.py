@@ -120,10 +120,10 @@ def test_a_name_cannot_turn_the_writing_round_it(visit):
         """(() => {
           const walker = document.createTreeWalker(document.querySelector('.verdict'), 4);
           let node;
-          while ((node = walker.nextNode()) && !node.data.includes('ahead of'));
+          while ((node = walker.nextNode()) && !node.data.includes('above that'));
           const at = i => { const r = document.createRange(); r.setStart(node, i);
             r.setEnd(node, i + 1); return r.getBoundingClientRect().left; };
-          const i = node.data.indexOf('ahead');
+          const i = node.data.indexOf('above');
           return [at(i), at(i + 4)];
         })()"""
     )
@@ -187,7 +187,7 @@ def test_on_paper_both_signs_have_a_line_and_every_text_is_there(visit):
     assert len(browser.run(SHOWN)) == 50
     browser.send("Emulation.setEmulatedMedia", media="print")
     browser.run("dispatchEvent(new Event('beforeprint')) && null")
-    assert len(browser.run(SHOWN)) == 60
+    assert browser.run(SHOWN) == [f"d{n}" for n in range(1, 61)]
     styles = browser.run(
         "[...document.querySelectorAll('.text u')].slice(0, 8).map(u => {"
         "const s = getComputedStyle(u); return s.textDecorationLine + s.textDecorationStyle; })"
@@ -196,7 +196,23 @@ def test_on_paper_both_signs_have_a_line_and_every_text_is_there(visit):
     assert styles[-1] == "underlinesolid"
     assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     browser.run("dispatchEvent(new Event('afterprint')) && null")
-    assert len(browser.run(SHOWN)) == 50
+    assert browser.run(SHOWN) == [f"d{n}" for n in range(1, 51)]
+
+
+def test_paper_has_nothing_to_press_and_nothing_folded_away(visit):
+    browser = visit([classes(), classes()])
+    browser.send("Emulation.setEmulatedMedia", media="print")
+    shown = "[...document.querySelectorAll({!r})].map(e => e.getClientRects().length > 0)"
+    for gone in ("nav", ".controls", ".how", ".tip"):
+        assert not any(browser.run(shown.format(gone))), gone
+    style = "(s => [s.appearance, s.borderTopWidth])(getComputedStyle({}))"
+    select = "document.querySelector('.asked select')"
+    assert browser.run(style.format(select)) == ["none", "0px"]
+    folded = "document.querySelector('header details dl').checkVisibility()"
+    assert browser.run(folded) is True
+    browser.send("Emulation.setEmulatedMedia", media="screen")
+    assert browser.run(shown.format(".how")) == [True]
+    assert browser.run(folded) is False
 
 
 @pytest.mark.parametrize("width", [360, 1200])
@@ -237,6 +253,91 @@ def test_nothing_is_wider_than_the_window(visit, width):
     )
 
 
+OUTSIDE = """(() => {
+  const pad = parseFloat(getComputedStyle(document.body).paddingRight), width = innerWidth - pad;
+  // What is cut off with "…" is cut off by what holds it.
+  const cut = e => { for (; e; e = e.parentElement) if (getComputedStyle(e).textOverflow ===
+    'ellipsis' && e.tagName !== 'SELECT') return e; };
+  return [...document.querySelectorAll('body *')].filter(e => !e.closest('.text, svg, .front'))
+    .filter(e => e.getBoundingClientRect().width && !cut(e.parentElement))
+    .filter(e => e.getBoundingClientRect().right > width + 1
+      || e.getBoundingClientRect().left < pad - 1)
+    .map(e => `${e.tagName} ${e.className}: ${e.textContent.slice(0, 30)}`);
+})()"""
+
+
+@pytest.mark.parametrize("width", [280, 360, 700, 1000])
+def test_nothing_leaves_the_margins(visit, width):
+    """The list of texts, too, whose entries all stand below each other or in columns beside."""
+    labels = ("a_label_without_any_space_in_it_" * 3, "a label of several words " * 3)
+    changes = {"labels": labels, "id": "reviews/" + "x" * 90}
+    items = [explanation(f"{n} " + "word" * 60, **changes) for n in range(30)]
+    others = [
+        explanation(e.text, method="a_method_with_a_long_name_" * 4, **changes) for e in items
+    ]
+    for options in ({}, {"compare": others}):
+        browser = visit(items, width=width, **options)
+        assert browser.run(OUTSIDE) == []
+        assert browser.run("document.documentElement.scrollWidth") <= width
+        reached = browser.run(
+            "(o => o.scrollWidth <= o.clientWidth)(document.querySelector('nav ol'))"
+        )
+        assert reached
+
+
+def test_side_by_side_has_one_margin(visit):
+    items = [explanation(), explanation("another")]
+    browser = visit(items, compare=items, width=1400)
+    lefts = browser.run(
+        "['h1', 'nav li', '.controls', 'article h2', '.text'].map(s =>"
+        "document.querySelector(s).getBoundingClientRect().left)"
+    )
+    assert len(set(lefts)) == 1
+
+
+def test_no_line_begins_with_the_full_stop_of_the_line_before(visit):
+    """Names of many lengths, so that some of them end where the line does."""
+    lengths = range(1, 60)
+    items = [explanation(labels=("x" * n, "y"), label=None) for n in lengths]
+    browser = visit([*items, explanation(labels=("x" * 200, "y z " * 60))], width=360)
+    browser.run("dispatchEvent(new Event('beforeprint')) && null")  # all texts at once
+    alone = browser.run(
+        """[...document.querySelectorAll('.verdict')].map(v => {
+          const ends = document.createTreeWalker(v, 4);
+          let dot;
+          while (ends.nextNode()) if (ends.currentNode.data === '.') dot = ends.currentNode;
+          const range = document.createRange(), names = v.querySelectorAll('bdi');
+          range.selectNode(dot);
+          const line = [...names[names.length - 1].getClientRects()].at(-1);
+          return range.getBoundingClientRect().top >= line.bottom - 2; })"""
+    )
+    assert alone == [False] * 60
+    assert browser.run("document.documentElement.scrollWidth") <= 360
+
+
+def test_settings_are_unfolded_by_whoever_wants_them(visit):
+    browser = visit([explanation()])
+    height = "document.querySelector('header dl + details dl').getClientRects().length"
+    seen = "document.querySelector('header details').getBoundingClientRect().height"
+    folded = browser.run(seen)
+    browser.run("document.querySelector('header summary').click()")
+    assert browser.run(seen) > folded + 30
+    assert browser.run(height) == 1
+
+
+def test_pages_where_nothing_is_known_to_be_right_can_be_searched(visit):
+    items = [explanation(f"text {n}", label=None, ledger={}) for n in range(60)]
+    browser = visit(items)
+    assert browser.run("document.querySelector('#outcome')") is None
+    browser.choose("#search", "text 5")
+    assert len(browser.run(SHOWN)) == 15  # 5, 15, …, 45 and 50 to 59
+    browser.choose("#margin", "1")
+    assert browser.run(SHOWN) == []
+    browser.run("location.hash = '#d7'")
+    browser.run("new Promise(done => setTimeout(done, 100))")
+    assert "d7" in browser.run(SHOWN)
+
+
 def test_no_texts_and_no_words(visit):
     browser = visit([])
     assert "0" in browser.run("document.querySelector('dd').textContent")
@@ -253,14 +354,14 @@ def test_the_value_and_the_share_at_the_pointer(visit):
     browser = visit([explanation("a bad film . so good", relevance=[0, -1, 0.5, 0, 0.5, 2])])
     assert browser.run(TIP) is None
     browser.mouse("mouseMoved", *browser.place(".text u", 1))
-    assert browser.run(TIP) == "-1.000 · 25.0 %"
+    assert browser.run(TIP) == "-1.000 · 25.0 % of all words"
     browser.mouse("mouseMoved", *browser.place(".text u", 5))
-    assert browser.run(TIP) == "+2.000 · 50.0 %"
+    assert browser.run(TIP) == "+2.000 · 50.0 % of all words"
     browser.mouse("mouseMoved", 5, 5)
     assert browser.run(TIP) is None
     browser.choose("#unit", "sentence")
     browser.mouse("mouseMoved", *browser.place(".text u", 1))
-    assert browser.run(TIP) == "-0.500 · 16.7 %"
+    assert browser.run(TIP) == "-0.500 · 16.7 % of all sentences"
     edge = browser.run("document.documentElement.scrollWidth")
     assert edge <= 1200
 
@@ -268,7 +369,7 @@ def test_the_value_and_the_share_at_the_pointer(visit):
 def test_the_value_under_a_finger(visit):
     browser = visit([explanation("a bad film", relevance=[0, -1, 3])], width=360)
     browser.tap(*browser.place(".text u", 2))
-    assert browser.run(TIP) == "+3.000 · 75.0 %"
+    assert browser.run(TIP) == "+3.000 · 75.0 % of all words"
 
 
 @pytest.mark.parametrize(("text", "forward", "back"), [
@@ -289,9 +390,9 @@ def test_values_by_keyboard(visit, text, forward, back):
     assert heard == [words[i] for i in (0, 1, 2, 1, 5, 5, 0, 0)]
     browser.press("End")
     assert browser.run("document.querySelector('[role=status]').textContent") == (
-        f"{words[5]}: +4.000 · 50.0 %"
+        f"{words[5]}: +4.000 · 50.0 % of all words"
     )
-    assert browser.run(TIP) == "+4.000 · 50.0 %"
+    assert browser.run(TIP) == "+4.000 · 50.0 % of all words"
     outline = browser.run("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
     browser.press("Escape")

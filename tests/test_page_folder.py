@@ -55,8 +55,24 @@ def test_a_folder_holds_every_text_once_and_the_index_leads_there(tmp_path, smal
         assert ("article", {"id": anchor, "aria-labelledby": f"{anchor}-heading"}) in pages[
             name
         ].tags
-    assert pages["index.html"].text["dd"][:2] == ["100", "50 of 100"]
+    assert pages["index.html"].text["dd"][:2] == ["100", "50 of 100 (50\u00a0%)"]
     assert [a["data-i"] for tag, a in pages["index.html"].tags if tag == "li"][:2] == ["r/0", "r/1"]
+
+
+@pytest.mark.parametrize("shown", [None, False, True])
+def test_a_bar_is_shown_where_it_is_asked_for(tmp_path, capsys, shown):
+    for docs in (list(some(3)), some(3)):
+        save_pages(docs, tmp_path / "out", progress=shown)
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert bool(err) is (shown is True)  # None: standard error is no terminal here
+        assert ("text/s" in err) is (shown is True)
+
+
+def test_every_page_of_a_folder_says_what_the_colours_mean(tmp_path, small_pages):
+    save_pages(some(60), tmp_path / "out")
+    for page in read(tmp_path / "out").values():
+        assert "Words on this colour speak for the class" in page.text["p"][0]
 
 
 def test_pages_lead_to_each_other(tmp_path, small_pages):

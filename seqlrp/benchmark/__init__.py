@@ -1,6 +1,7 @@
 """How fast LRP is: ratios to other ways of explaining, all measured side by side in one run.
 
-Times by themselves say more of the machine than of the code, so none is shown but in the JSON.
+Times by themselves say more of the machine than of the code, so none is shown but in the JSON; the
+exception is a page, which people wait for, and whose size is told with it.
 """
 
 from __future__ import annotations
@@ -19,22 +20,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from seqlrp.benchmark.cells import Cell, Kind, Measurement, Pooling
 from seqlrp.benchmark.contenders import STEPS, contenders, has_captum
 from seqlrp.benchmark.memory import memory_growth
-from seqlrp.benchmark.report import (
-    GOALS,
-    BenchmarkReport,
-    Cell,
-    Goal,
-    Kind,
-    Measurement,
-    Pooling,
-)
+from seqlrp.benchmark.pages import PageMade, page_made
+from seqlrp.benchmark.report import GOALS, BenchmarkReport, Goal
 from seqlrp.benchmark.timing import Clock, interleaved
 from seqlrp.devices import resolve_device
 from seqlrp.errors import OptionError, near
 
-__all__ = ["GOALS", "BenchmarkReport", "Cell", "Goal", "Measurement", "benchmark"]
+__all__ = ["GOALS", "BenchmarkReport", "Cell", "Goal", "Measurement", "PageMade", "benchmark"]
 
 HIDDEN, LENGTHS, BATCHES = (64, 128, 512), (20, 100, 400), (1, 32, 256)
 SECONDS, LIMIT = 1.0, 10.0
@@ -63,6 +58,7 @@ def benchmark(
     quick: bool = False,
     captum: bool | None = None,
     memory: bool = True,
+    page: bool = True,
     seed: int = 0,
     clock: Clock = time.perf_counter,
     progress: bool | None = None,
@@ -84,7 +80,8 @@ def benchmark(
         quick: a small grid, in less than a minute.
         captum: whether to time Captum's methods; by default where it is installed.
         memory: also measure how peak memory grows.
-        seed: of the order within a round.
+        page: also make a page of 100 reviews of 250 words, and tell its size and its time.
+        seed: of the order within a round, and of those reviews.
         clock: gives seconds.
         progress: a progress bar; by default where stderr is a terminal.
 
@@ -109,10 +106,12 @@ def benchmark(
     common: dict[str, Any] = {"device": str(where), "pooling": pooling, "packed": packed}
     cells = [replace(cell, **common) for cell in _grid(**sizes, quick=quick)]
     measured: list[Measurement] = []
+    made: PageMade | None = None
     interrupted = False
     before = torch.get_num_threads()
     environment = _environment(where, sizes["threads"], common, captum)
     try:
+        made = page_made(clock, seed=seed) if page else None
         for cell in tqdm(cells, unit="cell", disable=None if progress is None else not progress):
             torch.set_num_threads(cell.threads)
             try:
@@ -125,7 +124,7 @@ def benchmark(
         interrupted = True
     finally:
         torch.set_num_threads(before)
-    return BenchmarkReport(tuple(measured), environment, interrupted)
+    return BenchmarkReport(tuple(measured), environment, interrupted, made)
 
 
 def _grid(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seqlrp.benchmark.report import LONGER, Cell
+from seqlrp.benchmark.cells import LONGER, Cell
 from seqlrp.lrp import LRP
 from seqlrp.methods.gradient import GradientXInput
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
+from seqlrp.benchmark.cells import LONGER, Cell, Measurement
 from seqlrp.benchmark.contenders import classifier, drawn_ids
-from seqlrp.benchmark.report import LONGER, Cell, Measurement
 from seqlrp.lrp import LRP
 
 _STATUS = Path("/proc/self/status")

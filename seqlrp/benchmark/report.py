@@ -11,36 +11,12 @@ from functools import cached_property
 from statistics import median
 from typing import Any, Literal
 
-import numpy as np
-
+from seqlrp.benchmark.cells import LONGER, NAMES, RATIOS, Cell, Measurement, Question
+from seqlrp.benchmark.pages import PageMade
 from seqlrp.errors import OptionError, near
 from seqlrp.writing import written_whole
 
-Question = Literal["speed", "classes", "growth"]
-Kind = Literal["lstm", "gru"]
-Pooling = Literal["max", "last"]
-
-LONGER = 10  # "growth" compares a text with one so many times as long
 UNSTEADY = 5.0  # slow rounds that take so many times as long as quick ones are worth a note
-# numerator, denominator, and what the quotient is divided by
-RATIOS = {
-    "lrp/forward": ("lrp", "forward", 1),
-    "lrp/gradient_x_input": ("lrp", "gradient_x_input", 1),
-    "lrp/integrated_gradients": ("lrp", "integrated_gradients", 1),
-    "lrp/occlusion": ("lrp", "occlusion", 1),
-    "all/one": ("all_classes", "lrp", 1),
-    "growth": ("longer", "lrp", LONGER),
-    "memory growth": ("memory_longer", "memory", LONGER),
-}
-NAMES = {
-    "lrp": "LRP",
-    "forward": "forward",
-    "gradient_x_input": "gradient × input",
-    "integrated_gradients": "integrated gradients",
-    "occlusion": "occlusion",
-    "all_classes": "all classes",
-    "longer": f"text {LONGER} times as long",
-}
 _COLUMNS: dict[Question, dict[str, str]] = {
     "speed": {
         "lrp/forward": "÷forward",
@@ -88,79 +64,6 @@ GOALS = {
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One row of the table: a classifier, and a batch of texts of one length for it.
-
-    Attributes:
-        question: "speed" (against other methods), "classes" (all against one) or "growth".
-        kind: "lstm" or "gru".
-        directions: 1 or 2.
-        hidden: units H in each direction.
-        length: tokens T in a text.
-        batch: texts B.
-        classes: scores C.
-        threads: of the CPU.
-        device: "cpu", "cuda" or "cuda:1".
-        pooling: "max" over the steps, or the "last" state.
-        packed: whether sequences are packed, their lengths T/2 to T.
-    """
-
-    question: Question
-    kind: Kind
-    directions: int
-    hidden: int
-    length: int
-    batch: int
-    classes: int = 2
-    threads: int = 1
-    device: str = "cpu"
-    pooling: Pooling = "max"
-    packed: bool = False
-
-    def __str__(self) -> str:
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        where = threads if self.device == "cpu" else self.device
-        return (
-            f"{self.kind} ×{self.directions} H={self.hidden} T={self.length} B={self.batch}"
-            f"{f' C={self.classes}' if self.question == 'classes' else ''} ({where})"
-        )
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What one contender took in one cell.
-
-    Attributes:
-        cell: where.
-        contender: "lrp", "forward", …; "memory" and "memory_longer" are peaks in bytes, the others
-            times in seconds.
-        values: one a round; empty where it was left out.
-        left_out: why.
-        subnormal: share of its relevances that are subnormal numbers, with which a CPU computes
-            slowly.
-    """
-
-    cell: Cell
-    contender: str
-    values: tuple[float, ...]
-    left_out: str = ""
-    subnormal: float = 0.0
-
-    @property
-    def median(self) -> float:
-        """The median over rounds, NaN where there are none."""
-        return median(self.values) if self.values else math.nan
-
-    @property
-    def spread(self) -> float:
-        """How many times as long slow rounds (90 %) took as quick ones (10 %)."""
-        if not self.values:
-            return math.nan
-        quick, slow = np.quantile(np.array(self.values), (0.1, 0.9))
-        return float(slow / quick) if quick else math.nan
-
-
-@dataclass(frozen=True)
 class Verdict:
     """How a goal fared.
 
@@ -194,11 +97,13 @@ class BenchmarkReport:
         measurements: one a cell and contender.
         environment: device, threads, versions, and whose implementations were timed.
         interrupted: whether cells are missing because somebody stopped it.
+        page: what a page of explanations weighs and takes; None where none was made.
     """
 
     measurements: tuple[Measurement, ...]
     environment: Mapping[str, str]
     interrupted: bool = False
+    page: PageMade | None = None
 
     def __repr__(self) -> str:
         return f"BenchmarkReport({len(self.cells)} cells)"
@@ -258,6 +163,8 @@ class BenchmarkReport:
         lines += ["", "Goals, ratios of medians:"]
         for verdict in self.verdicts():
             lines += _verdict_lines(verdict)
+        if self.page is not None:
+            lines += self.page.lines()
         for question, columns in _COLUMNS.items():
             lines += self._table(question, columns)
         if notes := self._notes():
@@ -323,6 +230,7 @@ class BenchmarkReport:
             "environment": dict(self.environment),
             "interrupted": self.interrupted,
             "goals": verdicts,
+            "page": None if self.page is None else self.page.to_json(),
             "cells": [self._cell_json(cell) for cell in self.cells],
         }
 

@@ -217,7 +217,7 @@ class LRP:
         count = inputs.shape[0] if inputs.ndim > 1 else None
         run = self._run(inputs, additional_forward_args, count, account)
 
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.enable_grad():
             with watch.outputs(run):
                 output = run.run(self.model, inputs, additional_forward_args)
             output = door.selected(output, self.output)
@@ -232,6 +232,8 @@ class LRP:
             run.check_rules_used()
             if padding is None:
                 padding = run.padding
+                if padding is not None and not bool(padding.any()):
+                    padding = None
                 door.check_padding(padding)
             wanted, against = door.resolved_contrast(target, scores)
             values = scores.detach()
@@ -247,17 +249,16 @@ class LRP:
                     found.append(each)
                     reached.append(watch.relevance())
 
-        relevance = torch.stack(
-            [
-                run.gathered(
-                    [
-                        None if g is None else r.vectors.detach() * g
-                        for r, g in zip(run.readings, gammas, strict=True)
-                    ]
-                )
-                for gammas, _ in found
-            ]
-        )  # [passes, B, T, D]
+        of_passes = [
+            run.gathered(
+                [
+                    None if g is None else r.vectors.detach() * g
+                    for r, g in zip(run.readings, gammas, strict=True)
+                ]
+            )
+            for gammas, _ in found
+        ]  # [B, T, D] each
+        relevance = torch.stack(of_passes) if len(found) > 1 else of_passes[0].unsqueeze(0)
         words = relevance.sum(-1)
         if not bool(torch.isfinite(words).all()):
             self._refuse_overflow(words)
@@ -289,7 +290,7 @@ class LRP:
         maps = None
         if self.options.composite.counts_from_the_end:
             census = Propagation(self.model, self.options, count, account=False)
-            with torch.inference_mode(False), torch.enable_grad():
+            with torch.enable_grad():
                 census.run(self.model, inputs, additional)
             maps = len(census.map_names)
         return Propagation(self.model, self.options, count, account, maps)

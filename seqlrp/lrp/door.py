@@ -276,7 +276,7 @@ def resolved_target(target: One, scores: Tensor) -> Tensor | None:
     if isinstance(target, int):
         if not 0 <= target < classes:
             raise TargetError(_range_sentence(target, classes))
-        target = torch.full((batch,), target, device=scores.device)
+        return torch.full((batch,), target, device=scores.device)
     if target.dtype not in (torch.int64, torch.int32) or tuple(target.shape) != (batch,):
         raise TargetError(
             f"Got a target tensor of dtype {target.dtype} and shape {list(target.shape)}; expected "

@@ -34,14 +34,23 @@ class FollowingMode(InputMode):
 
     def __init__(self, model: nn.Module, count: int | None, account: bool) -> None:
         super().__init__()
-        self.modules = dict(model.named_modules())
-        self.names = {id(module): name for name, module in self.modules.items()}
+        self._model = model
         self._own_tensors = (*model.parameters(), *model.buffers())
         self.own = {id(t) for t in self._own_tensors}
         self.count = count
         self.account = account
         self._memory: dict[int, StorageWeakRef] = {}  # of signals and gates, by address
         self.bag_owner: Tensor | None = None  # for ids [N] in bags: the bag of each
+
+    @cached_property
+    def modules(self) -> dict[str, nn.Module]:
+        """The model's modules by name."""
+        return dict(self._model.named_modules())
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """The name of each module, by its id."""
+        return {id(module): name for name, module in self.modules.items()}
 
     # What is known of a value
 
@@ -177,6 +186,9 @@ class FollowingMode(InputMode):
         if not self.follows_documents:
             return None
         assert self.count is not None
+        if origin is self._whole:
+            rows = torch.arange(self.count, device=origin.device)
+            return rows.view(-1, *(1,) * origin.ndim)
         each = max(torch.Size(self.ids_shape).numel() // self.count, 1)
         owner = torch.where(origin >= 0, origin // each, docs.NOBODY)
         return docs.squeezed(docs.claimed(owner)).unsqueeze(-1)

@@ -85,7 +85,8 @@ class Layer:
         """
         # Under autocast the forward pass leaves narrower numbers; relevance is not summed in those.
         dtype = self.weights[direction].ih.dtype
-        saved, gammas = ([t.to(dtype) for t in tensors] for tensors in (saved, gammas))
+        if any(t.dtype != dtype for t in (*saved, *gammas)):
+            saved, gammas = ([t.to(dtype) for t in tensors] for tensors in (saved, gammas))
         x, h0, *c0, out = saved
         gamma_out, gamma_hn, *gamma_cn = gammas
         weights, reverse = self.weights[direction], direction == 1

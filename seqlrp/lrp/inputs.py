@@ -66,8 +66,8 @@ class InputMode(TorchFunctionMode):
         self._tables: dict[int, int] = {}  # the number of each table, by its address
         self.ids_shape: tuple[int, ...] = ()
         self._whole: Tensor | None = None  # the origin of the ids as they were given
-        self._padding: Tensor | None = None  # bool, as the ids: what an embedding called padding
-        self._words: Tensor | None = None  # and what it read there that is none
+        # What embeddings with padding read: which elements of the ids, and is each one padding?
+        self._padding_read: list[tuple[Tensor, Tensor]] = []
 
     def follow(self, ids: Tensor) -> Tensor:
         """A copy of the ids that this mode will know again."""
@@ -221,7 +221,7 @@ class InputMode(TorchFunctionMode):
         vectors = F.embedding(ids, weight)
         if padding_idx is not None:
             padding_idx %= len(weight)
-            self._note_padding(ids, origin, padding_idx)
+            self._padding_read.append((origin, ids == padding_idx))
         self.table = Table(weight, padding_idx, number)
         return self.read(vectors, origin)
 
@@ -274,21 +274,18 @@ class InputMode(TorchFunctionMode):
     @property
     def padding(self) -> Tensor | None:
         """Where embeddings read nothing but padding, bool, as the ids; None: nobody names any."""
-        if self._padding is None or self._words is None:
+        if not self._padding_read:
             return None
-        return self._padding & ~self._words
-
-    def _note_padding(self, ids: Tensor, origin: Tensor, padding_idx: int) -> None:
-        if self._padding is None or self._words is None:
-            nowhere = torch.zeros(self.ids_shape, dtype=torch.bool, device=ids.device)
-            self._padding, self._words = nowhere, nowhere.clone()
-        padding = ids == padding_idx
-        if origin is self._whole:
-            self._padding |= padding
-            self._words |= ~padding
-            return
-        self._padding.view(-1)[origin[padding & (origin != NOBODY)]] = True
-        self._words.view(-1)[origin[~padding & (origin != NOBODY)]] = True
+        if len(self._padding_read) == 1 and self._padding_read[0][0] is self._whole:
+            return self._padding_read[0][1]
+        padding = torch.zeros(
+            self.ids_shape, dtype=torch.bool, device=self._padding_read[0][1].device
+        )
+        words = padding.clone()
+        for origin, is_padding in self._padding_read:
+            padding.view(-1)[origin[is_padding & (origin != NOBODY)]] = True
+            words.view(-1)[origin[~is_padding & (origin != NOBODY)]] = True
+        return padding & ~words
 
 
 def _looked_up(

@@ -113,22 +113,21 @@ def put_mark(tensor: Tensor, mark: Mark) -> Tensor:
 
 def tensors_in(value: object) -> list[Tensor]:
     """All tensors in nested tuples, lists and dicts, in order."""
+    if isinstance(value, Tensor):
+        return [value]
     found: list[Tensor] = []
     _collect(value, found)
     return found
 
 
-def _collect(value: object, found: list[Tensor]) -> None:
-    if isinstance(value, Tensor):
-        found.append(value)
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            if isinstance(item, Tensor):
-                found.append(item)
-            elif isinstance(item, (tuple, list, dict)):
-                _collect(item, found)
-    elif isinstance(value, dict):
-        for item in value.values():
+def _collect(nest: object, found: list[Tensor]) -> None:
+    items: Any = nest.values() if isinstance(nest, dict) else nest
+    if not isinstance(nest, (tuple, list, dict)):
+        return
+    for item in items:
+        if isinstance(item, Tensor):
+            found.append(item)
+        elif isinstance(item, (tuple, list, dict)):
             _collect(item, found)
 
 

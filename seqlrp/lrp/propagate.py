@@ -271,6 +271,8 @@ class Propagation(FollowingMode):
             if kwargs.get("out") is not None:
                 self.refuse(function, "a result written to out=")
             args, kwargs = arranged(function, args, kwargs)
+            if torch.is_grad_enabled() and not torch.is_inference_mode_enabled():
+                return law(self, function, args, kwargs)
             with torch.inference_mode(False), torch.enable_grad():
                 return law(self, function, args, kwargs)
         if spelled(function) == "dropout":

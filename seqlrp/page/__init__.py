@@ -133,8 +133,8 @@ def _rendered(
     body = [
         header(title, tally, look, script=page),
         before,
-        listed(entries, script=page),
-        controls(look, every=tally.every) if page and rows else None,
+        listed(entries, known=tally.known, script=page),
+        controls(look, every=tally.every, known=tally.known) if page and rows else None,
         element("main" if page else "div", *articles, class_=None if width < 2 else "wide"),
         after,
     ]

@@ -11,7 +11,14 @@ from seqlrp.explanation import Explanation
 from seqlrp.page.colours import SHADES, levels, shade_class
 from seqlrp.page.markup import Html, data_block, element, escape, plain
 from seqlrp.page.options import Look
-from seqlrp.page.reading import Reading, Scale, number_format, packed, parameters_of
+from seqlrp.page.reading import (
+    Reading,
+    Scale,
+    number_format,
+    packed,
+    parameters_of,
+    probabilities_of,
+)
 from seqlrp.page.tables import account, class_scores, strongest_words, where_the_score_comes_from
 
 Sides = Sequence[tuple[Reading, Scale | None]]  # what stands side by side; None: its own scale
@@ -32,9 +39,15 @@ def article(
     """
     first = sides[0][0].shown
     heading = f"{anchor}-heading"
+    methods: list[str | None] = [reading.shown.method for reading, _ in sides]
+    settings = {parameters_of(reading.shown) for reading, _ in sides}
+    if len(settings) > 1 and len(set(methods)) == 1:  # what tells one side from the other
+        methods = [f"{r.shown.method}, {parameters_of(r.shown)}" for r, _ in sides]
     panes = [
-        _pane(reading, scale, look, script=script, named=len(sides) > 1, most=most)
-        for reading, scale in sides
+        _pane(reading, scale, look, script=script, method=method, most=most)
+        for (reading, scale), method in zip(
+            sides, methods if len(sides) > 1 else [None], strict=True
+        )
     ]
     return element(
         "article",
@@ -59,7 +72,7 @@ def _pane(
     look: Look,
     *,
     script: bool,
-    named: bool,
+    method: str | None,
     most: int | None,
 ) -> Html:
     shown = reading.shown
@@ -67,7 +80,7 @@ def _pane(
     largest = used[look.by == "sentence"]
     return element(
         "section",
-        question(shown, named),
+        question(shown, method),
         coloured_text(reading, used, look.least, most),
         _cut_short(reading, most),
         legend(largest, shown.target_label, shown.against_label) if largest else None,
@@ -88,36 +101,29 @@ def _pane(
 
 def verdict(explanation: Explanation) -> Html:
     """Sentences: the predicted class, whether that is right, how sure the model is."""
+    answer, chances = name(explanation.predicted_label), probabilities_of(explanation)
+    chance = f" ({chances[explanation.predicted]})" if chances else None
     truth: list[str | None] = [" ", outcome(explanation)]
     if explanation.label_name is None:
         truth = ["; the true class is not known"]
     elif explanation.label != explanation.predicted:
-        truth += [" (it is ", name(explanation.label_name), ")"]
+        truth += [" (it is ", _ended(name(explanation.label_name), ")")]
     ahead, runner_up = margin(explanation), _runner_up(explanation)
     lead: list[str] = []
     if ahead is not None and runner_up is not None:
-        lead = [f", {abs(ahead):.3g} {'ahead of' if ahead >= 0 else 'behind'} ", runner_up]
-    return element(
-        "p", "Predicted ", name(explanation.predicted_label), *truth, *lead, ".", class_="verdict"
-    )
+        side = "above" if ahead >= 0 else "below"
+        far = f" is {_in_words(abs(ahead))} {side} that of "
+        lead = [" The score of ", answer, far, _ended(runner_up, ".")]
+    return element("p", "Predicted ", answer, chance, *truth, ".", *lead, class_="verdict")
 
 
-def question(explanation: Explanation, named: bool) -> Html:
+def question(explanation: Explanation, method: str | None = None) -> Html:
     """What is explained: a class, or one class rather than another, and by which method."""
     asked: list[str] = [element("span", name(explanation.target_label), class_="asked")]
     if explanation.against_label is not None:
         asked = ["why ", *asked, " rather than ", name(explanation.against_label)]
-    method = [" by ", element("bdi", explanation.method)] if named else []
-    parameters = parameters_of(explanation) if named else ""
-    return element(
-        "p",
-        "Explained: ",
-        *asked,
-        *method,
-        "." if named else None,
-        element("span", " ", element("bdi", parameters), class_="quiet") if parameters else None,
-        class_="question",
-    )
+    by = [", by ", element("bdi", method)] if method is not None else []
+    return element("p", "Explained: ", *asked, *by, class_="question")
 
 
 def outcome(explanation: Explanation) -> str | None:
@@ -133,6 +139,11 @@ def margin(explanation: Explanation) -> float | None:
     if not len(others):
         return None
     return float(explanation.scores[explanation.predicted]) - float(others.max())
+
+
+def _in_words(number: float) -> str:
+    """Three figures, but all those before the point of a number up to a million."""
+    return f"{number:,.0f}" if 1000 <= number < 1e6 else f"{number:.3g}"
 
 
 def _runner_up(explanation: Explanation) -> Html | None:
@@ -230,6 +241,11 @@ def legend(largest: float, target: str, against: str | None = None) -> Html:
         element("span", "for ", name(target)),
         class_="legend",
     )
+
+
+def _ended(said: Html, mark: str) -> Html:
+    """A name and the mark behind it, which no end of line parts."""
+    return element("span", said, mark, class_="whole")
 
 
 def name(label: str) -> Html:

@@ -15,7 +15,7 @@ from seqlrp.explanation import Explanation
 from seqlrp.page.aligned import aligned
 from seqlrp.page.document import Sides, article
 from seqlrp.page.figures import front
-from seqlrp.page.index import Tally, controls, entry, header, listed
+from seqlrp.page.index import Tally, colours_in_words, controls, entry, header, listed
 from seqlrp.page.markup import Html, element
 from seqlrp.page.options import Look
 from seqlrp.page.reading import Reading, Scale
@@ -32,6 +32,7 @@ def save_pages(
     *,
     title: str = "Which words decided",
     minify: bool = False,
+    progress: bool | None = None,
     compare: Sequence[Explanation] | str | None = None,
     report: Any = None,
     figures: Iterable[Any] = (),
@@ -45,7 +46,12 @@ def save_pages(
     """Write a corpus as a folder: `index.html` to search and filter, and pages below 2 MB.
 
     The explanations are read one after the other and may be a generator; the folder is there whole
-    or not at all. Options are those of `render`.
+    or not at all. Options are those of `render`, and:
+
+    Args:
+        docs: what is shown, in this order.
+        folder: where to; a folder that is there is replaced if it holds pages alone.
+        progress: show a bar; None shows one where stderr is a terminal.
 
     Returns:
         The path of `index.html`.
@@ -66,19 +72,27 @@ def save_pages(
         parts = _Parts(temporary)
         pages = _Pages(temporary, title, look, minify)
         count = len(docs) if isinstance(docs, Sequence) else None
-        bar = tqdm(aligned(docs, compare), "pages", count, unit="text", disable=None)
+        hidden = None if progress is None else not progress
+        bar = tqdm(aligned(docs, compare), "pages", count, unit="text", disable=hidden)
         for number, row in enumerate(bar, 1):
             readings = [Reading.of(e, look.by) for e in row]
             sides = [(r, scales[i] if scales else None) for i, r in enumerate(readings)]
             tally.add(sides)
             where = pages.add(number, sides)
-            parts.add(entry(number, row[0], f"{where}#d{number}"))
+            parts.add(entry(number, readings[0].shown, f"{where}#d{number}"))
         pages.finish()
         beginning = [header(title, tally, look, script=True), before]
         for number, entries in enumerate(parts.read(), 1):
             body = beginning if number == 1 else [element("h1", element("bdi", title))]
             turn = _turn("index", number, last=number == parts.count) if parts.count > 1 else None
-            html = page_of(title, look, *body, listed(entries, here=False), turn, minify=minify)
+            html = page_of(
+                title,
+                look,
+                *body,
+                listed(entries, known=tally.known, here=False),
+                turn,
+                minify=minify,
+            )
             _write(temporary / _file("index", number), html)
     return folder / "index.html"
 
@@ -90,7 +104,7 @@ class _Pages:
         self._folder, self._title, self._look, self._minify = folder, title, look, minify
         self._number = 1
         self._size = 0
-        self._every = False
+        self._tally = Tally()
         self._wide = False
         self._entries: list[Html] = []
         self._articles: list[Html] = []
@@ -105,7 +119,7 @@ class _Pages:
         self._entries.append(listed_as)
         self._articles.append(html)
         self._size += size
-        self._every |= any(reading.every is not None for reading, _ in sides)
+        self._tally.add(sides)
         self._wide |= len(sides) > 1
         return _file("page", self._number)
 
@@ -115,20 +129,25 @@ class _Pages:
             self._flush(last=True)
 
     def _flush(self, *, last: bool) -> None:
-        turn = _turn("page", self._number, last=last)
+        turn, tally = _turn("page", self._number, last=last), self._tally
         html = page_of(
             f"{self._title} ({self._number})",
             self._look,
-            element("header", element("h1", element("bdi", self._title)), turn),
-            listed(self._entries),
-            controls(self._look, every=self._every),
+            element(
+                "header",
+                element("h1", element("bdi", self._title)),
+                colours_in_words(self._look, compared=tally.compared),
+                turn,
+            ),
+            listed(self._entries, known=tally.known),
+            controls(self._look, every=tally.every, known=tally.known),
             element("main", *self._articles, class_="wide" if self._wide else None),
             turn,
             minify=self._minify,
         )
         _write(self._folder / _file("page", self._number), html)
         self._number += 1
-        self._size, self._every, self._entries, self._articles = 0, False, [], []
+        self._size, self._tally, self._entries, self._articles = 0, Tally(), [], []
 
 
 class _Parts:

@@ -28,6 +28,7 @@
 
   let threshold = 1 / SHADES;
   const bySentence = () => root.classList.contains("by-sentence");
+  const units = () => document.getElementById("unit").selectedOptions[0].text;
 
   class Marks {
     constructor(elements) {
@@ -150,7 +151,7 @@
       const { elements, values, sum } = this.marks;
       const value = values[elements.indexOf(mark)];
       const share = sum ? (100 * Math.abs(value)) / sum : 0;
-      return `${mark.dataset.v} · ${share.toFixed(1)} %`;
+      return `${mark.dataset.v} · ${share.toFixed(1)} % of all ${units()}`;
     }
   }
 
@@ -290,7 +291,7 @@
   const classes = document.getElementById("class");
   for (const name of [...new Set(items.flatMap(i => [i.predicted, i.label ?? i.predicted]))].sort())
     classes.append(make("option", name, { value: `=${name}` }));
-  const value = id => document.getElementById(id).value;
+  const value = id => document.getElementById(id)?.value ?? "";  // not all are on every page
   const orders = {
     least: (a, b) => a.margin - b.margin,
     most: (a, b) => b.margin - a.margin,
@@ -314,7 +315,7 @@
     const range = parts > 1 ? `, ${part * atOnce + 1} to ${part * atOnce + shown.length} shown` : "";
     document.getElementById("count").textContent =
       `${found.length} of ${items.length} texts${range}`;
-    turn.replaceChildren(...[["Back", part - 1], ["Further", part + 1]].map(([name, to]) => {
+    turn.replaceChildren(...[["Previous", part - 1], ["Next", part + 1]].map(([name, to]) => {
       const button = make("button", name, { type: "button" });
       button.disabled = to < 0 || to >= parts;
       button.addEventListener("click", () => { part = to; lay(); });
@@ -336,13 +337,14 @@
     lay();
   };
   for (const id of ["search", "class", "outcome", "margin", "order"]) {
-    document.getElementById(id).addEventListener("input", find);
+    document.getElementById(id)?.addEventListener("input", find);
   }
   const follow = () => {
     const item = items.find(({ article }) => article && `#${article.id}` === location.hash);
     if (!item) return;
     if (!found.includes(item)) {
-      for (const id of ["search", "class", "outcome", "margin"]) document.getElementById(id).value = "";
+      for (const control of all(".finder input, .finder select"))
+        if (control.id !== "order") control.value = "";
       find();
     }
     part = Math.floor(found.indexOf(item) / atOnce);
@@ -350,8 +352,10 @@
     item.article.scrollIntoView();
   };
   addEventListener("hashchange", follow);
-  addEventListener("beforeprint", () => {
-    for (const { article } of found) if (article) article.hidden = false;
+  addEventListener("beforeprint", () => {  // all that were found, in their order
+    const articles = found.map(item => item.article).filter(Boolean);
+    for (const article of articles) article.hidden = false;
+    articles[0]?.parentNode.append(...articles);
   });
   addEventListener("afterprint", lay);
   find();

@@ -103,6 +103,21 @@ def figures(largest: float) -> int:
     return 3 - math.floor(math.log10(largest)) if largest else 3
 
 
+def percent(share: float) -> str:
+    """A share of 1 as a whole number of hundredths; what is not quite all is never 100 %."""
+    if 0 < share < 0.005:
+        return "< 1\u00a0%"
+    if 0.995 <= share < 1:
+        return "> 99\u00a0%"
+    return f"{100 * share:.0f}\u00a0%"
+
+
+def probabilities_of(explanation: Explanation) -> list[str] | None:
+    """What the model believes of each class, [C], as it is printed; None where it is not known."""
+    found = getattr(explanation, "probabilities", None)
+    return None if found is None else [percent(float(share)) for share in found]
+
+
 def packed(units: Units) -> dict[str, Any]:
     """The values of all classes [C, U] as text for the script: four figures of the largest.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
 from seqlrp.explanation import Explanation
 from seqlrp.page.markup import Html, element
-from seqlrp.page.reading import Reading, number_format
+from seqlrp.page.reading import Reading, number_format, probabilities_of
 from seqlrp.page.units import outside_the_text
 
 # What the entries of a ledger are, for somebody who has not read the paper.
@@ -25,6 +26,7 @@ PLAIN_WORDS = {
     "baseline": "the score of the baseline",
 }
 NAMED = 3  # tokens that are not in the text; more kinds of them are one row
+_ROUNDING = 5e-5  # of the largest number: less is never printed, with four figures of it
 TABLE_ROWS = 8  # further classes are folded away
 
 Bar = tuple[str, float]
@@ -41,10 +43,15 @@ def strongest_words(reading: Reading, n: int = 5) -> Html:
 
 
 def class_scores(explanation: Explanation) -> Html:
-    """The scores of all classes, best first; beyond the first few they are folded away."""
+    """The scores of all classes, best first; beyond the first few they are folded away.
+
+    Beside them stand the probabilities, where they are known.
+    """
     scores = explanation.scores.tolist()
     order = sorted(range(len(scores)), key=lambda c: -scores[c])
     bars = [(explanation.labels[c], scores[c]) for c in order]
+    chances = probabilities_of(explanation)
+    shares = [chances[c] for c in order] if chances else []
     first, further = bars[:TABLE_ROWS], bars[TABLE_ROWS:]
     notes = {order.index(explanation.predicted): "predicted"}
     if explanation.label is not None:
@@ -54,12 +61,18 @@ def class_scores(explanation: Explanation) -> Html:
     folded = further and element(
         "details",
         element("summary", f"{len(further)} further classes"),
-        bar_table(None, further, largest=largest_of(bars), notes=later),
+        bar_table(None, further, largest=largest_of(bars), notes=later, shares=shares[TABLE_ROWS:]),
         open="" if any(i >= 0 for i in later) else None,
     )
     return element(
         "section",
-        bar_table("Scores", first, largest=largest_of(bars), notes=notes),
+        bar_table(
+            "Scores and probabilities" if shares else "Scores",
+            first,
+            largest=largest_of(bars),
+            notes=notes,
+            shares=shares[:TABLE_ROWS],
+        ),
         folded or None,
     )
 
@@ -91,7 +104,7 @@ def account(explanation: Explanation) -> list[Bar]:
         bars += [(f"{name}, not in the text", value) for name, value in outside.items()]
     bars += [(PLAIN_WORDS.get(key, key), value) for key, value in ledger.items()]
     missing = explanation.start - sum(value for _, value in bars)
-    if abs(missing) > 1e-3 * largest_of([*bars, ("", explanation.start)]):
+    if abs(missing) > _ROUNDING * largest_of([*bars, ("", explanation.start)]):
         bars.append(("not accounted for by this method", missing))
     return bars
 
@@ -110,27 +123,41 @@ def bar_table(
     largest: float | None = None,
     notes: Mapping[int, str] | None = None,
     total: Bar | None = None,
+    shares: Sequence[str] = (),
 ) -> Html:
-    """A table of names, numbers and bars that start at zero; rows with a note stand out."""
+    """A table of names, numbers and bars that start at zero; rows with a note stand out.
+
+    Args:
+        caption: what the table is about.
+        bars: the rows.
+        largest: what the longest bar stands for; by default the largest of the rows.
+        notes: by row, what is said beside the name.
+        total: a last row, apart from the others.
+        shares: one more column, between the number and the bar.
+    """
     everything = [*bars, total] if total else bars
     largest = largest_of(everything) if largest is None else largest
     number = number_format(largest)
     notes = notes or {}
 
-    def row(bar: Bar, note: str | None = None) -> Html:
+    def row(bar: Bar, note: str | None = None, share: str | None = None) -> Html:
         said = element("span", f" {note}", class_="quiet") if note else None
         return element(
             "tr",
             element("th", element("bdi", bar[0]), said, scope="row"),
             element("td", format(bar[1], number)),
+            element("td", share) if share is not None else None,
             element("td", _bar(bar[1], largest)),
             class_="chosen" if note else None,
         )
 
+    rows = [
+        row(bar, notes.get(i), share) for i, (bar, share) in enumerate(zip_longest(bars, shares))
+    ]
     return element(
         "table",
         element("caption", caption) if caption else None,
-        element("tbody", *(row(bar, notes.get(i)) for i, bar in enumerate(bars))),
+        element("tbody", *rows),
         element("tfoot", row(total)) if total else None,
     )
 

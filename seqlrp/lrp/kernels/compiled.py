@@ -92,13 +92,10 @@ def _views(state: Tensor, steps: Steps) -> dict[int, Tensor]:
     return {n: state[:n] for n in set(steps.sizes)}
 
 
-def _signal(weights: Weights) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """W_ih, W_hh, b_ih, b_hh of the one signal, the third block: g (LSTM) or n (GRU)."""
+def _of_signal(weights: Weights) -> slice:
+    """Where the one signal is in the weights, the third block: g (LSTM) or n (GRU)."""
     hidden = weights.hh.shape[-1]
-    rows = slice(2 * hidden, 3 * hidden)
-    b_ih, b_hh = (_bias(b, weights.hh) for b in (weights.bias_ih, weights.bias_hh))
-    w_ih, w_hh = weights.ih.detach()[rows], weights.hh.detach()[rows].contiguous()
-    return w_ih, w_hh, b_ih[rows], b_hh[rows]
+    return slice(2 * hidden, 3 * hidden)
 
 
 def _bias(bias: Tensor | None, weight: Tensor) -> Tensor:
@@ -167,7 +164,8 @@ def lstm(
     Where there are more rows of γ than of factors, as many in a row have the same factors.
     """
     units, total = h0.shape[-1], len(gamma_h)
-    w_ig, w_hg, b_ig, b_hg = _signal(weights)
+    block = _of_signal(weights)
+    w_ig, w_hg = weights.ih.detach()[block], weights.hh.detach()[block].contiguous()
     gh, gc = _state(gamma_hn), _state(gamma_cn)
     gamma_p, gamma_x = x.new_empty(total, units), x.new_empty(total, x.shape[-1])
     stabiliser = x.new_empty(total if account else 0)
@@ -189,6 +187,7 @@ def lstm(
         torch.mm(gamma_p[rows], w_ig, out=gamma_x[rows])
     if not account:
         return Gammas(gamma_x, gh, gc)
+    b_ig, b_hg = (_bias(b, weights.hh)[block] for b in (weights.bias_ih, weights.bias_hh))
     return Gammas(gamma_x, gh, gc, gamma_p @ b_ig, gamma_p @ b_hg, stabiliser)
 
 
@@ -250,7 +249,9 @@ def gru(
     Where there are more rows of γ than of factors, as many in a row have the same factors.
     """
     units, total = h0.shape[-1], len(gamma_h)
-    w_in, w_hn, b_in, b_hn = _signal(weights)
+    block = _of_signal(weights)
+    w_in, w_hn = weights.ih.detach()[block], weights.hh.detach()[block].contiguous()
+    b_hn = _bias(weights.bias_hh, weights.hh)[block]
     gh = _state(gamma_hn)
     gamma_p, gamma_x = x.new_empty(total, units), x.new_empty(total, x.shape[-1])
     gamma_u = torch.empty_like(gh)
@@ -274,4 +275,5 @@ def gru(
         torch.mm(gamma_p[rows], w_in, out=gamma_x[rows])
     if not account:
         return Gammas(gamma_x, gh, None)
-    return Gammas(gamma_x, gh, None, gamma_p @ b_in, bias_share, stabiliser)
+    from_x = gamma_p @ _bias(weights.bias_ih, weights.ih)[block]
+    return Gammas(gamma_x, gh, None, from_x, bias_share, stabiliser)
