@@ -20,6 +20,8 @@ from seqlrp.text.corpora import Corpus, load_corpus
 from seqlrp.training import fit
 from seqlrp.writing import check_writable, written_whole
 
+# All that the job writes into its folder.
+FILES = frozenset({"model", "held-out.csv", "explanations.parquet", "evaluation", "page.html"})
 _HOLD_OUT = 0.2
 _SHOWN = 60  # texts on the page
 _EXPLAINED = 2000  # texts of the hold-out at most; a corpus may be large
@@ -52,14 +54,14 @@ def run_demo(
     trained = fit(rest, vectors=chosen, device=device, seed=seed, **_schedule(rest))
     classifier = trained.classifier
     _say(trained.report.sentence())
-    save(classifier, out / "model", training=trained.report.to_json())
-
     if len(held_out) > _EXPLAINED:
         _, held_out = held_out.split(_EXPLAINED / len(held_out), seed)
+    _save_texts(held_out, out / "held-out.csv")  # first, so that a folder tells whose model it is
+    save(classifier, out / "model", training=trained.report.to_json())
+
     explanations = explain(classifier, held_out, target="predicted")
     accuracy = sum(e.predicted == e.label for e in explanations) / len(explanations)
     explanations.save(out / "explanations.parquet")
-    _save_texts(held_out, out / "held-out.csv")
     deleted = held_out
     if _schedule(held_out) and len(held_out) > _DELETED:
         _, deleted = held_out.split(_DELETED / len(held_out), seed)

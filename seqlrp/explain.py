@@ -124,10 +124,12 @@ def explained(
     on_unanswerable: OnUnanswerable | Unanswerable = "raise",
     batch_tokens: BatchTokens = BATCH_TOKENS,
     progress: bool | None = None,
+    ahead: int | None = None,
     **options: Any,
 ) -> Iterator[Explanation]:
     """As `explain`, one after the other: a stream of any length in bounded memory.
 
+    At most `ahead` texts, 4096 by default, are read before the first of them is explained.
     Where a batch fails, everything before the first text of that batch is given before the error
     is raised. What is left out is warned of at the end, unless the caller hands in an account of
     its own as `on_unanswerable`.
@@ -152,7 +154,7 @@ def explained(
     shown = None if progress is None else not progress
     with tqdm(total=total, desc=f"explaining ({chosen.name})", unit="text", disable=shown) as bar:
         first, tally = 0, tally_for(chosen)
-        while window := list(islice(stream, _WINDOW)):
+        while window := list(islice(stream, ahead or _WINDOW)):
             encoded = answerable(classifier, window, first, unanswerable)
             here = range(first, first + len(window))
             truth = true_classes(classifier, truths, here, encoded)

@@ -173,7 +173,7 @@ def _json_lines_file(path: Path) -> Iterator[WriteRows]:
     with path.open("w", encoding="ascii", newline="\n") as file:
 
         def write(rows: Sequence[Row]) -> None:
-            file.writelines(_json({"seqlrp": VERSION, **row}) + "\n" for row in rows)
+            file.writelines(map(_line, rows))
 
         yield write
         if file.tell() == 0:
@@ -181,6 +181,15 @@ def _json_lines_file(path: Path) -> Iterator[WriteRows]:
                 f"There is no explanation to write to {path.name}, and an empty .jsonl file "
                 "cannot be told from a truncated one; use .parquet."
             )
+
+
+def json_line(explanation: Explanation) -> str:
+    """An explanation as a line of a `.jsonl` file, ASCII, with its end of line."""
+    return _line(_row(explanation))
+
+
+def _line(row: Row) -> str:
+    return _json({"seqlrp": VERSION, **row}) + "\n"
 
 
 def _json_lines_rows(path: Path) -> Iterator[Row]:

@@ -116,7 +116,7 @@ def save(
         "versions": {name: _installed(name) for name in ("seqlrp", "torch")},
     }
     written = json.dumps(config, indent=1, ensure_ascii=True, allow_nan=False)
-    _check_replaceable(folder)
+    check_replaceable(folder)
     with written_whole(folder) as temporary:
         temporary.mkdir()
         vocabulary.save(temporary / VOCABULARY)
@@ -302,8 +302,12 @@ def _check_finite(tensors: Mapping[str, Tensor], owner: str) -> None:
             raise NonFiniteError(f"{owner} has weights that are NaN or infinite, in {name}.")
 
 
-def _check_replaceable(folder: Path) -> None:
-    """Replacing a folder removes what is in it: only what `save` wrote may go."""
+def check_replaceable(folder: Path) -> None:
+    """Refuse a folder that `save` may not replace: only what it wrote may go.
+
+    Raises:
+        WriteError: the folder holds something else, or is a file.
+    """
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -207,7 +207,7 @@ def test_render_on_the_command_line_writes_a_file_or_a_folder(tmp_path, capsys, 
         out_said, err = capsys.readouterr()
         assert out_said.split() == [str(out)]
         assert ("first 3 texts" in err) == (out.suffix == ".html")
-    assert len(read(tmp_path / "pages")["page-1.html"].text["text"]) == 8
+    assert len(read(tmp_path / "pages")["page-1.html"].text["text"]) == 3  # as was asked for
 
 
 @pytest.mark.slow

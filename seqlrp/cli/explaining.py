@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqlrp.cli.application import app, ascii_safe
+from seqlrp.cli.application import app
 from seqlrp.cli.options import (
     AgainstOption,
+    BatchTokensOption,
     Device,
     DeviceOption,
     EpsilonOption,
@@ -20,88 +22,133 @@ from seqlrp.cli.options import (
     GateRuleOption,
     LabelColumn,
     MethodOption,
+    MethodOptions,
     ModelArgument,
     OnUnanswerable,
     OnUnanswerableOption,
     SplitOption,
+    TargetOption,
     TextColumn,
     TextOption,
-    corpus_for,
+    TextsArgument,
     loaded,
     lrp_options,
+    method_options,
+    most_tokens,
     pair,
 )
-from seqlrp.errors import OptionError
+from seqlrp.cli.reading import Given, given
+from seqlrp.cli.words import in_words
+from seqlrp.errors import LabelError, OptionError
 
 if TYPE_CHECKING:
     from seqlrp.explanation import Explanation
+
+_SHOWN = 100  # texts on one page, unless another number is asked for
+_PROMPT = 64  # texts read at a time where somebody waits for the words
 
 
 @app.command()
 def explain(
     model: ModelArgument,
-    corpus: Annotated[
-        str | None, typer.Argument(help="What to explain: a corpus as for `train`.")
-    ] = None,
+    corpus: TextsArgument = None,
     text: TextOption = None,
     out: Annotated[
-        Path | None, typer.Option(help="A .parquet or .jsonl file; without it, words on stdout.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A .parquet or .jsonl file, or - for JSON lines on standard output. "
+            "Without it, words are shown.",
+        ),
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Also write a page.")] = None,
-    target: Annotated[
-        str, typer.Option(help="predicted, label, all, or the name of a class.")
-    ] = "predicted",
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Also make a page, or a folder of pages where there are many."
+        ),
+    ] = None,
+    target: TargetOption = "predicted",
     against: AgainstOption = None,
+    first: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Explain at most so many texts.")
+    ] = None,
     method: MethodOption = "lrp",
     epsilon: EpsilonOption = None,
     gate_rule: GateRuleOption = None,
+    option: MethodOptions = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
+    no_labels: Annotated[
+        bool, typer.Option("--no-labels", help="Leave the labels of the corpus out.")
+    ] = False,
     split: SplitOption = None,
     on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
+    batch_tokens: BatchTokensOption = "8192",
     device: DeviceOption = Device.auto,
     factory: FactoryOption = None,
 ) -> None:
-    """Explain texts with a trained model: relevance of every word for the score of a class."""
-    from seqlrp.explain import explain as explain_texts
-    from seqlrp.exports.terminal import show, with_standard_input
+    """Explain texts with a trained model: relevance of every word for the score of a class.
 
-    if (corpus is None) == (not text):
-        raise OptionError("Say what to explain: either a corpus or --text, and not both.")
+    On a terminal the texts are shown with their words in colour: red for the class, blue against
+    it. In a pipe each text is a line with the answer, and below it the strongest words.
+    """
+    from seqlrp.explain import chosen_method, explained
+    from seqlrp.explanation_files import explanation_writer
+
+    options = method_options(method, epsilon, gate_rule, option)
+    tokens = most_tokens(batch_tokens)
     classifier = loaded(model, device, factory)
-    given = with_standard_input(text or (), sys.stdin)
-    texts = given or corpus_for(
-        classifier, str(corpus), text_column, label_column, split, on_unanswerable
-    )
-    explanations = explain_texts(
-        classifier,
-        texts,
-        method,
-        pair(target, against),
-        on_unanswerable=on_unanswerable.value,
-        **lrp_options(epsilon, gate_rule),
-    )
+    chosen = chosen_method(classifier, method, options)
+    try:
+        texts = given(
+            classifier, corpus, text or (), text_column=text_column, label_column=label_column,
+            split=split, labelled=not no_labels,
+            on_unanswerable=on_unanswerable.value,
+        ).first(first)  # fmt: skip
+    except LabelError as error:
+        raise LabelError(f"{error} Or leave the labels out by --no-labels.") from error
+
+    def stream(texts: Given, **how: Any) -> Iterator[Explanation]:
+        return explained(
+            classifier, texts.texts, chosen, pair(target, against),
+            labels=texts.labels, ids=texts.names, on_unanswerable=on_unanswerable.value,
+            batch_tokens=tokens, **how,
+        )  # fmt: skip
+
+    if html is None and out in (None, Path("-")):
+        if texts.typed:
+            print("Type a text on each line; Ctrl-D ends.", file=sys.stderr)
+        found = stream(texts, progress=False, ahead=1 if texts.typed else _PROMPT)
+        show = _print_words if out is None else _print_lines
+        show(found)
+        return
+    if out == Path("-"):
+        raise OptionError("Got --out - together with --html; name a file by --out.")
+    with ExitStack() as files:
+        if out is not None:
+            writer = files.enter_context(explanation_writer(out))
+            found = _passed_on(stream(texts), writer.append)
+        elif first is None and _is_page(html):
+            found = stream(texts.first(_SHOWN + 1))
+        else:
+            found = stream(texts)
+        if html is not None:
+            _save_html(found, html, first)
+            print(html)
+        for _ in found:  # what the page left
+            pass
     if out is not None:
-        explanations.save(out)
         print(out)
-    if html is not None:
-        explanations.save_html(html)
-        print(html)
-    if out is None and html is None and not show(explanations, sys.stdout):
-        for explanation in explanations:
-            _print_words(explanation)
 
 
 @app.command()
 def check(
     model: ModelArgument,
-    corpus: Annotated[
-        str | None, typer.Argument(help="What to look at: a corpus as for `train`.")
-    ] = None,
+    corpus: TextsArgument = None,
     text: TextOption = None,
-    first: Annotated[int, typer.Option(help="Look at so many texts.")] = 20,
+    first: Annotated[int, typer.Option(metavar="N", help="Look at so many texts.")] = 20,
     target: Annotated[
-        str, typer.Option(help="predicted, label, or the name of a class.")
+        str, typer.Option(metavar="CLASS", help="predicted, label, or the name of a class.")
     ] = "predicted",
     against: AgainstOption = None,
     epsilon: EpsilonOption = None,
@@ -120,22 +167,19 @@ def check(
     from seqlrp.checking import SENTENCES
     from seqlrp.checking import check as check_texts
 
-    if corpus is not None and text:
-        raise OptionError("Say what to look at: either a corpus or --text, and not both.")
     classifier = loaded(model, device, factory)
-    texts: Any = text or SENTENCES
-    if corpus is not None:
-        texts = corpus_for(classifier, corpus, text_column, label_column, split, on_unanswerable)
-    elif not text:
+    if corpus is None and not text:
         print("No text given: looking at sentences of seqlrp's own.", file=sys.stderr)
-    report = check_texts(
-        classifier,
-        texts,
-        pair(target, against),
-        first=first,
+        text = list(SENTENCES)
+    texts = given(
+        classifier, corpus, text or (), text_column=text_column, label_column=label_column,
+        split=split, labelled="label" in (target, against),
         on_unanswerable=on_unanswerable.value,
-        **lrp_options(epsilon, gate_rule),
-    )
+    )  # fmt: skip
+    report = check_texts(
+        classifier, texts.texts, pair(target, against), labels=texts.labels, first=first,
+        on_unanswerable=on_unanswerable.value, **lrp_options(epsilon, gate_rule),
+    )  # fmt: skip
     print(report.summary())
     for warning in report.warnings:
         print(f"seqlrp: {warning}", file=sys.stderr)
@@ -143,58 +187,90 @@ def check(
 
 @app.command()
 def render(
-    explanations: Annotated[Path, typer.Argument(help="A .parquet or .jsonl file.")],
-    out: Annotated[Path, typer.Option(help="The .html file, or a folder for pages of all texts.")],
-    first: Annotated[int, typer.Option(help="Show at most so many texts in a file.", min=1)] = 100,
-    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Which words decided",
-    scale: Annotated[str, typer.Option(help="Colours by document or by corpus.")] = "document",
+    explanations: Annotated[
+        Path, typer.Argument(metavar="EXPLANATIONS", help="A .parquet or .jsonl file.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="The .html file, or a folder for pages of all texts."),
+    ],
+    first: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Show at most so many texts; in a file 100, in a folder all."
+        ),
+    ] = None,
+    title: Annotated[
+        str, typer.Option(metavar="TEXT", help="Heading of the page.")
+    ] = "Which words decided",
+    scale: Annotated[
+        str, typer.Option(metavar="NAME", help="Colours by document or by corpus.")
+    ] = "document",
 ) -> None:
     """Make a page of saved explanations, to look at and to send to people."""
-    from seqlrp.explanation import Explanations
-    from seqlrp.page import save_pages
-
-    saved = _Saved(explanations)
-    if out.suffix == ".html":
-        shown = list(islice(saved, first + 1))  # one more says whether there are more
-        Explanations(shown[:first]).save_html(out, title=title, scale=scale)
-        if len(shown) > first:
-            print(
-                f"Shown: the first {first:,} texts; --first takes another number, and --out a "
-                "folder for pages of all texts.",
-                file=sys.stderr,
-            )
-    else:
-        save_pages(saved, out, title=title, scale=scale)
+    found = _Saved(explanations, None if _is_page(out) else first)
+    _save_html(found, out, first, title=title, scale=scale)
     print(out)
 
 
 class _Saved:
     """The explanations of a file, read one by one, as often as somebody asks."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, first: int | None) -> None:
         self._path = path
+        self._first = first
 
     def __iter__(self) -> Iterator[Explanation]:
         from seqlrp.explanation_files import read_explanations
 
-        return read_explanations(self._path)
+        return islice(read_explanations(self._path), self._first)
 
 
-def _print_words(explanation: Explanation) -> None:
-    """The answer, the words with most relevance of either sign, and where the score went."""
-    if explanation.target == "all":
-        explanation = explanation.for_target(explanation.predicted)
-    answer = f"{explanation.predicted_label}  (score {explanation.score:+.3f}"
-    asked = f"for {explanation.target_label!r}"
-    if explanation.against_label is not None:
-        answer = f"{explanation.predicted_label}  (scores differ by {explanation.score:+.3f}"
-        asked += f" rather than {explanation.against_label!r}"
-    print(f"{answer} {asked})  {ascii_safe(explanation.text)}")
-    strongest = sorted(
-        (*explanation.top(5), *explanation.top(5, sign=-1)), key=lambda word: -abs(word[2])
-    )
-    for position, token, relevance in strongest:
-        print(f"  {relevance:+9.4f}  {ascii_safe(token)}  [{position}]")
-    for kind, amount in explanation.ledger.items():
-        if amount:
-            print(f"  {amount:+9.4f}  = all {kind}")
+def _is_page(path: Path | None) -> bool:
+    return path is not None and path.suffix in (".html", ".htm")
+
+
+def _save_html(
+    explanations: Iterable[Explanation], path: Path, first: int | None, **look: Any
+) -> None:
+    """Write a page of the first texts, or a folder of pages of all of them."""
+    from seqlrp.explanation import Explanations
+    from seqlrp.page import save_pages
+
+    if not _is_page(path):
+        save_pages(explanations, path, **look)
+        return
+    number = _SHOWN if first is None else first
+    shown = list(islice(explanations, number + 1))  # one more says whether there are more
+    Explanations(shown[:number]).save_html(path, **look)
+    if len(shown) > number:
+        print(
+            f"{path} shows the first {number:,} texts; --first takes another number, and a folder "
+            "instead of a file holds them all.",
+            file=sys.stderr,
+        )
+
+
+def _passed_on(
+    explanations: Iterable[Explanation], also: Callable[[Explanation], None]
+) -> Iterator[Explanation]:
+    for explanation in explanations:
+        also(explanation)
+        yield explanation
+
+
+def _print_words(explanations: Iterable[Explanation]) -> None:
+    """Show texts as they come: in colour to a person, in plain words to a program."""
+    from seqlrp.exports.terminal import show
+
+    explanations = iter(explanations)
+    if not show(explanations, sys.stdout):
+        for number, explanation in enumerate(explanations):
+            print(("\n" if number else "") + in_words(explanation), flush=True)
+
+
+def _print_lines(explanations: Iterable[Explanation]) -> None:
+    from seqlrp.explanation_files import json_line
+
+    for explanation in explanations:
+        print(json_line(explanation), end="", flush=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from seqlrp.cli.application import app
+from seqlrp.cli.application import app, say
 from seqlrp.cli.options import (
     CorpusArgument,
     Device,
@@ -20,13 +20,9 @@ from seqlrp.cli.options import (
     SizesOption,
     SplitOption,
     TextColumn,
-    corpus_for,
     loaded,
     numbers,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 class RemovalOption(StrEnum):
@@ -57,21 +53,23 @@ class Pooled(StrEnum):
 def evaluate(
     model: ModelArgument,
     corpus: CorpusArgument,
-    out: Annotated[Path, typer.Option(help="Folder for tables and pictures.")],
-    methods: Annotated[str, typer.Option(help="Names, separated by commas.")] = (
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for tables and pictures.")],
+    methods: Annotated[str, typer.Option(metavar="NAME,…", help="Names, separated by commas.")] = (
         "lrp,gradient_x_input,sensitivity,random"
     ),
-    metrics: Annotated[str, typer.Option(help="Names, separated by commas.")] = (
+    metrics: Annotated[str, typer.Option(metavar="NAME,…", help="Names, separated by commas.")] = (
         "word_deletion,aopc,comprehensiveness,sufficiency"
     ),
-    ks: Annotated[str, typer.Option("--k", help="Numbers of deleted words.")] = "0,1,2,3,4,5",
+    ks: Annotated[
+        str, typer.Option("--k", metavar="N,…", help="Numbers of deleted words.")
+    ] = "0,1,2,3,4,5",
     removal: Annotated[
         RemovalOption,
         typer.Option(help="What becomes of a word: an embedding of 0, gone, unknown, masked."),
     ] = RemovalOption.zero,
     score: Annotated[ScoreOption, typer.Option(help="What is watched.")] = ScoreOption.probability,
-    random_orders: Annotated[int, typer.Option(help="How often chance is tried.")] = 5,
-    min_words: Annotated[int, typer.Option(help="Leave shorter texts out.")] = 10,
+    random_orders: Annotated[int, typer.Option(metavar="N", help="How often chance is tried.")] = 5,
+    min_words: Annotated[int, typer.Option(metavar="N", help="Leave shorter texts out.")] = 10,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split: SplitOption = None,
@@ -84,23 +82,30 @@ def evaluate(
     What is finished is kept in the folder: the same command goes on after an interruption.
     """
     from seqlrp.evaluation import evaluate as evaluated
+    from seqlrp.text.corpora import load_corpus
 
     counts = numbers("--k", ks)
     classifier = loaded(model, device, factory)
-    texts = corpus_for(classifier, corpus, text_column, label_column, split)
-    report = evaluated(
-        classifier,
-        texts,
-        methods=[m.strip() for m in methods.split(",")],
-        metrics=[m.strip() for m in metrics.split(",")],
-        ks=counts,
-        removal=removal.value,
-        score=score.value,
-        random_orders=random_orders,
-        min_words=min_words,
-        seed=seed,
-        out=out,
+    texts = load_corpus(
+        corpus, text=text_column, label=label_column, split=split, label_names=classifier.labels
     )
+    try:
+        report = evaluated(
+            classifier,
+            texts,
+            methods=[m.strip() for m in methods.split(",")],
+            metrics=[m.strip() for m in metrics.split(",")],
+            ks=counts,
+            removal=removal.value,
+            score=score.value,
+            random_orders=random_orders,
+            min_words=min_words,
+            seed=seed,
+            out=out,
+        )
+    except KeyboardInterrupt:
+        say(f"methods that are finished are kept in {out}; the same command goes on from there.")
+        raise
     print(report.summary())
     print()
     print(out)
@@ -113,11 +118,17 @@ def benchmark(
     hidden: SizesOption = None,
     length: SizesOption = None,
     batch: SizesOption = None,
-    seconds: Annotated[float | None, typer.Option(help="For a row; 1, quick 0.3.")] = None,
-    limit: Annotated[float | None, typer.Option(help="A call, in seconds; 10, quick 1.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="S", help="For a row; 1, quick 0.3.")
+    ] = None,
+    limit: Annotated[
+        float | None, typer.Option(metavar="S", help="A call, in seconds; 10, quick 1.")
+    ] = None,
     pooling: Annotated[Pooled, typer.Option(help="Over steps, or the last.")] = Pooled.max,
     packed: Annotated[bool, typer.Option("--packed", help="Pack texts of T/2 to T.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Also write JSON, with times.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write JSON, with times.")
+    ] = None,
     device: DeviceOption = Device.cpu,
 ) -> None:
     """Time LRP against other methods side by side: ratios, on networks with random weights."""

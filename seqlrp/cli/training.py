@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -18,61 +19,97 @@ from seqlrp.cli.options import (
     SplitOption,
     TextColumn,
 )
+from seqlrp.errors import WriteError
 
-if TYPE_CHECKING:
-    pass
+
+class ClassWeights(StrEnum):
+    """What a class weighs in the loss."""
+
+    balanced = "balanced"
 
 
 @app.command()
 def demo(
-    corpus: Annotated[str, typer.Option(help="reviews, imdb, generated, or any corpus.")] = (
-        "reviews"
+    corpus: Annotated[
+        str, typer.Option(metavar="CORPUS", help="reviews, imdb, generated, or any corpus.")
+    ] = ("reviews"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for everything.")] = Path(
+        "seqlrp-demo"
     ),
-    out: Annotated[Path, typer.Option(help="Folder for everything.")] = Path("seqlrp-demo"),
     vectors: Annotated[
         str,
-        typer.Option(help="Pretrained word vectors: auto (if installed), none, a name or a file."),
+        typer.Option(
+            metavar="FILE",
+            help="Pretrained word vectors: auto (if installed), none, a name or a file.",
+        ),
     ] = "auto",
     device: DeviceOption = Device.auto,
     seed: SeedOption = 0,
 ) -> None:
     """Train on a corpus, explain its hold-out, delete words, and leave a page to look at."""
-    from seqlrp.demo import run_demo
+    from seqlrp.demo import FILES, run_demo
 
+    present = _entries(out)
+    if (replaced := sorted(present & FILES)) and "held-out.csv" not in present:
+        raise WriteError(
+            f"{out} holds {replaced[0]!r}, which would be replaced, and was not made by "
+            "`seqlrp demo`; name another folder by --out."
+        )
     run_demo(corpus, out, vectors=vectors, device=device.value, seed=seed)
 
 
 @app.command()
 def train(
     corpus: CorpusArgument,
-    out: Annotated[Path, typer.Option(help="Folder for the model.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the model.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a model that is in the folder.")
+    ] = False,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split: SplitOption = None,
-    cell: Annotated[str, typer.Option(help="lstm or gru.")] = "lstm",
-    pooling: Annotated[str, typer.Option(help="last, mean, max or attention.")] = "attention",
-    hidden: Annotated[int, typer.Option(help="Hidden units in each direction.")] = 64,
-    layers: Annotated[int, typer.Option(help="Recurrent layers.")] = 1,
-    unidirectional: Annotated[bool, typer.Option(help="Read forwards only.")] = False,
-    hierarchical: Annotated[bool, typer.Option(help="Words → sentences → document.")] = False,
+    cell: Annotated[str, typer.Option(metavar="NAME", help="lstm or gru.")] = "lstm",
+    pooling: Annotated[
+        str, typer.Option(metavar="NAME", help="last, mean, max or attention.")
+    ] = "attention",
+    hidden: Annotated[int, typer.Option(metavar="N", help="Hidden units in each direction.")] = 64,
+    layers: Annotated[int, typer.Option(metavar="N", help="Recurrent layers.")] = 1,
+    unidirectional: Annotated[
+        bool, typer.Option("--unidirectional", help="Read forwards only.")
+    ] = False,
+    hierarchical: Annotated[
+        bool, typer.Option("--hierarchical", help="Words → sentences → document.")
+    ] = False,
     vectors: Annotated[
-        str | None, typer.Option(help="Pretrained word vectors: none, a name or a file.")
+        str | None,
+        typer.Option(metavar="FILE", help="Pretrained word vectors: none, a name or a file."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="At most.")] = None,
-    language: Annotated[str, typer.Option(help="Language of the tokenizer.")] = "en",
+    class_weights: Annotated[
+        ClassWeights | None,
+        typer.Option(help="In the loss; balanced: rare classes weigh as much as common ones."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="At most; 10 by default.")] = None,
+    language: Annotated[
+        str, typer.Option(metavar="CODE", help="Language of the tokenizer.")
+    ] = "en",
     device: DeviceOption = Device.auto,
     seed: SeedOption = 0,
 ) -> None:
     """Train a classifier and save it as a folder."""
-    from seqlrp.saving import save
+    from seqlrp.saving import check_replaceable, save
     from seqlrp.text.corpora import load_corpus
     from seqlrp.text.tokens import SpacyTokenizer
     from seqlrp.training import fit
     from seqlrp.writing import check_writable
 
+    check_replaceable(out)
+    if _entries(out) and not overwrite:
+        raise WriteError(f"{out} holds a model already; name a new folder, or say --overwrite.")
     check_writable(out.parent)
     found = load_corpus(corpus, text=text_column, label=label_column, split=split)
-    options: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+    options: dict[str, Any] = {"class_weights": class_weights and class_weights.value}
+    if epochs is not None:
+        options["epochs"] = epochs
     trained = fit(
         found,
         layout="sentences" if hierarchical else "words",
@@ -90,3 +127,8 @@ def train(
     save(trained.classifier, out, training=trained.report.to_json())
     print(out)
     print(trained.report.sentence(), file=sys.stderr)
+
+
+def _entries(folder: Path) -> set[str]:
+    """The names of what is in a folder; none where it is not there, or is no folder."""
+    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()

@@ -71,6 +71,8 @@ class Shaded:
         """Lines about the document: its name, what the model answers, what is explained."""
         e = self.explanation
         answer = f"Predicted: {one_line(e.predicted_label)}"
+        if e.probabilities is not None:
+            answer += f", probability {e.probabilities[e.predicted]:.3f}"
         if e.label_name is not None and e.label == e.predicted:
             answer += " (right)"
         elif e.label_name is not None:
@@ -85,6 +87,17 @@ class Shaded:
             )
         lines = (answer, f"{question}, by {one_line(e.method)}")
         return lines if e.id is None else (one_line(e.id), *lines)
+
+    def account(self) -> str | None:
+        """A line on where the score went, None where the method does not say."""
+        ledger = self.explanation.ledger  # of one class
+        parts = {kind: part for kind, part in ledger.items() if part and isinstance(part, float)}
+        number = number_format(max((abs(part) for part in parts.values()), default=0.0))
+        shares = ", ".join(
+            f"{'words' if kind == 'tokens' else one_line(kind)} {format(part, number)}"
+            for kind, part in parts.items()
+        )
+        return f"Where it went: {shares}" if shares else None
 
     def legend(self) -> tuple[str, str]:
         """What the deepest colours stand for, as ("against …  -1.5", "+1.5 for …")."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -87,26 +86,6 @@ def show(
     return True
 
 
-def with_standard_input(texts: Iterable[str], stream: TextIO) -> list[str]:
-    """The texts with "-" replaced by all that a stream holds, as one text.
-
-    The last end of line is left out: `echo` adds it. Bytes that are no text become U+FFFD.
-
-    Raises:
-        OptionError: nothing came, or "-" stands there twice.
-    """
-    given = list(texts)
-    if "-" not in given:
-        return given
-    if given.count("-") > 1:
-        raise OptionError("Standard input, '-', can be read once, got it twice.")
-    text = re.sub("[\ud800-\udfff]", "\ufffd", stream.read()).removesuffix("\n")
-    if not text:
-        raise OptionError("Nothing came from standard input, expected a text; is a pipe empty?")
-    given[given.index("-")] = text
-    return given
-
-
 @dataclass(frozen=True)
 class _Pen:
     colours: str
@@ -138,6 +117,8 @@ def _document(shown: Shaded, pen: _Pen) -> str:
     lines = [*shown.heading(), "", "".join(pen.write(*piece) for piece in shown.pieces())]
     if shown.largest:
         lines += ["", f"{pen.write(low, -SHADES)}  {pen.write(high, SHADES)}"]
+    if (account := shown.account()) is not None:
+        lines.append(account)
     return "\n".join(lines) + "\n"
 
 

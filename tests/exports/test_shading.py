@@ -76,6 +76,13 @@ def test_heading_and_legend():
     assert shown.heading()[1] == "Predicted: y[U+202E]"
 
 
+def test_where_the_score_went():
+    [shown] = shaded([explanation(ledger={"tokens": 1.5, "bias": -0.25, "refused": 0.0})])
+    assert shown.account() == "Where it went: words +1.500, bias -0.250"
+    [shown] = shaded([explanation(ledger={})])
+    assert shown.account() is None
+
+
 def test_the_predicted_class_is_shown_where_every_class_is_explained():
     every = explanation("a b", relevance=np.array([[1, 2], [-3, 4]]), target="all", ledger={})
     assert [level for _, level in shaded([every])[0].pieces()] == [-15, 0, 20]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from seqlrp.errors import OptionError
 from seqlrp.explanation import Explanations
 from seqlrp.exports.shading import visible
-from seqlrp.exports.terminal import COLOURS, colours_for, show, to_ansi, with_standard_input
+from seqlrp.exports.terminal import COLOURS, colours_for, show, to_ansi
 
 STYLE = re.compile(r"\x1b\[[0-9;]+m")
 
@@ -65,6 +65,11 @@ def test_colours_and_cues():
     assert "\x1b[4mdull\x1b[0m film" in faint.to_ansi(colours="none")
 
 
+def test_the_account_is_the_last_line():
+    plain = STYLE.sub("", explanation(ledger={"tokens": 2.0, "bias": 0.25}).to_ansi())
+    assert plain.endswith("+1.500 for positive\nWhere it went: words +2.000, bias +0.250\n")
+
+
 def test_several_documents():
     both = Explanations([explanation("one"), explanation("two")])
     assert to_ansi(both) == "\n".join(e.to_ansi() for e in both)
@@ -108,13 +113,3 @@ def test_what_an_old_terminal_does_not_have_is_escaped():
     assert show([explanation("naïve 日本")], stream, {})
     assert "naïve" in stream.getvalue()
     assert "\\u65e5\\u672c" in stream.getvalue()
-
-
-def test_a_text_from_standard_input():
-    assert with_standard_input(["a"], io.StringIO("b")) == ["a"]
-    assert with_standard_input(["a", "-", "c"], io.StringIO("x\ny\n")) == ["a", "x\ny", "c"]
-    assert with_standard_input(["-"], io.StringIO("a\udcff")) == ["a\ufffd"]
-    with pytest.raises(OptionError, match="Nothing came from standard input"):
-        with_standard_input(["-"], io.StringIO("\n"))
-    with pytest.raises(OptionError, match="can be read once"):
-        with_standard_input(["-", "-"], io.StringIO("a"))

@@ -1,0 +1,169 @@
+"""What a user hands in to be looked at: texts, documents in a folder, a corpus, standard input."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from seqlrp.errors import CorpusError, OptionError
+
+if TYPE_CHECKING:
+    from seqlrp.text_classifier import TextClassifier
+
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True)
+class Given:
+    """Texts, read once, with what is known of each.
+
+    Attributes:
+        texts: a list, or a stream of unknown length.
+        labels: the true classes by name, where they are known.
+        names: what the user calls the texts, where they have names.
+        typed: whether a person is typing the texts in, and waits for an answer to each.
+    """
+
+    texts: Iterable[str]
+    labels: Sequence[str] | None = None
+    names: Sequence[str] | None = None
+    typed: bool = False
+
+    def first(self, count: int | None) -> Given:
+        """At most so many of them."""
+        if count is None:
+            return self
+        texts = self.texts
+        return Given(
+            texts[:count] if isinstance(texts, Sequence) else islice(texts, count),
+            None if self.labels is None else self.labels[:count],
+            None if self.names is None else self.names[:count],
+            self.typed,
+        )
+
+
+def given(
+    classifier: TextClassifier,
+    corpus: str | None,
+    texts: Sequence[str],
+    *,
+    text_column: str | None,
+    label_column: str | None,
+    split: str | None,
+    labelled: bool,
+    on_unanswerable: Literal["raise", "skip"] = "raise",
+) -> Given:
+    """What was handed in, as texts or as the name of a corpus.
+
+    Args:
+        classifier: what the texts are for; it knows the labels.
+        corpus: a corpus, a folder of .txt files, or "-" for standard input, a text on each line.
+        texts: or else texts, "-" being all of standard input.
+        text_column: which column of the corpus holds the texts.
+        label_column: and which the labels.
+        split: which part of the corpus.
+        labelled: whether the labels of the corpus are wanted.
+        on_unanswerable: what becomes of rows without a text.
+
+    Raises:
+        OptionError: both were given, or neither.
+        CorpusError: the corpus cannot be read.
+        LabelError: it has labels that the classifier does not know.
+    """
+    from seqlrp.explain import label_names
+    from seqlrp.text.corpora import load_corpus
+
+    if (corpus is None) == (not texts):
+        raise OptionError(
+            "Say what to look at: either CORPUS ('-' for standard input, a text on each line) or "
+            "--text, and not both."
+        )
+    if corpus is None:
+        return Given(with_standard_input(texts, sys.stdin))
+    if corpus == STANDARD_INPUT:
+        typed = sys.stdin is not None and sys.stdin.isatty()
+        return Given(lines(_lenient(sys.stdin)), typed=typed)
+    path = Path(corpus)
+    if documents := _documents(path):
+        return Given([_document(file) for file in documents], names=[f.name for f in documents])
+    load = partial(
+        load_corpus, corpus, text=text_column, label=label_column, split=split,
+        on_unanswerable=on_unanswerable,
+    )  # fmt: skip
+    if not labelled:
+        return Given(load().texts)
+    found = load(label_names=classifier.labels)
+    return Given(found.texts, label_names(found))
+
+
+def _documents(folder: Path) -> list[Path]:
+    """The texts of a folder that holds nothing else."""
+    if not folder.is_dir():
+        return []
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    texts = all(entry.suffix == ".txt" and entry.is_file() for entry in entries)
+    return entries if texts else []
+
+
+def _document(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorpusError(f"Could not read {path}, expected a text in UTF-8: {error}.") from error
+    if not text.strip():
+        raise CorpusError(f"The text {path} is empty; take it out.")
+    return text
+
+
+def with_standard_input(texts: Iterable[str], stream: TextIO | None) -> list[str]:
+    """The texts with "-" replaced by all that a stream holds, as one text.
+
+    The last end of line is left out: `echo` adds it. Bytes that are no text become U+FFFD.
+
+    Raises:
+        OptionError: nothing came, or "-" stands there twice.
+    """
+    given = list(texts)
+    if STANDARD_INPUT not in given:
+        return given
+    if given.count(STANDARD_INPUT) > 1:
+        raise OptionError("Standard input, '-', can be read once, got it twice.")
+    text = "".join(map(_clean, _lenient(stream))).removesuffix("\n").removeprefix("\ufeff")
+    if not text:
+        raise OptionError("Nothing came from standard input, expected a text; is a pipe empty?")
+    given[given.index(STANDARD_INPUT)] = text
+    return given
+
+
+def lines(stream: Iterable[str]) -> Iterator[str]:
+    """The lines of a stream, each a text; blank ones are left out.
+
+    Raises:
+        OptionError: there was none.
+    """
+    some = False
+    for number, line in enumerate(map(_clean, stream)):
+        text = (line if number else line.removeprefix("\ufeff")).rstrip("\r\n")
+        if text.strip():
+            some = True
+            yield text
+    if not some:
+        raise OptionError("Nothing came from standard input, expected texts; is a pipe empty?")
+
+
+def _lenient(stream: TextIO | None) -> Iterable[str]:
+    """The lines of a stream that takes bytes that are no text, too; none where it is closed."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
+    return () if stream is None else stream
+
+
+def _clean(line: str) -> str:
+    return re.sub("[\ud800-\udfff]", "\ufffd", line)
