@@ -1,9 +1,9 @@
 """The recurrences of `recurrent.py` in float32 on the CPU, with the machine code of `loops.py`.
 
-The forward pass is our own, so that it can leave the factors of the way back where the gates were:
-`[N, 4H]`, for which nothing is computed twice. A block of steps is one call; only where the
-library's product cannot be called from machine code, many sequences take two calls a step. Needs
-Numba, an optional package, and is not used without it.
+The forward pass is our own, so that it can keep the factors of the way back, `[N, 3H]`, for which
+nothing is computed twice. Gates and γ of pre-activations live for a block of steps, in the caches.
+A block is one call; only where the library's product cannot be called from machine code, many
+sequences take two calls a step. Needs Numba, an optional package, and is not used without it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _ordered(steps: Steps, reverse: bool) -> tuple[NDArray[np.int64], NDArray[np
 
 @lru_cache(maxsize=64)
 def _blocks(steps: Steps, reverse: bool, width: int) -> list[tuple[int, int, slice]]:
-    """Steps `[first, last)` in the order of `_ordered`, with their rows of so many numbers."""
+    """Steps `[first, last)` in the order of `_ordered`, and their rows, of so many numbers each."""
     starts, sizes = _ordered(steps, reverse)
     found, first, count = [], 0, 0
     for t, rows in enumerate(sizes.tolist()):
@@ -83,6 +83,11 @@ def _blocks(steps: Steps, reverse: bool, width: int) -> list[tuple[int, int, sli
             found.append((first, t + 1, slice(low, high)))
             first, count = t + 1, 0
     return found
+
+
+def _for_a_block(blocks: list[tuple[int, int, slice]], width: int, like: Tensor) -> Tensor:
+    """Room for the rows of any of the blocks."""
+    return like.new_empty(max(rows.stop - rows.start for _, _, rows in blocks), width)
 
 
 @cache
@@ -121,32 +126,34 @@ def lstm_forward(
     *,
     account: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Final h and c, and the factors `[N, 4H]`; outputs go to `out[:, column : column + H]`.
+    """Final h and c, and the factors `[N, 3H]`; outputs go to `out[:, column : column + H]`.
 
-    Without an account, the factors do not hold what the stabilisers withhold.
+    For an account there are H more: what the stabilisers withhold.
     """
     units = h0.shape[-1]
     bias = _bias(weights.bias_ih, weights.ih) + _bias(weights.bias_hh, weights.hh)
     w_ih, w_hh = weights.ih.detach().T, weights.hh.detach().contiguous()
-    x, gates = x.detach(), x.new_empty(len(x), 4 * units)
-    h, c = _state(h0), _state(c0)
+    blocks = _blocks(steps, reverse, 4 * units)
+    gates, factors = _for_a_block(blocks, 4 * units, x), x.new_empty(len(x), (3 + account) * units)
+    x, h, c = x.detach(), _state(h0), _state(c0)
     inside = _inside(len(h))
     starts, sizes = _ordered(steps, reverse)
-    loop, operands = _loops().lstm_forward, (
-        _array(gates), _array(w_hh if inside else w_hh[:0]), _array(bias), _array(h), _array(c),
+    loop, given = _loops().lstm_forward, _array(gates)
+    operands = (
+        _array(factors), _array(w_hh if inside else w_hh[:0]), _array(bias), _array(h), _array(c),
         _array(out), column, *_stable(epsilon), account, starts, sizes,
     )  # fmt: skip
     states, across = _views(h, steps), w_hh.T
-    for first, last, rows in _blocks(steps, reverse, 4 * units):
-        torch.mm(x[rows], w_ih, out=gates[rows])
+    for first, last, rows in blocks:
+        torch.mm(x[rows], w_ih, out=gates[: rows.stop - rows.start])
         if inside:
-            loop(*operands, first, last)
+            loop(given, rows.start, *operands, first, last)
             continue
         for t in range(first, last):
-            start, size = int(starts[t]), int(sizes[t])
+            start, size = int(starts[t]) - rows.start, int(sizes[t])
             gates[start : start + size].addmm_(states[size], across)
-            loop(*operands, t, t + 1)
-    return h, c, gates
+            loop(given, rows.start, *operands, t, t + 1)
+    return h, c, factors
 
 
 def lstm(
@@ -168,32 +175,33 @@ def lstm(
 
     Where there are more rows of γ than of factors, as many in a row have the same factors.
     """
-    units, total = h0.shape[-1], len(gamma_h)
-    block = _of_signal(weights)
-    w_ig, w_hg = weights.ih.detach()[block], weights.hh.detach()[block].contiguous()
-    gh, gc = _state(gamma_hn), _state(gamma_cn)
-    gamma_p, gamma_x = x.new_empty(total, units), x.new_empty(total, x.shape[-1])
-    stabiliser = x.new_empty(total if account else 0)
+    units = h0.shape[-1]
+    part = _of_signal(weights)
+    w_ig, w_hg = weights.ih.detach()[part], weights.hh.detach()[part].contiguous()
+    blocks = _blocks(steps, not reverse, 4 * units)
+    gh, gc, gamma_p = _state(gamma_hn), _state(gamma_cn), _for_a_block(blocks, units, x)
+    shares = _Shares(x, weights, len(gamma_h), part, account)
     inside = _inside(len(gh))
     starts, sizes = _ordered(steps, not reverse)
-    loop, operands = _loops().lstm_backward, (
+    loop = _loops().lstm_backward
+    operands = (
         _array(factors), _array(w_hg if inside else w_hg[:0]), _array(gamma_h), _array(gh),
-        _array(gc), _array(gamma_p), _array(stabiliser), account, starts, sizes,
+        _array(gc), _array(gamma_p),
     )  # fmt: skip
+    more = (_array(shares.stabiliser), account, starts, sizes)
     states = _views(gh, steps)
-    for first, last, rows in _blocks(steps, not reverse, 4 * units):
+    for first, last, rows in blocks:
         if inside:
-            loop(*operands, first, last)
+            loop(*operands, rows.start, *more, first, last)
         else:
             for t in range(first, last):
-                start, size = int(starts[t]), int(sizes[t])
-                loop(*operands, t, t + 1)
+                start, size = int(starts[t]) - rows.start, int(sizes[t])
+                loop(*operands, rows.start, *more, t, t + 1)
                 torch.mm(gamma_p[start : start + size], w_hg, out=states[size])
-        torch.mm(gamma_p[rows], w_ig, out=gamma_x[rows])
+        shares.leave(rows, gamma_p, w_ig)
     if not account:
-        return Gammas(gamma_x, gh, gc)
-    b_ig, b_hg = (_bias(b, weights.hh)[block] for b in (weights.bias_ih, weights.bias_hh))
-    return Gammas(gamma_x, gh, gc, gamma_p @ b_ig, gamma_p @ b_hg, stabiliser)
+        return Gammas(shares.gamma_x, gh, gc)
+    return Gammas(shares.gamma_x, gh, gc, shares.bias_ih, shares.bias_hh, shares.stabiliser)
 
 
 def gru_forward(
@@ -208,32 +216,34 @@ def gru_forward(
     *,
     account: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Final h, and the factors `[N, 4H]`; outputs go to `out[:, column : column + H]`.
+    """Final h, and the factors `[N, 3H]`; outputs go to `out[:, column : column + H]`.
 
-    Without an account, the factors do not hold what the stabilisers withhold.
+    For an account there are H more: what the stabilisers withhold.
     """
     units = h0.shape[-1]
     b_ih, b_hh = _bias(weights.bias_ih, weights.ih), _bias(weights.bias_hh, weights.hh)
     w_ih, w_hh = weights.ih.detach().T, weights.hh.detach().contiguous()
-    x, gates = x.detach(), x.new_empty(len(x), 4 * units)
-    h, from_h = _state(h0), x.new_empty(len(h0), 3 * units)
+    blocks = _blocks(steps, reverse, 4 * units)
+    gates, factors = _for_a_block(blocks, 3 * units, x), x.new_empty(len(x), (3 + account) * units)
+    x, h, from_h = x.detach(), _state(h0), x.new_empty(len(h0), 3 * units)
     inside = _inside(len(h))
     starts, sizes = _ordered(steps, reverse)
-    loop, operands = _loops().gru_forward, (
-        _array(gates), _array(w_hh if inside else w_hh[:0]), _array(b_ih), _array(b_hh), _array(h),
-        _array(from_h), _array(out), column, *_stable(epsilon), account, starts, sizes,
+    loop, given = _loops().gru_forward, _array(gates)
+    operands = (
+        _array(factors), _array(w_hh if inside else w_hh[:0]), _array(b_ih), _array(b_hh),
+        _array(h), _array(from_h), _array(out), column, *_stable(epsilon), account, starts, sizes,
     )  # fmt: skip
     states, products, across = _views(h, steps), _views(from_h, steps), w_hh.T
-    for first, last, rows in _blocks(steps, reverse, 4 * units):
-        torch.mm(x[rows], w_ih, out=gates[rows, : 3 * units])
+    for first, last, rows in blocks:
+        torch.mm(x[rows], w_ih, out=gates[: rows.stop - rows.start])
         if inside:
-            loop(*operands, first, last)
+            loop(given, rows.start, *operands, first, last)
             continue
         for t in range(first, last):
             size = int(sizes[t])
             torch.mm(states[size], across, out=products[size])
-            loop(*operands, t, t + 1)
-    return h, gates
+            loop(given, rows.start, *operands, t, t + 1)
+    return h, factors
 
 
 def gru(
@@ -253,32 +263,59 @@ def gru(
 
     Where there are more rows of γ than of factors, as many in a row have the same factors.
     """
-    units, total = h0.shape[-1], len(gamma_h)
-    block = _of_signal(weights)
-    w_in, w_hn = weights.ih.detach()[block], weights.hh.detach()[block].contiguous()
-    b_hn = _bias(weights.bias_hh, weights.hh)[block]
-    gh = _state(gamma_hn)
-    gamma_p, gamma_x = x.new_empty(total, units), x.new_empty(total, x.shape[-1])
+    units = h0.shape[-1]
+    part = _of_signal(weights)
+    w_in, w_hn = weights.ih.detach()[part], weights.hh.detach()[part].contiguous()
+    b_hn = _bias(weights.bias_hh, weights.hh)[part]
+    blocks = _blocks(steps, not reverse, 4 * units)
+    gh, gamma_p = _state(gamma_hn), _for_a_block(blocks, units, x)
     gamma_u = torch.empty_like(gh)
-    stabiliser, bias_share = (x.new_empty(total if account else 0) for _ in range(2))
+    shares = _Shares(x, weights, len(gamma_h), part, account)
     inside = _inside(len(gh))
     starts, sizes = _ordered(steps, not reverse)
-    loop, operands = _loops().gru_backward, (
+    loop = _loops().gru_backward
+    operands = (
         _array(factors), _array(w_hn if inside else w_hn[:0]), _array(b_hn), _array(gamma_h),
-        _array(gh), _array(gamma_p), _array(gamma_u), _array(stabiliser), _array(bias_share),
-        account, starts, sizes,
+        _array(gh), _array(gamma_p),
+    )  # fmt: skip
+    more = (
+        _array(gamma_u), _array(shares.stabiliser), _array(shares.bias_hh), account, starts, sizes,
     )  # fmt: skip
     states, sources = _views(gh, steps), _views(gamma_u, steps)
-    for first, last, rows in _blocks(steps, not reverse, 4 * units):
+    for first, last, rows in blocks:
         if inside:
-            loop(*operands, first, last)
+            loop(*operands, rows.start, *more, first, last)
         else:
             for t in range(first, last):
                 size = int(sizes[t])
-                loop(*operands, t, t + 1)
+                loop(*operands, rows.start, *more, t, t + 1)
                 states[size].addmm_(sources[size], w_hn)
-        torch.mm(gamma_p[rows], w_in, out=gamma_x[rows])
+        shares.leave(rows, gamma_p, w_in, books_hh=False)
     if not account:
-        return Gammas(gamma_x, gh, None)
-    from_x = gamma_p @ _bias(weights.bias_ih, weights.ih)[block]
-    return Gammas(gamma_x, gh, None, from_x, bias_share, stabiliser)
+        return Gammas(shares.gamma_x, gh, None)
+    return Gammas(shares.gamma_x, gh, None, shares.bias_ih, shares.bias_hh, shares.stabiliser)
+
+
+class _Shares:
+    """What leaves the recurrence or ends in it, a block of steps at a time.
+
+    Attributes:
+        gamma_x: γ of what the layer was given, `[N, D]`.
+        bias_ih, bias_hh, stabiliser: relevance that stays there, `[N]`; empty without an account.
+    """
+
+    def __init__(self, x: Tensor, weights: Weights, rows: int, part: slice, account: bool) -> None:
+        self.gamma_x = x.new_empty(rows, x.shape[-1])
+        booked = rows if account else 0
+        self.bias_ih, self.bias_hh, self.stabiliser = (x.new_empty(booked) for _ in range(3))
+        self._account = account
+        self._biases = tuple(_bias(b, weights.hh)[part] for b in (weights.bias_ih, weights.bias_hh))
+
+    def leave(self, rows: slice, gamma_p: Tensor, w_ih: Tensor, *, books_hh: bool = True) -> None:
+        """γ of pre-activations of some rows goes on to x, and to the biases."""
+        gamma_p = gamma_p[: rows.stop - rows.start]
+        torch.mm(gamma_p, w_ih, out=self.gamma_x[rows])
+        if self._account:
+            torch.mv(gamma_p, self._biases[0], out=self.bias_ih[rows])
+            if books_hh:
+                torch.mv(gamma_p, self._biases[1], out=self.bias_hh[rows])

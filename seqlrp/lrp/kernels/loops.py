@@ -2,10 +2,11 @@
 
 Each of the four functions at the end runs the steps `[first, last)` of one direction, in the order
 of `starts` and `sizes` (the first row of each step, and how many), over states `[B, H]` that it
-updates. The product with the recurrent weights is done here where they are given, for more than
-`FEW` rows by the library (`blas.py`), and is the caller's where the matrix is empty. `floor` is 0,
-or for ε = 0 the smallest normal number, which gives every quotient its limit at 0. What is only for
-the ledger is left out where no `account` is kept.
+updates; what is needed for a block of steps has the rows from `low` on alone. The product with the
+recurrent weights is done here where they are given, for more than `FEW` rows by the library
+(`blas.py`), and is the caller's where the matrix is empty. `floor` is 0, or for ε = 0 the smallest
+normal number, which gives every quotient its limit at 0. What is only for the ledger is left out
+where no `account` is kept.
 """
 
 # mypy: disable-error-code="import-not-found,import-untyped,untyped-decorator,misc,no-any-return"
@@ -145,7 +146,9 @@ def _add_map_back(z: Matrix, a: Matrix, weight: Matrix) -> None:
 
 @exact
 def lstm_forward(
-    gates: Matrix,  # [N, 4H]: i, f, g, o in; to p, to c[t-1], withheld, to c out
+    gates: Matrix,  # [·, 4H]: i, f, g, o, what x adds to each, from row `low` on
+    low: int,
+    factors: Matrix,  # [N, 3H], written: to p, to c[t-1], to c; and for an account withheld
     weight: Matrix,  # [4H, H]
     bias: Row,  # [4H], b_ih + b_hh
     h: Matrix,
@@ -167,10 +170,16 @@ def lstm_forward(
     )  # fmt: skip
     for t in range(first, last):
         start, rows = starts[t], sizes[t]
-        _add_map(gates[start : start + rows], h, weight)
+        step = gates[start - low : start - low + rows]
+        _add_map(step, h, weight)
         for b in range(rows):
-            q_i, q_f = gates[start + b, :units], gates[start + b, units : 2 * units]
-            q_g, q_o = gates[start + b, 2 * units : 3 * units], gates[start + b, 3 * units :]
+            q_i, q_f = step[b, :units], step[b, units : 2 * units]
+            q_g, q_o = step[b, 2 * units : 3 * units], step[b, 3 * units :]
+            to_p, to_before = factors[start + b, :units], factors[start + b, units : 2 * units]
+            to_c, withheld = (
+                factors[start + b, 2 * units : 3 * units],
+                factors[start + b, 3 * units :],
+            )
             y, h_b, c_b = out[start + b, column : column + units], h[b], c[b]
             for j in range(units):
                 i, f = _sigmoid(q_i[j] + b_i[j]), _sigmoid(q_f[j] + b_f[j])
@@ -184,21 +193,22 @@ def lstm_forward(
                 over_c, over_p = size + epsilon + floor, abs(p) + epsilon + floor
                 kept_c = (size + floor) / over_c
                 to_g = i * kept_c
-                q_i[j] = to_g * (abs(g) + floor) / over_p  # γ_c -> γ_pre
-                q_f[j] = f * kept_c  # γ_c[t] -> γ_c[t-1]
-                if account:
-                    q_g[j] = epsilon * (c_t / over_c + to_g * g / over_p)  # withheld, for γ_c = 1
-                q_o[j] = o * (abs(tanh_c) + TINY) / (size + TINY)  # γ_h -> γ_c
+                to_p[j] = to_g * (abs(g) + floor) / over_p  # γ_c -> γ_pre
+                to_before[j] = f * kept_c  # γ_c[t] -> γ_c[t-1]
+                to_c[j] = o * (abs(tanh_c) + TINY) / (size + TINY)  # γ_h -> γ_c
+                if account:  # for γ_c = 1
+                    withheld[j] = epsilon * (c_t / over_c + to_g * g / over_p)
 
 
 @summing
 def lstm_backward(
-    factors: Matrix,  # [N / targets, 4H] of `lstm_forward`
+    factors: Matrix,  # [N / targets, ·] of `lstm_forward`
     weight: Matrix,  # [H, H], the rows of g
     gamma: Matrix,  # [N, H] of the outputs
     gh: Matrix,
     gc: Matrix,
-    gamma_p: Matrix,  # [N, H], written: γ of the pre-activation of g
+    gamma_p: Matrix,  # [·, H], written: γ of the pre-activation of g, from row `low` on
+    low: int,
     stabiliser: Row,  # [N], written
     account: bool,
     starts: Index,
@@ -214,8 +224,8 @@ def lstm_backward(
         for b in range(rows):
             q = factors[(start + b) // targets]
             to_p, to_before = q[:units], q[units : 2 * units]
-            withheld, to_c = q[2 * units : 3 * units], q[3 * units :]
-            gamma_b, gh_b, gc_b, gp = gamma[start + b], gh[b], gc[b], gamma_p[start + b]
+            to_c, withheld = q[2 * units : 3 * units], q[3 * units :]
+            gamma_b, gh_b, gc_b, gp = gamma[start + b], gh[b], gc[b], gamma_p[start - low + b]
             total = F(0)
             for j in range(units):
                 v = gc_b[j] + to_c[j] * (gh_b[j] + gamma_b[j])
@@ -227,12 +237,14 @@ def lstm_backward(
                     total += withheld[j] * v
             if account:
                 stabiliser[start + b] = total
-        _add_map_back(gh, gamma_p[start : start + rows], weight)
+        _add_map_back(gh, gamma_p[start - low : start - low + rows], weight)
 
 
 @exact
 def gru_forward(
-    gates: Matrix,  # [N, 4H]: r, z, n in; r, to h[t-1], to p, withheld out
+    gates: Matrix,  # [·, 3H]: r, z, n, what x adds to each, from row `low` on
+    low: int,
+    factors: Matrix,  # [N, 3H], written: r, to h[t-1], to p; and for an account withheld
     weight: Matrix,  # [3H, H]
     bias_ih: Row,  # [3H]
     bias_hh: Row,  # [3H]
@@ -257,9 +269,15 @@ def gru_forward(
         if len(weight) > 0:
             from_h[:rows] = 0
             _add_map(from_h[:rows], h, weight)
+        step = gates[start - low : start - low + rows]
         for b in range(rows):
-            q_r, q_z = gates[start + b, :units], gates[start + b, units : 2 * units]
-            q_n, q_s = gates[start + b, 2 * units : 3 * units], gates[start + b, 3 * units :]
+            q_r, q_z = step[b, :units], step[b, units : 2 * units]
+            q_n = step[b, 2 * units :]
+            reset, to_before = factors[start + b, :units], factors[start + b, units : 2 * units]
+            to_p, withheld = (
+                factors[start + b, 2 * units : 3 * units],
+                factors[start + b, 3 * units :],
+            )
             y, h_b = out[start + b, column : column + units], h[b]
             u_r, u_z, u_n = from_h[b, :units], from_h[b, units : 2 * units], from_h[b, 2 * units :]
             for j in range(units):
@@ -273,21 +291,22 @@ def gru_forward(
                 over_h, over_p = size + epsilon + floor, abs(p) + epsilon + floor
                 kept_h = (size + floor) / over_h
                 to_n = (F(1) - z) * kept_h
-                q_r[j] = r  # γ_pre -> γ of W_hn h + b_hn
-                q_z[j] = z * kept_h  # γ_h[t] -> γ_h[t-1], past the candidate
-                q_n[j] = to_n * (abs(n) + floor) / over_p  # γ_h -> γ_pre
-                if account:
-                    q_s[j] = epsilon * (h_t / over_h + to_n * n / over_p)  # withheld, for γ_h = 1
+                reset[j] = r  # γ_pre -> γ of W_hn h + b_hn
+                to_before[j] = z * kept_h  # γ_h[t] -> γ_h[t-1], past the candidate
+                to_p[j] = to_n * (abs(n) + floor) / over_p  # γ_h -> γ_pre
+                if account:  # for γ_h = 1
+                    withheld[j] = epsilon * (h_t / over_h + to_n * n / over_p)
 
 
 @summing
 def gru_backward(
-    factors: Matrix,  # [N / targets, 4H] of `gru_forward`
+    factors: Matrix,  # [N / targets, ·] of `gru_forward`
     weight: Matrix,  # [H, H], the rows of n
     bias: Row,  # [H], b_hn
     gamma: Matrix,  # [N, H] of the outputs
     gh: Matrix,
-    gamma_p: Matrix,  # [N, H], written: γ of the pre-activation of n
+    gamma_p: Matrix,  # [·, H], written: γ of the pre-activation of n, from row `low` on
+    low: int,
     gamma_u: Matrix,  # [B, H], written: γ of W_hn h + b_hn in the last step
     stabiliser: Row,  # [N], written
     bias_share: Row,  # [N], written: what `bias` absorbs
@@ -306,7 +325,8 @@ def gru_backward(
             q = factors[(start + b) // targets]
             reset, to_before = q[:units], q[units : 2 * units]
             to_p, withheld = q[2 * units : 3 * units], q[3 * units :]
-            gamma_b, gh_b, gp, gu = gamma[start + b], gh[b], gamma_p[start + b], gamma_u[b]
+            gamma_b, gh_b, gu = gamma[start + b], gh[b], gamma_u[b]
+            gp = gamma_p[start - low + b]
             total, share = F(0), F(0)
             for j in range(units):
                 v = gh_b[j] + gamma_b[j]
