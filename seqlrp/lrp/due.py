@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from seqlrp.lrp.rules import divided, epsilon_rule
+from seqlrp.lrp.rules import divided
 from seqlrp.lrp.stabilise import kept, signed
 
 if TYPE_CHECKING:
@@ -76,19 +76,19 @@ def settle(run: Propagation, value: Tensor, mark: Mark) -> Tensor:
     if due.units is not None:
         return _spread(run, value, due, mark.documents, withheld_at)
     z = (value if due.denominator is None else due.denominator).detach()
-    passed = epsilon_rule(torch.ones_like(z), z, due.epsilon)
+    passed = kept(z, due.epsilon)  # `epsilon_rule` of γ = 1
     book, withheld = None, passed
     if run.account:
         book = run.booker("stabiliser", *due.made, documents=mark.documents)
         withheld = value.detach() * (1 - passed)  # now, for the value may be changed in place
 
     def apply(gamma: Tensor) -> Tensor:
-        kept = gamma * passed
+        through = gamma * passed
         if book is not None:
             book((gamma * withheld).masked_fill(gamma == 0, 0))  # masks add -inf
         if withheld_at is not None:
-            withheld_at(gamma - kept)
-        return kept
+            withheld_at(gamma - through)
+        return through
 
     return run.on_gamma(value, apply)
 

@@ -31,7 +31,7 @@ def one(run: Propagation, start: Tensor, *, again: bool) -> Pass:
     run.books = Books(len(start)) if run.account else None
     leaves = [reading.vectors for reading in run.readings]
     gammas = torch.autograd.grad(
-        start.sum(), [*leaves, *run.ends], retain_graph=again, allow_unused=True
+        start, [*leaves, *run.ends], torch.ones_like(start), retain_graph=again, allow_unused=True
     )
     return Pass(list(gammas[: len(leaves)]), {} if run.books is None else run.books.close())
 
