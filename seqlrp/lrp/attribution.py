@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from seqlrp.errors import ModelError, NonFiniteError, OptionError, PaddingWarning
 from seqlrp.lrp import door, passes
+from seqlrp.lrp.census import parameters_of
 from seqlrp.lrp.composite import Key
 from seqlrp.lrp.layers import Watch, stacked
 from seqlrp.lrp.ledger import Entry, Ledger
@@ -321,7 +322,7 @@ class LRP:
     def _check_finite(self) -> None:
         versions = tuple(
             number
-            for p in self.model.parameters()
+            for p in parameters_of(self.model)
             for number in (id(p), 0 if p.is_inference() else p._version)
         )
         if versions != self._finite_at:

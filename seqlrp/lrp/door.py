@@ -18,6 +18,7 @@ from seqlrp.errors import (
     TargetError,
     TrainingModeError,
 )
+from seqlrp.lrp.census import modules_of
 
 One = int | str | Tensor
 Target = One | tuple[One, One]
@@ -40,6 +41,22 @@ def checked_model(model: nn.Module) -> nn.Module:
         )
     if "_orig_mod" in model._modules:  # torch.compile keeps the original here
         model = model._modules["_orig_mod"]  # type: ignore[assignment]
+    if any(_cannot_be_followed(module) for module in modules_of(model)):
+        _refuse_module(model)
+    return model
+
+
+def _cannot_be_followed(module: nn.Module) -> bool:
+    """Whether something is to be said of a module, or at least to be looked at."""
+    return (
+        module.training
+        or isinstance(module, (torch.jit.ScriptModule, torch.jit.ScriptFunction, nn.DataParallel))
+        or "_orig_mod" in module._modules
+        or getattr(module, "_compiled_call_impl", None) is not None
+    )
+
+
+def _refuse_module(model: nn.Module) -> None:
     for name, module in model.named_modules():
         where = f"Module '{name}'" if name else "The model"
         if isinstance(module, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
@@ -62,7 +79,6 @@ def checked_model(model: nn.Module) -> nn.Module:
                 f"{where} ({type(module).__name__}) is in training mode, where dropout and batch "
                 f"normalisation change the answer from call to call; call model.eval() first."
             )
-    return model
 
 
 def check_finite(model: nn.Module) -> None:
@@ -111,8 +127,10 @@ def check_dtype(inputs: Tensor, model: nn.Module) -> None:
     Raises:
         IdsError: it says what to cast.
     """
+    if not inputs.dtype.is_floating_point:
+        return
     own = next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), None)
-    if inputs.dtype.is_floating_point and own is not None and inputs.dtype != own:
+    if own is not None and inputs.dtype != own:
         raise IdsError(
             f"Got vectors of shape {list(inputs.shape)} (ids are of dtype int64) and dtype "
             f"{inputs.dtype} for a model whose parameters are {own}; cast one of them, e.g. "

@@ -17,6 +17,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from seqlrp.errors import ModelError, RefusedFunctionError
 from seqlrp.lrp import documents as docs
+from seqlrp.lrp.census import tensors_of
 from seqlrp.lrp.due import Due
 from seqlrp.lrp.functions import full_name
 from seqlrp.lrp.inputs import InputMode
@@ -35,7 +36,7 @@ class FollowingMode(InputMode):
     def __init__(self, model: nn.Module, count: int | None, account: bool) -> None:
         super().__init__()
         self._model = model
-        self._own_tensors = (*model.parameters(), *model.buffers())
+        self._own_tensors = tensors_of(model)
         self.own = {id(t) for t in self._own_tensors}
         self.count = count
         self.account = account
