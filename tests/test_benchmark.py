@@ -22,6 +22,7 @@ from seqlrp.benchmark.cells import RATIOS
 from seqlrp.benchmark.contenders import Contender, classifier, contenders, drawn_ids
 from seqlrp.benchmark.memory import memory_growth
 from seqlrp.benchmark.pages import PageMade, made_up_reviews, page_made
+from seqlrp.benchmark.removals import DELETED, curve_contenders, occlusion_contenders
 from seqlrp.benchmark.timing import FEWEST, MOST, interleaved
 from seqlrp.cli import main
 from seqlrp.errors import OptionError
@@ -155,6 +156,18 @@ def test_other_questions_have_other_contenders() -> None:
     assert classes["all_classes"].run().shape == (2, 5, 6)
     growth = contenders(cell("growth"), captum=False)
     assert [growth[name].run().shape for name in ("lrp", "longer")] == [(2, 6), (2, 60)]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_takes_words_out_computes_the_same_at_once(packed: bool) -> None:
+    long = Cell("curves", "lstm", 2, 3, 30, 2, packed=packed)
+    curves = {name: c.run() for name, c in curve_contenders(long).items()}
+    assert curves["curves"].shape == (2, DELETED + 1, 2)
+    assert torch.allclose(curves["curves"], curves["passes"], atol=1e-6)
+    assert (curves["passes"].diff(dim=1) != 0).any(-1).all()  # each word does something
+    words = {n: c.run() for n, c in occlusion_contenders(cell(), captum=False).items()}
+    assert torch.allclose(words["every_word"], words["occlusion"], atol=1e-6)
+    assert words["occlusion"].abs().min() > 0
 
 
 def test_a_benchmark_leaves_everything_as_it_was() -> None:

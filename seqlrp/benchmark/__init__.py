@@ -24,6 +24,7 @@ from seqlrp.benchmark.cells import Cell, Kind, Measurement, Pooling
 from seqlrp.benchmark.contenders import STEPS, contenders, has_captum
 from seqlrp.benchmark.memory import memory_growth
 from seqlrp.benchmark.pages import PageMade, page_made
+from seqlrp.benchmark.removals import curve_contenders, occlusion_contenders
 from seqlrp.benchmark.report import GOALS, BenchmarkReport, Goal
 from seqlrp.benchmark.timing import Clock, interleaved
 from seqlrp.devices import resolve_device
@@ -134,7 +135,7 @@ def _grid(
     threads: Sequence[int],
     quick: bool,
 ) -> list[Cell]:
-    """Every cell for speed; for classes and growth, the batch and length in the middle."""
+    """Every cell for speed; for other questions, the batch and length in the middle."""
     models = list(product(threads, get_args(Kind), (1, 2), hidden))
     middle_length, middle_batch = (sorted(s)[len(s) // 2] for s in (length, batch))
     cells = [
@@ -149,15 +150,21 @@ def _grid(
             Cell("classes", kind, directions, h, middle_length, middle_batch, CLASSES, threads=n)
         )
         cells.append(Cell("growth", kind, directions, h, GROWN_FROM, middle_batch, threads=n))
+        cells.append(Cell("curves", kind, directions, h, middle_length, middle_batch, threads=n))
+        cells.append(Cell("every word", kind, directions, h, middle_length, 1, threads=n))
     return cells
 
 
 def _timed(
     cell: Cell, seconds: float, limit: float, clock: Clock, seed: int, captum: bool
 ) -> list[Measurement]:
-    found = interleaved(
-        contenders(cell, captum=captum), seconds=seconds, limit=limit, clock=clock, seed=seed
-    )
+    if cell.question == "curves":
+        running = curve_contenders(cell)
+    elif cell.question == "every word":
+        running = occlusion_contenders(cell, captum=captum)
+    else:
+        running = contenders(cell, captum=captum)
+    found = interleaved(running, seconds=seconds, limit=limit, clock=clock, seed=seed)
     reason = f"a call would take more than {limit:g} s"
     return [
         Measurement(

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-Question = Literal["speed", "classes", "growth"]
+Question = Literal["speed", "classes", "growth", "curves", "every word"]
 Kind = Literal["lstm", "gru"]
 Pooling = Literal["max", "last"]
 
@@ -22,6 +22,8 @@ RATIOS = {
     "lrp/occlusion": ("lrp", "occlusion", 1),
     "all/one": ("all_classes", "lrp", 1),
     "growth": ("longer", "lrp", LONGER),
+    "curves/passes": ("curves", "passes", 1),
+    "every word/occlusion": ("every_word", "occlusion", 1),
     "memory growth": ("memory_longer", "memory", LONGER),
 }
 NAMES = {
@@ -32,6 +34,9 @@ NAMES = {
     "occlusion": "occlusion",
     "all_classes": "all classes",
     "longer": f"text {LONGER} times as long",
+    "curves": "curves of deletion",
+    "passes": "passes of one text",
+    "every_word": "every word",
 }
 
 
@@ -40,7 +45,8 @@ class Cell:
     """One row of the table: a classifier, and a batch of texts of one length for it.
 
     Attributes:
-        question: "speed" (against other methods), "classes" (all against one) or "growth".
+        question: "speed" (against other methods), "classes" (all against one), "growth", "curves"
+            (of deletion, against a pass for each point) or "every word" (occlusion, likewise).
         kind: "lstm" or "gru".
         directions: 1 or 2.
         hidden: units H in each direction.

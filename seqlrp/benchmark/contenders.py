@@ -114,7 +114,7 @@ def contenders(cell: Cell, *, captum: bool) -> dict[str, Contender]:
     lrp = LRP(model)
 
     def explained(ids: Tensor, target: Any = 0) -> Callable[[], Tensor]:
-        return _awaited(lambda: lrp.attribute(ids, target=target), cell)
+        return awaited(lambda: lrp.attribute(ids, target=target), cell)
 
     if cell.question == "classes":
         return {
@@ -128,7 +128,7 @@ def contenders(cell: Cell, *, captum: bool) -> dict[str, Contender]:
             "longer": Contender(explained(longer), LONGER),
         }
     others = _by_captum(model, ids) if captum else _by_hand(model, ids)
-    forward = Contender(_awaited(lambda: _without_graph(model, ids), cell), 1)
+    forward = Contender(awaited(lambda: _without_graph(model, ids), cell), 1)
     found = {"forward": forward, "lrp": Contender(explained(ids), 2)}
     for name, expected in (
         ("gradient_x_input", 3),
@@ -136,7 +136,7 @@ def contenders(cell: Cell, *, captum: bool) -> dict[str, Contender]:
         ("occlusion", cell.length),
     ):
         iterated = name != "gradient_x_input"
-        found[name] = Contender(_awaited(others[name], cell), expected, iterated)
+        found[name] = Contender(awaited(others[name], cell), expected, iterated)
     return found
 
 
@@ -146,7 +146,7 @@ def _without_graph(model: Classifier, ids: Tensor) -> Tensor:
     return scores
 
 
-def _awaited(run: Callable[[], Tensor], cell: Cell) -> Callable[[], Tensor]:
+def awaited(run: Callable[[], Tensor], cell: Cell) -> Callable[[], Tensor]:
     """As `run`, but done with all that it set off on the device."""
     if cell.device == "cpu":
         return run
@@ -166,10 +166,8 @@ def _by_captum(model: Classifier, ids: Tensor) -> dict[str, Callable[[], Tensor]
     more = model.lengths(ids) or None
     # Steps share a pass as far as memory is no matter, but Captum wants at least a whole batch.
     rows = max(len(ids), PASS_TOKENS // length)
-    words = torch.arange(length, device=ids.device).view(1, -1, 1)
     gradient = attr.InputXGradient(model.read)
     integrated = attr.IntegratedGradients(model.read)
-    ablation = attr.FeatureAblation(model.read)
 
     def vectors() -> Tensor:
         found: Tensor = model.embedding(ids)
@@ -189,13 +187,21 @@ def _by_captum(model: Classifier, ids: Tensor) -> dict[str, Callable[[], Tensor]
                 internal_batch_size=rows,
             )
         ),
-        "occlusion": lambda: summed(
-            ablation.attribute(
-                vectors(), target=0, additional_forward_args=more, feature_mask=words
-            )
-            / EMBEDDING  # every dimension of a word has the whole of it
-        ),
+        "occlusion": lambda: occlusion_by_captum(model, ids),
     }
+
+
+def occlusion_by_captum(model: Classifier, ids: Tensor) -> Tensor:
+    """As `occlusion_by_hand`, by Captum's `FeatureAblation`."""
+    attr: Any = importlib.import_module("captum.attr")
+    words = torch.arange(ids.shape[1], device=ids.device).view(1, -1, 1)
+    found: Tensor = attr.FeatureAblation(model.read).attribute(
+        model.embedding(ids).detach(),
+        target=0,
+        additional_forward_args=model.lengths(ids) or None,
+        feature_mask=words,
+    )
+    return found.detach().mean(-1)  # every dimension of a word has the whole of it
 
 
 def _by_hand(model: Classifier, ids: Tensor) -> dict[str, Callable[[], Tensor]]:
@@ -204,7 +210,7 @@ def _by_hand(model: Classifier, ids: Tensor) -> dict[str, Callable[[], Tensor]]:
     return {
         "gradient_x_input": lambda: gradient.attribute(ids, target=0),
         "integrated_gradients": lambda: integrated_gradients(model, ids),
-        "occlusion": lambda: occlusion(model, ids),
+        "occlusion": lambda: occlusion_by_hand(model, ids),
     }
 
 
@@ -222,7 +228,7 @@ def integrated_gradients(model: Classifier, ids: Tensor) -> Tensor:
     return (vectors * total / STEPS).sum(-1)
 
 
-def occlusion(model: Classifier, ids: Tensor) -> Tensor:
+def occlusion_by_hand(model: Classifier, ids: Tensor) -> Tensor:
     """How score 0 falls where a word's vector is zero, `[B, T]`: one forward pass a word."""
     vectors, more = model.embedding(ids).detach(), model.lengths(ids)
     with torch.no_grad():

@@ -123,4 +123,4 @@ def _review(rng: Generator, vocabulary: list[str], words: int, number: int) -> E
 
 def _line(name: str, found: float, limit: float) -> str:
     outcome = "reached" if found < limit else "not reached"
-    return f"  {name:34}< {limit:<5}{found:>6.2f}  {outcome}"
+    return f"  {name:36}< {limit:<5}{found:>6.2f}  {outcome}"

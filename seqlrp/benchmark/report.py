@@ -26,11 +26,15 @@ _COLUMNS: dict[Question, dict[str, str]] = {
     },
     "classes": {"all/one": "all÷one"},
     "growth": {"growth": "time", "memory growth": "memory"},
+    "curves": {"curves/passes": "÷passes"},
+    "every word": {"every word/occlusion": "÷occlusion"},
 }
 _TITLES: dict[Question, str] = {
     "speed": "LRP for one class, divided by the same texts through",
     "classes": 'LRP with target="all", divided by one class',
     "growth": f"LRP for texts {LONGER} times as long: what a token takes, divided by before",
+    "curves": "Word deletion, 0 to 10 words of every text, divided by a pass for each of these",
+    "every word": "Every word left out in turn by seqlrp's occlusion, divided by a pass a word",
 }
 
 
@@ -60,6 +64,8 @@ GOALS = {
     "all classes ÷ one, worst": Goal("all/one", "max", 4.0),
     "growth of time a token, worst": Goal("growth", "max", 1.2),
     "growth of memory a token, worst": Goal("memory growth", "max", 1.2),
+    "curves of deletion ÷ passes, worst": Goal("curves/passes", "max", 0.2),
+    "every word ÷ occlusion, worst": Goal("every word/occlusion", "max", 0.25),
 }
 
 
@@ -256,7 +262,7 @@ class BenchmarkReport:
 
 def _verdict_lines(verdict: Verdict) -> Iterable[str]:
     goal = verdict.goal
-    start = f"  {verdict.name:34}≤ {goal.limit:<5}"
+    start = f"  {verdict.name:36}≤ {goal.limit:<5}"
     if verdict.reached is None:
         yield f"{start}not measured"
         return
