@@ -321,7 +321,7 @@ class Explanations(Sequence[Explanation], Exported):
         return frames[by](self._items)
 
     def summary(self, by: str = "word", **options: Any) -> pd.DataFrame:
-        """What each "word", "lemma" or "class" says over all documents, with 95 % intervals.
+        """What each "word", "lemma" or "class" says over all documents: mean, median, quartiles.
 
         See `seqlrp.summarising.summarise`, which also takes a stream.
         """
