@@ -177,7 +177,7 @@ def explained(
                     count(tally, made)
                 yield made
             first += len(window)
-    tell(chosen, tally, stacklevel=3)
+    tell(chosen, tally, stacklevel=4)
     if told:
         unanswerable.warn(first)
     _check_used_up(truths, "labels", first, LabelError)

@@ -236,8 +236,8 @@ def _class_counts(read: _Read, corpus: Corpus) -> dict[str, int]:
     counts = np.bincount(read.labels, minlength=len(corpus.label_names))
     if np.count_nonzero(counts) < 2:
         raise CorpusError(
-            f"The corpus {corpus.name} has texts of {np.count_nonzero(counts)} classes to train "
-            "on, expected two or more."
+            f"All texts of the corpus {corpus.name} that can be trained on are of one class; "
+            "expected two classes or more."
         )
     if counts.max() > _IMBALANCE * counts.min():
         most, least = corpus.label_names[counts.argmax()], corpus.label_names[counts.argmin()]

@@ -215,7 +215,7 @@ def test_corpora_without_labels_or_texts() -> None:
 
 
 def test_one_class_is_none() -> None:
-    with pytest.raises(CorpusError, match="has texts of 1 classes to train on, expected two"):
+    with pytest.raises(CorpusError, match="are of one class; expected two"):
         trained(reviews((20, 0)), validation_fraction=0)
 
 
