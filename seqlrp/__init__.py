@@ -1,5 +1,7 @@
 """Explains LSTM and GRU text classifiers by layer-wise relevance propagation."""
 
+from typing import Any
+
 from seqlrp import rules
 from seqlrp.check_report import CheckReport
 from seqlrp.checking import check
@@ -36,3 +38,12 @@ __all__ = [
     "rules",
     "save",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`seqlrp.plots`, which is loaded where it is asked for: Matplotlib takes its time."""
+    if name == "plots":
+        import seqlrp.plots
+
+        return seqlrp.plots
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

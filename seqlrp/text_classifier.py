@@ -17,6 +17,7 @@ from seqlrp.batching import BatchTokens, Budget, in_batches, pad_sentences, pad_
 from seqlrp.classifiers import Layout
 from seqlrp.consistency import check_parts, checked_labels
 from seqlrp.errors import (
+    LabelError,
     ModelError,
     NonFiniteError,
     OutputError,
@@ -196,6 +197,7 @@ class TextClassifier:
         Raises:
             TrainingModeError: the model or a part of it is in training mode.
             OutputError: the model returns something else than scores `[B, C]`.
+            LabelError: it gives more or fewer scores than there are labels.
             NonFiniteError: a score is NaN or infinite.
         """
         answer = self._answer(*(part.to(self.device) for part in self.collate(batch)))
@@ -205,6 +207,11 @@ class TextClassifier:
                 f"The model returns a {_kind(scores)}, expected a float tensor of scores [B, C]."
             )
         given, scores = list(scores.shape), self.by_label(scores)
+        if scores.ndim == 2 and scores.shape[1] != len(self.labels) and len(given) == 2:
+            raise LabelError(
+                f"The model gives {given[1]} scores a text, but the classifier names "
+                f"{len(self.labels)} labels: {', '.join(self.labels)}."
+            )
         if scores.shape != (len(batch), len(self.labels)):
             raise OutputError(
                 f"The model returns scores of the shape {given}, expected "

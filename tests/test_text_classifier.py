@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -216,12 +217,19 @@ def test_a_model_in_training_mode_is_not_run_to_count_its_outputs() -> None:
         (lambda s: (s, s), "returns a tuple"),
         (lambda s: s[0], r"shape \[2\], expected \[1, 2\]"),
         (lambda s: s.sum(), r"shape \[\], expected \[1, 2\]"),
-        (lambda s: torch.cat([s, s], dim=1), r"shape \[1, 4\], expected \[1, 2\]"),
+        (lambda s: s.unsqueeze(2), r"shape \[1, 2, 1\], expected \[1, 2\]"),
     ],
 )
 def test_outputs_that_are_no_scores(change: Any, message: str) -> None:
     with pytest.raises(OutputError, match=message):
         foreign(change=change).predict(["a film"])
+
+
+def test_scores_that_are_more_than_labels() -> None:
+    wide = foreign(change=lambda s: torch.cat([s, s], dim=1))
+    for ask in (wide.predict, partial(explain, wide)):
+        with pytest.raises(LabelError, match="gives 4 scores a text, but the classifier names 2"):
+            ask(["a film"])
 
 
 def test_scores_must_be_finite() -> None:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from seqlrp.errors import IdsError, RefusedFunctionError, VocabularyError
+from seqlrp.errors import IdsError, ModelError, RefusedFunctionError, VocabularyError
 from seqlrp.lrp.documents import NOBODY
 from seqlrp.lrp.door import check_input
 from seqlrp.lrp.functions import (
@@ -110,6 +110,14 @@ class InputMode(TorchFunctionMode):
             if _HOOKED in str(error):
                 raise RefusedFunctionError(_HOOKED) from error
             raise
+        except TypeError as error:
+            if f"{type(model).forward.__qualname__}()" not in str(error):
+                raise
+            raise ModelError(
+                f"{error}. Say what the model takes after its input: additional_forward_args= of "
+                f"an attribution, or in a seqlrp.TextClassifier additional='lengths', 'mask', or a "
+                f"function of ids and mask."
+            ) from error
 
     def _places(self, like: Tensor) -> Tensor:
         """The number of each element of the ids."""

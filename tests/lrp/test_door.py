@@ -487,3 +487,20 @@ def test_vectors_of_another_dtype_than_the_models() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(6, 2)).eval()
     with pytest.raises(IdsError, match=r"float64 for a model whose parameters are torch.float32"):
         seqlrp.LRP(model).attribute(torch.rand(2, 3, 2, dtype=torch.float64))
+
+
+def test_what_a_model_takes_besides_ids_has_to_be_said() -> None:
+    class Lengths(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(5, 3)
+
+        def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+            return self.embedding(ids).sum(1) / lengths.unsqueeze(1)
+
+    lrp, ids = seqlrp.LRP(Lengths().eval()), torch.tensor([[1, 2]])
+    with pytest.raises(ModelError, match=r"'lengths'. Say what the model takes after its input"):
+        lrp.attribute(ids)
+    lrp.attribute(ids, 0, torch.tensor([2.0]))
+    with pytest.raises(AttributeError, match="unsqueeze"):  # its own mistakes stay its own
+        lrp.attribute(ids, 0, "two")
