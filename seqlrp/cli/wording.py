@@ -13,11 +13,11 @@ PHRASES = {
     "pass labels=": "take a corpus with a column of labels (--label-column)",
     "a folder that seqlrp.save wrote": "a folder that `seqlrp train` or seqlrp.save wrote",
     "give it to seqlrp.load(folder, factory=…)": "name it by --factory module:build",
-    "or leave out the column if no row is to have one": "or leave the labels out by --no-labels",
     "give one that Explanations.save wrote": "give one that `seqlrp explain --out` wrote",
     "set the option text to the column of the texts": "name the one of the texts by --text-column",
     "set split to one": "choose one by --split",
 }
+_UNLABELLED = "or leave out the column if no row is to have one"
 _FREE = r"""(?<![\w'"./=-])"""
 _VALUE = r"""'[^']*'|"[^"]*"|-?\w+(?:\.\w+)*|(?=[,;.\s)]|$)"""  # nothing, where it is not said
 _COLUMN = re.compile(r"which the option (text|label) asks for")
@@ -37,6 +37,8 @@ def spoken(message: str, flags: Mapping[str, str]) -> str:
     """
     for phrase, said in PHRASES.items():
         message = message.replace(phrase, said)
+    if "no_labels" in flags:
+        message = message.replace(_UNLABELLED, f"or leave the labels out by {flags['no_labels']}")
     message = _COLUMN.sub(r"which --\1-column asks for", message)
     message = _COUNTED.sub(r"\1 number \2 (counted from 0)", message)
     if not flags:
