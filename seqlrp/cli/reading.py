@@ -105,7 +105,7 @@ def given(
         on_unanswerable=on_unanswerable,
     )  # fmt: skip
     if not labelled:
-        found = load()
+        found = load(labelled=False)
         return Given(found.texts, numbers=_numbers(found))
     found = load(label_names=classifier.labels)
     return Given(found.texts, label_names(found), numbers=_numbers(found))

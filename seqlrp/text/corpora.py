@@ -155,6 +155,7 @@ def load_corpus(
     split: str | None = None,
     label_names: Sequence[str] | None = None,
     on_unanswerable: Literal["raise", "skip"] = "raise",
+    labelled: bool = True,
 ) -> Corpus:
     """Load a corpus: a path that exists, else a known name, else a data set of the hub.
 
@@ -174,6 +175,7 @@ def load_corpus(
             names that are there, sorted.
         on_unanswerable: `"skip"` leaves out rows that have no text, with a warning; blank lines of
             a text file are always left out so. `Corpus.numbers` keeps which ones are there.
+        labelled: False leaves the labels out, whatever they are.
 
     Raises:
         CorpusError: there is no such corpus, it is empty or broken, lacks a column, or a row
@@ -197,7 +199,7 @@ def load_corpus(
     if not texts:
         raise CorpusError(f"{table.name} is empty: no {table.unit} has a text.")
     numbers = None if table.numbers is None else np.array(table.numbers, dtype=np.int64)
-    label = _column(table, label, _LABEL_COLUMNS, "label")
+    label = _column(table, label, _LABEL_COLUMNS, "label") if labelled else None
     if label is None:
         return Corpus(str(name), texts, None, tuple(label_names or ()), numbers)
     labels, names = _labels(table, label, label_names)

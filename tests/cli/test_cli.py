@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import shutil
 import subprocess
@@ -304,7 +305,7 @@ def test_an_id_is_the_number_of_the_row(model, tmp_path, capsys, nothing) -> Non
 def test_an_id_is_the_number_of_the_line(model, tmp_path, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "c.txt"
     path.write_text("\na good film\n \na bad plot\n")
-    monkeypatch.setattr(sys, "stdin", path.open())
+    monkeypatch.setattr(sys, "stdin", io.StringIO(path.read_text()))
     for name, called in ((path, str(path)), ("-", "Standard input")):
         with warnings.catch_warnings():
             warnings.simplefilter("always")
