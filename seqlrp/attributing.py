@@ -232,19 +232,23 @@ def encoded_texts(
     Raises:
         TextError: a text holds no word, or is no string.
     """
-    return list(answerable(classifier, texts, first, Unanswerable(offered=False)).values())
+    numbers = range(first, first + len(texts))
+    return list(answerable(classifier, texts, numbers, Unanswerable(offered=False)).values())
 
 
 def answerable(
-    classifier: TextClassifier, texts: Sequence[str | None], first: int, unanswerable: Unanswerable
+    classifier: TextClassifier,
+    texts: Sequence[str | None],
+    numbers: Sequence[int],
+    unanswerable: Unanswerable,
 ) -> dict[int, EncodedText]:
-    """Texts that hold a word, as ids, by their numbers; the first has the number `first`.
+    """Texts that hold a word, as ids, by their numbers.
 
     Raises:
         TextError: a text is no string; or, unless such are to be skipped, it holds no word.
     """
     held: dict[int, str] = {}
-    for number, text in enumerate(texts, first):
+    for number, text in zip(numbers, texts, strict=True):
         if isinstance(text, str):
             held[number] = text
             continue

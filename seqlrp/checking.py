@@ -85,9 +85,13 @@ def check(
         raise TargetError("Got target='all'; a check follows one class, or a pair of classes.")
     unanswerable = Unanswerable(on_unanswerable)
     given = list(islice(strings(texts, column)[0], first))
-    numbered = answerable(classifier, given, 0, unanswerable)
+    places: Sequence[int] = range(len(given))
+    if isinstance(texts, Corpus) and texts.numbers is not None:
+        places = texts.numbers[: len(given)].tolist()
+    numbered = answerable(classifier, given, places, unanswerable)
+    here = [k for k, number in enumerate(places) if number in numbered]
     truths = None if labels is None else iter(labels)
-    truth = true_classes(classifier, truths, range(len(given)), numbered)
+    truth = true_classes(classifier, truths, range(len(given)), here)
     documents, numbers = list(numbered.values()), list(numbered)
     compared = isinstance(target, tuple)
     if isinstance(target, tuple) and unanswerable.skip and documents:

@@ -125,6 +125,7 @@ def explained(
     batch_tokens: BatchTokens = BATCH_TOKENS,
     progress: bool | None = None,
     ahead: int | None = None,
+    numbers: Iterable[int] | None = None,
     **options: Any,
 ) -> Iterator[Explanation]:
     """As `explain`, one after the other: a stream of any length in bounded memory.
@@ -132,7 +133,8 @@ def explained(
     At most `ahead` texts, 4096 by default, are read before the first of them is explained.
     Where a batch fails, everything before the first text of that batch is given before the error
     is raised. What is left out is warned of at the end, unless the caller hands in an account of
-    its own as `on_unanswerable`.
+    its own as `on_unanswerable`. `numbers` are those of the texts in their source, where some of it
+    was left out before: they are the ids where none are given, and what messages count.
     """
     if not hasattr(classifier, "collate"):
         raise OptionError(
@@ -143,6 +145,7 @@ def explained(
     chosen = chosen_method(classifier, method, options)
     if isinstance(texts, Corpus):
         labels = label_names(texts) if labels is None else labels
+        numbers = texts.numbers if numbers is None else numbers
     target = checked_target(classifier, target, labelled=labels is not None, each=True)
     if isinstance(on_unanswerable, Unanswerable):
         unanswerable, told = on_unanswerable, False
@@ -151,15 +154,21 @@ def explained(
     stream, total = strings(texts, column)
     truths = None if labels is None else iter(labels)
     names = None if ids is None else map(str, ids)
+    places = None if numbers is None else map(int, numbers)
     shown = None if progress is None else not progress
     with tqdm(total=total, desc=f"explaining ({chosen.name})", unit="text", disable=shown) as bar:
         first, tally = 0, tally_for(chosen)
         while window := list(islice(stream, ahead or _WINDOW)):
-            encoded = answerable(classifier, window, first, unanswerable)
             here = range(first, first + len(window))
-            truth = true_classes(classifier, truths, here, encoded)
-            asked = next_targets(classifier, target, here, encoded)
-            named = _names(names, unanswerable, here, encoded)
+            called = here if places is None else list(islice(places, len(window)))
+            encoded = answerable(classifier, window, called, unanswerable)
+            kept = [k for k, number in zip(here, called, strict=True) if number in encoded]
+            truth = true_classes(classifier, truths, here, kept)
+            asked = next_targets(classifier, target, here, kept)
+            if names is None and (unanswerable.skip or places is not None):
+                named: list[str | None] = list(map(str, encoded))
+            else:
+                named = _names(names, here, kept)
             bar.update(len(window) - len(encoded))
             for made in explained_documents(
                 classifier,
@@ -193,12 +202,10 @@ def count(tally: Tally, explanation: Explanation) -> None:
     tally.add(explanation.ledger, start)
 
 
-def _names(
-    names: Iterator[str] | None, unanswerable: Unanswerable, texts: range, kept: Iterable[int]
-) -> list[str | None]:
-    """What those of the next texts that are kept are called; by numbers where some may not be."""
+def _names(names: Iterator[str] | None, texts: range, kept: Sequence[int]) -> list[str | None]:
+    """What those of the next texts that are kept are called."""
     if names is None:
-        return [str(number) if unanswerable.skip else None for number in kept]
+        return [None] * len(kept)
     taken = list(islice(names, len(texts)))
     if len(taken) < len(texts):
         raise InputError(f"Got {texts.start + len(taken)} ids for more texts than that.")

@@ -220,8 +220,8 @@ def _check_factory(folder: Path, saved: str | None, given: Factory | None) -> No
     if saved is not None and given is None:
         raise OptionError(
             f"The classifier in {folder} is built by a function of its owner, which was called "
-            f"{saved!r:.200} when it was saved, and which is not run unasked: seqlrp.load(folder, "
-            "factory=…), or --factory package.module:function on the command line."
+            f"{saved!r:.200} when it was saved, and which is not run unasked: "
+            "give it to seqlrp.load(folder, factory=…)."
         )
 
 

@@ -38,7 +38,7 @@ from seqlrp.cli.options import (
     pair,
 )
 from seqlrp.cli.reading import Given, given
-from seqlrp.cli.words import in_words
+from seqlrp.cli.words import by_class, in_words
 from seqlrp.errors import LabelError, OptionError
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def explain(
     def stream(texts: Given, **how: Any) -> Iterator[Explanation]:
         return explained(
             classifier, texts.texts, chosen, pair(target, against),
-            labels=texts.labels, ids=texts.names, on_unanswerable=on_unanswerable.value,
+            labels=texts.labels, ids=texts.names, numbers=texts.numbers,
+            on_unanswerable=on_unanswerable.value,
             batch_tokens=tokens, **how,
         )  # fmt: skip
 
@@ -264,9 +265,19 @@ def _print_words(explanations: Iterable[Explanation]) -> None:
     from seqlrp.exports.terminal import show
 
     explanations = iter(explanations)
-    if not show(explanations, sys.stdout):
+    if not show(_with_classes(explanations), sys.stdout):
         for number, explanation in enumerate(explanations):
             print(("\n" if number else "") + in_words(explanation), flush=True)
+
+
+def _with_classes(explanations: Iterator[Explanation]) -> Iterator[Explanation]:
+    """The same; below one of all classes, when it was shown, the words for and against each."""
+    from seqlrp.explanation import ALL
+
+    for explanation in explanations:
+        yield explanation
+        if explanation.target == ALL:
+            print("", *by_class(explanation), sep="\n", flush=True)
 
 
 def _print_lines(explanations: Iterable[Explanation]) -> None:

@@ -220,6 +220,11 @@ def loaded(folder: Path, device: Device, factory: str | None = None) -> TextClas
 def _function(name: str) -> Any:
     """A function by the name "package.module:function", from the working directory or installed."""
     module, _, function = name.partition(":")
+    if module.endswith(".py"):
+        raise OptionError(
+            f"Got --factory {name!r}, expected package.module:function: leave out .py, as in "
+            f"{module.removesuffix('.py').replace('/', '.')}:{function or 'build'}."
+        )
     sys.path.insert(0, os.getcwd())
     try:
         return getattr(importlib.import_module(module), function)

@@ -7,13 +7,15 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from seqlrp.cli.application import say
 from seqlrp.errors import CorpusError, OptionError
 
 if TYPE_CHECKING:
+    from seqlrp.text.corpora import Corpus
     from seqlrp.text_classifier import TextClassifier
 
 STANDARD_INPUT = "-"
@@ -27,12 +29,14 @@ class Given:
         texts: a list, or a stream of unknown length.
         labels: the true classes by name, where they are known.
         names: what the user calls the texts, where they have names.
+        numbers: which row or line each is, from 0, where some may have been left out.
         typed: whether a person is typing the texts in, and waits for an answer to each.
     """
 
     texts: Iterable[str]
     labels: Sequence[str] | None = None
     names: Sequence[str] | None = None
+    numbers: Iterable[int] | None = None
     typed: bool = False
 
     def first(self, count: int | None) -> Given:
@@ -44,6 +48,7 @@ class Given:
             texts[:count] if isinstance(texts, Sequence) else islice(texts, count),
             None if self.labels is None else self.labels[:count],
             None if self.names is None else self.names[:count],
+            None if self.numbers is None else islice(self.numbers, count),
             self.typed,
         )
 
@@ -88,7 +93,10 @@ def given(
         return Given(with_standard_input(texts, sys.stdin))
     if corpus == STANDARD_INPUT:
         typed = sys.stdin is not None and sys.stdin.isatty()
-        return Given(lines(_lenient(sys.stdin)), typed=typed)
+        if typed:  # who types sees which text an answer is of
+            return Given((text for _, text in lines(_lenient(sys.stdin), told=False)), typed=True)
+        numbered, again = tee(lines(_lenient(sys.stdin)))
+        return Given((text for _, text in numbered), numbers=(number for number, _ in again))
     path = Path(corpus)
     if documents := _documents(path):
         return Given([_document(file) for file in documents], names=[f.name for f in documents])
@@ -97,9 +105,14 @@ def given(
         on_unanswerable=on_unanswerable,
     )  # fmt: skip
     if not labelled:
-        return Given(load().texts)
+        found = load(labelled=False)
+        return Given(found.texts, numbers=_numbers(found))
     found = load(label_names=classifier.labels)
-    return Given(found.texts, label_names(found))
+    return Given(found.texts, label_names(found), numbers=_numbers(found))
+
+
+def _numbers(corpus: Corpus) -> list[int] | None:
+    return None if corpus.numbers is None else corpus.numbers.tolist()
 
 
 def _documents(folder: Path) -> list[Path]:
@@ -141,18 +154,29 @@ def with_standard_input(texts: Iterable[str], stream: TextIO | None) -> list[str
     return given
 
 
-def lines(stream: Iterable[str]) -> Iterator[str]:
-    """The lines of a stream, each a text; blank ones are left out.
+def lines(stream: Iterable[str], *, told: bool = True) -> Iterator[tuple[int, str]]:
+    """The lines of a stream, each a text, numbered from 0; blank ones are left out.
+
+    Args:
+        stream: of lines.
+        told: whether it is said at the end how many were left out.
 
     Raises:
         OptionError: there was none.
     """
-    some = False
+    from seqlrp.text.tables import SHOWN, left_out
+
+    some, blank, first = False, 0, list[int]()
     for number, line in enumerate(map(_clean, stream)):
         text = (line if number else line.removeprefix("\ufeff")).rstrip("\r\n")
         if text.strip():
             some = True
-            yield text
+            yield number, text
+        else:
+            blank += 1
+            first = [*first, number][:SHOWN]
+    if told and some and blank:
+        say(left_out("Standard input", "line", blank, first))
     if not some:
         raise OptionError("Nothing came from standard input, expected texts; is a pipe empty?")
 

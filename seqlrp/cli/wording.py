@@ -11,11 +11,13 @@ PHRASES = {
         "take a corpus with a column of labels (--label-column), or --target predicted"
     ),
     "pass labels=": "take a corpus with a column of labels (--label-column)",
-    "a folder that seqlrp.save wrote": "a folder that `seqlrp train` wrote",
+    "a folder that seqlrp.save wrote": "a folder that `seqlrp train` or seqlrp.save wrote",
+    "give it to seqlrp.load(folder, factory=…)": "name it by --factory module:build",
     "give one that Explanations.save wrote": "give one that `seqlrp explain --out` wrote",
     "set the option text to the column of the texts": "name the one of the texts by --text-column",
     "set split to one": "choose one by --split",
 }
+_UNLABELLED = "or leave out the column if no row is to have one"
 _FREE = r"""(?<![\w'"./=-])"""
 _VALUE = r"""'[^']*'|"[^"]*"|-?\w+(?:\.\w+)*|(?=[,;.\s)]|$)"""  # nothing, where it is not said
 _COLUMN = re.compile(r"which the option (text|label) asks for")
@@ -27,7 +29,7 @@ def spoken(message: str, flags: Mapping[str, str]) -> str:
 
     `name=value` becomes `--name value`, and a name that can only be an option (it has an
     underscore) becomes its flag; what stands in quotes or is part of a path stays as it is. Texts
-    are counted from 1, as rows of a corpus are.
+    are counted from 0, as their ids are, and the message says so; rows say that they are rows.
 
     Args:
         message: the sentence.
@@ -35,8 +37,10 @@ def spoken(message: str, flags: Mapping[str, str]) -> str:
     """
     for phrase, said in PHRASES.items():
         message = message.replace(phrase, said)
+    if "no_labels" in flags:
+        message = message.replace(_UNLABELLED, f"or leave the labels out by {flags['no_labels']}")
     message = _COLUMN.sub(r"which --\1-column asks for", message)
-    message = _COUNTED.sub(lambda found: f"{found[1]} {int(found[2]) + 1}", message)
+    message = _COUNTED.sub(r"\1 number \2 (counted from 0)", message)
     if not flags:
         return message
     names = "|".join(map(re.escape, flags))

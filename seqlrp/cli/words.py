@@ -6,20 +6,39 @@ from seqlrp.cli.application import ascii_safe
 from seqlrp.explanation import ALL, Explanation
 
 _WORDS = 5  # of either sign
+_FEW = 3  # where every class has a line
 
 
 def in_words(explanation: Explanation) -> str:
-    """The answer, the words with most relevance of either sign, and where the score went."""
+    """The answer, the words with most relevance of either sign, and where the score went.
+
+    Of all classes the one that is predicted is told so, and then every class by a line.
+    """
+    if explanation.target == ALL:
+        shown = in_words(explanation.for_target(explanation.predicted))
+        return "\n".join([shown, *by_class(explanation)])
     e = explanation
-    if e.target == ALL:
-        e = e.for_target(e.predicted)
-    strongest = sorted((*e.top(_WORDS), *e.top(_WORDS, sign=-1)), key=lambda word: -abs(word[2]))
     words = [
         f"  {relevance:+9.4f}  {ascii_safe(token)}  [{position}]"
-        for position, token, relevance in strongest
+        for position, token, relevance in _strongest(e, _WORDS)
     ]
     account = [f"  {amount:+9.4f}  = all {kind}" for kind, amount in e.ledger.items() if amount]
     return "\n".join([_verdict(e), *words, *account])
+
+
+def by_class(explanation: Explanation) -> list[str]:
+    """A line for each class, the highest score first: its score and its strongest words."""
+    lines = [f"  every class, and its {2 * _FEW} strongest words at most:"]
+    order = sorted(range(len(explanation.labels)), key=lambda c: -explanation.scores[c])
+    for e in map(explanation.for_target, order):
+        words = "  ".join(f"{ascii_safe(word)} {r:+.3f}" for _, word, r in _strongest(e, _FEW))
+        lines.append(f"  {ascii_safe(e.target_label)}, score {e.score:+.3f}:  {words}")
+    return lines
+
+
+def _strongest(e: Explanation, count: int) -> list[tuple[int, str, float]]:
+    """So many words of either sign."""
+    return sorted((*e.top(count), *e.top(count, sign=-1)), key=lambda word: -abs(word[2]))
 
 
 def _verdict(e: Explanation) -> str:

@@ -161,7 +161,7 @@ def make_relevance_pipe(
     """
     return RelevancePipe(
         nlp,
-        model if isinstance(model, TextClassifier) else load(model, device=device),
+        model if isinstance(model, TextClassifier) else _loaded(model, device),
         name=name,
         target=target,
         method=method,
@@ -169,6 +169,18 @@ def make_relevance_pipe(
         batch_tokens=batch_tokens,
         options=options,
     )
+
+
+def _loaded(folder: Any, device: str) -> TextClassifier:
+    try:
+        return load(folder, device=device)
+    except OptionError as error:
+        if "factory=" not in str(error):
+            raise
+        raise OptionError(
+            f"{error} In a pipeline: do so in a function registered by spacy.registry.misc, and "
+            'name that instead of the folder: model={"@misc": "…"}.'
+        ) from error
 
 
 def shared(

@@ -24,7 +24,7 @@ from seqlrp.errors import (
     near,
 )
 from seqlrp.text.hub import endpoint, is_hub_name, read_hub
-from seqlrp.text.tables import SUFFIXES, Table, read_path
+from seqlrp.text.tables import SHOWN, SUFFIXES, Table, left_out, read_path
 
 _TEXT_COLUMNS = ("text", "sentence", "review", "content", "document")
 _LABEL_COLUMNS = ("label", "labels", "class", "category", "sentiment")
@@ -45,9 +45,12 @@ class Corpus:
         texts: the documents.
         labels: int64 `[N]`, indices into `label_names`, or None.
         label_names: the classes.
+        numbers: int64 `[N]`, which row or line of its source each text is, from 0, where that need
+            not be its place here: some were left out, or the source is a file of lines. The ids of
+            explanations are these numbers. None otherwise.
 
     Raises:
-        CorpusError: there are more or fewer labels than texts.
+        CorpusError: there are more or fewer labels or numbers than texts.
         LabelError: a label is no index into `label_names`.
     """
 
@@ -55,8 +58,14 @@ class Corpus:
     texts: Sequence[str]
     labels: npt.NDArray[np.int64] | None
     label_names: tuple[str, ...]
+    numbers: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
+        if self.numbers is not None and self.numbers.shape != (len(self.texts),):
+            raise CorpusError(
+                f"Got numbers of the shape {self.numbers.shape} for {len(self.texts)} texts, "
+                "expected one number a text."
+            )
         if self.labels is None:
             return
         if self.labels.shape != (len(self.texts),):
@@ -134,7 +143,8 @@ class Corpus:
             ) from error
         texts = [self.texts[index] for index in chosen.tolist()]
         labels = None if self.labels is None else self.labels[chosen]
-        return Corpus(self.name, texts, labels, self.label_names)
+        numbers = None if self.numbers is None else self.numbers[chosen]
+        return Corpus(self.name, texts, labels, self.label_names, numbers)
 
 
 def load_corpus(
@@ -145,6 +155,7 @@ def load_corpus(
     split: str | None = None,
     label_names: Sequence[str] | None = None,
     on_unanswerable: Literal["raise", "skip"] = "raise",
+    labelled: bool = True,
 ) -> Corpus:
     """Load a corpus: a path that exists, else a known name, else a data set of the hub.
 
@@ -162,7 +173,9 @@ def load_corpus(
         label_names: the classes in their order, e.g. those of a classifier. Labels are these names
             or, where they are integers that are no names, indices into them. By default the
             names that are there, sorted.
-        on_unanswerable: `"skip"` leaves out rows that have no text, with a warning.
+        on_unanswerable: `"skip"` leaves out rows that have no text, with a warning; blank lines of
+            a text file are always left out so. `Corpus.numbers` keeps which ones are there.
+        labelled: False leaves the labels out, whatever they are.
 
     Raises:
         CorpusError: there is no such corpus, it is empty or broken, lacks a column, or a row
@@ -183,11 +196,14 @@ def load_corpus(
     text = _text_column(table, text)
     table = _with_texts(table, text, skip=on_unanswerable == "skip")
     texts = _texts(table, text)
-    label = _column(table, label, _LABEL_COLUMNS, "label")
+    if not texts:
+        raise CorpusError(f"{table.name} is empty: no {table.unit} has a text.")
+    numbers = None if table.numbers is None else np.array(table.numbers, dtype=np.int64)
+    label = _column(table, label, _LABEL_COLUMNS, "label") if labelled else None
     if label is None:
-        return Corpus(str(name), texts, None, tuple(label_names or ()))
+        return Corpus(str(name), texts, None, tuple(label_names or ()), numbers)
     labels, names = _labels(table, label, label_names)
-    return Corpus(str(name), texts, labels, names)
+    return Corpus(str(name), texts, labels, names, numbers)
 
 
 # Where the columns come from
@@ -291,19 +307,20 @@ def _text_column(table: Table, asked: str | None) -> str:
 
 def _with_texts(table: Table, column: str, *, skip: bool) -> Table:
     """The rows that have a text, where that is wished or data are others' and cannot be mended."""
-    rows = [row for row, text in enumerate(table.columns[column]) if not _is_missing(text)]
-    left_out = len(table.columns[column]) - len(rows)
-    if not (skip or table.borrowed) or not left_out:
+    missing = [row for row, text in enumerate(table.columns[column]) if _is_missing(text)]
+    if not (skip or table.borrowed or table.unit == "line") or not missing:
         return table
-    message = f"{table.name} has {left_out} row{'s' * (left_out > 1)} without a text: left out."
+    message = left_out(table.name, table.unit, len(missing), missing[:SHOWN])
     warnings.warn(message, LeftOutWarning, stacklevel=3)
+    gone = set(missing)
+    rows = [row for row in range(len(table.columns[column])) if row not in gone]
     columns = {name: [values[row] for row in rows] for name, values in table.columns.items()}
-    return replace(table, columns=columns)
+    return replace(table, columns=columns, numbers=rows)
 
 
 def _texts(table: Table, column: str) -> list[str]:
     texts = list(table.columns[column])
-    for row, text in enumerate(texts, start=1):
+    for row, text in table.numbered(texts):
         if _is_missing(text):
             raise CorpusError(
                 f"Row {row} of {table.name} has no text in the column {column!r}; "
@@ -323,7 +340,7 @@ def _labels(
     """Indices into the names of the classes, and these names."""
     class_names = table.class_names.get(column)
     labels = []
-    for row, value in enumerate(table.columns[column], start=1):
+    for row, value in table.numbered(table.columns[column]):
         try:
             labels.append(_label(value, class_names))
         except ValueError as error:
@@ -338,7 +355,7 @@ def _labels(
         # Numbers by their size, so that 10 comes after 9.
         names = class_names or tuple(sorted(set(labels), key=int if numbers else None))
     ids = {name: index for index, name in enumerate(names)}
-    for row, label in enumerate(labels, start=1):
+    for row, label in table.numbered(labels):
         if label not in ids:
             raise LabelError(
                 f"Row {row} of {table.name} has the label {label!r}, which is not among the "

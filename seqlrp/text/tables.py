@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from seqlrp.errors import CorpusError, near
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import datasets
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt")
+SHOWN = 5  # numbers of rows in a message
 _SPLITS = ("train", "test", "validation", "valid", "val", "dev")
 
 
@@ -30,18 +31,40 @@ class Table:
         columns: the values of each column; None where a row has none.
         class_names: of those columns whose integers are known to stand for names.
         borrowed: whether the data are others', so that nobody can take out rows without a text.
+        unit: what holds a text: a row, or a line, which may be blank.
+        numbers: which row or line of the source each one is, from 0; None where none was left out.
     """
 
     name: str
     columns: Mapping[str, Sequence[Any]]
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     borrowed: bool = False
+    unit: Literal["row", "line"] = "row"
+    numbers: Sequence[int] | None = None
+
+    def numbered(self, values: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """The value of each row with the row's number in the source, counted from 1."""
+        numbers = range(len(values)) if self.numbers is None else self.numbers
+        return ((number + 1, value) for number, value in zip(numbers, values, strict=True))
+
+
+def left_out(name: str, unit: str, count: int, first: Sequence[int]) -> str:
+    """That rows or lines without a text are left out: how many, and the first, numbered from 0."""
+    what = f"row{'s' * (count > 1)} without a text"
+    if unit == "line":
+        what = f"blank line{'s' * (count > 1)}"
+    listed = ", ".join(str(number + 1) for number in first[:SHOWN])
+    more = ", …" if count > SHOWN else ""
+    return (
+        f"{name} has {count:,} {what}: left out ({unit}{'s' * (count > 1)} {listed}{more}, "
+        "counted from 1; ids count from 0)."
+    )
 
 
 def read_path(path: Path, split: str | None) -> Table:
     """Read a CSV, TSV, JSON, JSON lines, Parquet or text file, or a folder of such or of texts.
 
-    A text file holds a text a line; empty lines are none.
+    A text file holds a text a line; blank lines are kept here, as lines without a text.
     A folder holds `CLASS/*.txt`, or `SPLIT/CLASS/*.txt`, or files named by their split.
 
     Raises:
@@ -190,7 +213,9 @@ def _read_lines(path: Path) -> Table:
     with _opened(path) as handle:
         # Not splitlines, which also splits inside a text, at U+2028 for instance.
         lines = [line.removesuffix("\r") for line in handle.read().split("\n")]
-    return Table(str(path), {"text": [line for line in lines if line.strip()]})
+    if not lines[-1]:  # after the last end of line
+        lines.pop()
+    return Table(str(path), {"text": lines}, unit="line", numbers=range(len(lines)))
 
 
 def _read_parquet(path: Path) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import shutil
 import subprocess
@@ -63,7 +64,15 @@ def test_explain_text_for_all_classes(model, capsys) -> None:  # type: ignore[no
     status, out, _ = run(capsys, "explain", model, "--text", "a good film", "--target", "all")
     assert status == 0
     assert "'all'" not in out
-    assert "good" in out
+    verdict, *_, told, first, second = out.splitlines()
+    assert "every class" in told
+    assert first.split(",")[0].strip() == verdict.split(",")[0]  # the predicted class
+    [e] = seqlrp.explain(seqlrp.load(model), ["a good film"], target="all")
+    for line in (first, second):
+        one = e.for_target(line.split(",")[0].strip())
+        assert f"score {one.score:+.3f}:" in line
+        for token, relevance in zip(one.tokens, one.relevance, strict=True):
+            assert f"{token} {relevance:+.3f}" in line
 
 
 def test_explain_one_class_rather_than_another(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
@@ -258,14 +267,65 @@ def test_texts_of_which_nothing_can_be_asked(model, tmp_path, capsys) -> None:  
     assert status == 0
     first, second = err.splitlines()
     assert first.startswith("seqlrp: ")
-    assert first.endswith("c.csv has 1 row without a text: left out.")
+    assert first.endswith(LEFT_OUT)
     assert second.startswith("seqlrp: Left out 1 of 2 texts: 1 with one class on both sides")
-    assert len(seqlrp.Explanations.load(out)) == 1
+    [found] = seqlrp.Explanations.load(out)
+    assert found.id in ("0", "2")
+    assert f"(number {2 - int(found.id)})" in second
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         status, _, err = run(capsys, "check", model, path, "--on-unanswerable", "skip")
     assert status == 0
-    assert err.splitlines()[0].endswith("c.csv has 1 row without a text: left out.")
+    assert err.splitlines()[0].endswith(LEFT_OUT)
+
+
+LEFT_OUT = "c.csv has 1 row without a text: left out (row 2, counted from 1; ids count from 0)."
+
+
+@pytest.mark.parametrize("nothing", ["", "  "])
+def test_an_id_is_the_number_of_the_row(model, tmp_path, capsys, nothing) -> None:  # type: ignore[no-untyped-def]
+    path, out = tmp_path / "c.csv", tmp_path / "r.jsonl"
+    path.write_text(f"text,label\na good film,positive\n{nothing},negative\na bad plot,negative\n")
+    skip = ("--on-unanswerable", "skip", "--out", out)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        for labels in ((), ("--no-labels",)):
+            status, _, err = run(capsys, "explain", model, path, *skip, *labels)
+            assert status == 0
+            assert err.endswith(LEFT_OUT + "\n")
+            found = seqlrp.Explanations.load(out)
+            assert [(e.id, e.text) for e in found] == [("0", "a good film"), ("2", "a bad plot")]
+    with pytest.warns(seqlrp.errors.LeftOutWarning):
+        corpus = seqlrp.load_corpus(path, on_unanswerable="skip")
+    assert [e.id for e in seqlrp.explain(seqlrp.load(model), corpus)] == ["0", "2"]
+    assert [e.id for e in seqlrp.explain(seqlrp.load(model), corpus.part([1]))] == ["2"]
+    assert [e.id for e in seqlrp.explain(seqlrp.load(model), corpus, ids="ab")] == ["a", "b"]
+
+
+def test_an_id_is_the_number_of_the_line(model, tmp_path, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "c.txt"
+    path.write_text("\na good film\n \na bad plot\n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(path.read_text()))
+    for name, called in ((path, str(path)), ("-", "Standard input")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            status, said, err = run(capsys, "explain", model, name, "--out", "-")
+        assert status == 0
+        assert [json.loads(line)["id"] for line in said.splitlines()] == ["1", "3"]
+        assert err == (
+            f"seqlrp: {called} has 2 blank lines: left out (lines 1, 3, counted from 1; "
+            "ids count from 0).\n"
+        )
+
+
+def test_a_row_without_a_label(model, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "c.csv"
+    path.write_text("text,label\na good film,positive\na bad plot,\n")
+    message = refused(capsys, "explain", model, path)
+    assert "Row 2 of" in message
+    assert "--no-labels" in message
+    assert run(capsys, "explain", model, path, "--no-labels")[0] == 0
+    assert "--no-labels" not in refused(capsys, "train", path, "--out", tmp_path / "m")
 
 
 def test_a_model_of_ones_own(tmp_path, corpus, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
@@ -283,11 +343,15 @@ def test_a_model_of_ones_own(tmp_path, corpus, capsys, monkeypatch) -> None:  # 
     asked = ("explain", "model", "--text", "a good film", "--out", "r.jsonl")
     message = refused(capsys, *asked)
     assert "own_reviews:build" in message
-    assert "--factory package.module:function" in message
+    assert "--factory module:build" in message
+    assert "seqlrp.load" not in message
     status, out, _ = run(capsys, *asked, "--factory", "own_reviews:build")
     assert (status, out) == (0, "r.jsonl\n")
     assert seqlrp.Explanations.load("r.jsonl")[0].tokens == ("a", "good", "film")
     assert run(capsys, "check", "model", "--text", "good", "--factory", "own_reviews:build")[0] == 0
     for wrong in ("own_reviews:biuld", "own_reviewz:build", "own_reviews", ":build"):
         assert f"Got --factory '{wrong}'" in refused(capsys, *asked, "--factory", wrong)
+    assert "leave out .py, as in own_reviews:build" in refused(
+        capsys, *asked, "--factory", "own_reviews.py:build"
+    )
     assert sys.path == path

@@ -34,18 +34,19 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 def test_a_line_is_a_text(model, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     typed(monkeypatch, "a good film\n\na bad plot\r\n")
     status, out, err = run(capsys, "explain", model, "-")
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert "1 blank line: left out (line 2," in err
     first, second = out.split("\n\n")
     assert first.splitlines()[0].endswith(")  a good film")
     assert second.splitlines()[0].endswith(")  a bad plot")
 
 
-def test_texts_are_counted_from_1_to_the_last(model, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_texts_are_counted_from_0_to_the_last(model, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     texts: list[object] = ["a good film"] * 150 + [7]
-    monkeypatch.setattr("seqlrp.cli.reading.lines", lambda _: iter(texts))
+    monkeypatch.setattr("seqlrp.cli.reading.lines", lambda _: enumerate(texts))
     status, out, err = run(capsys, "explain", model, "-", "--out", "-")
     assert status == 2
-    assert err.startswith("seqlrp: Text 151 is int")
+    assert err.startswith("seqlrp: Text number 150 (counted from 0) is int")
     assert len(out.splitlines()) == 128  # what was explained before is there
 
 

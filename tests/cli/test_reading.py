@@ -38,12 +38,15 @@ def test_bytes_that_are_no_text_are_replaced() -> None:
     assert with_standard_input(["-"], stream) == ["caf\ufffd"]
 
 
-def test_lines_are_texts_and_blank_ones_are_not() -> None:
-    assert list(lines(["\ufeffa b \n", "\n", " \t\n", "c\r\n", "\ufeffd\x85e"])) == [
-        "a b ",
-        "c",
-        "\ufeffd\x85e",
-    ]
+def test_lines_are_texts_and_blank_ones_are_not(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["\ufeffa b \n", "\n", " \t\n", "c\r\n", "\ufeffd\x85e"]
+    assert list(lines(given)) == [(0, "a b "), (3, "c"), (4, "\ufeffd\x85e")]
+    assert capsys.readouterr().err == (
+        "seqlrp: Standard input has 2 blank lines: left out (lines 2, 3, counted from 1; "
+        "ids count from 0).\n"
+    )
+    assert len(list(lines(given, told=False))) == 3
+    assert capsys.readouterr().err == ""
     with pytest.raises(OptionError, match="Nothing came from standard input"):
         list(lines(["\n"]))
 
@@ -56,7 +59,7 @@ def test_lines_come_one_by_one() -> None:
             read.append(number)
             yield f"{number}\n"
 
-    found = iter(Given(lines(endless())).first(3).texts)
+    found = iter(Given(text for _, text in lines(endless())).first(3).texts)
     assert next(found) == "0"
     assert read == [0]
     assert list(found) == ["1", "2"]
@@ -76,7 +79,7 @@ def test_a_folder_of_texts(tmp_path: Path) -> None:
     assert (found.texts, found.names, found.labels) == (
         ["bad", "good\n"], ["a.txt", "b.txt"], None
     )  # fmt: skip
-    assert handed(tmp_path / "b.txt") == Given(["good"])  # a text on each line
+    assert handed(tmp_path / "b.txt") == Given(["good"], numbers=[0])  # a text on each line
     (tmp_path / "c.txt").write_text(" \n")
     with pytest.raises(CorpusError, match=r"c\.txt is empty"):
         handed(tmp_path)

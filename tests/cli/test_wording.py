@@ -31,8 +31,8 @@ FLAGS = {"target": "--target", "min_words": "--min-words", "epsilon": "--epsilon
         ("Could not read min_words.csv", "Could not read min_words.csv"),
         ("Could not read min_words/x", "Could not read min_words/x"),
         ("Could not read a_target=3.csv", "Could not read a_target=3.csv"),
-        ("Text 0 holds no word", "Text 1 holds no word"),
-        ("For text 9 both sides", "For text 10 both sides"),
+        ("Text 0 holds no word", "Text number 0 (counted from 0) holds no word"),
+        ("For text 9 both sides", "For text number 9 (counted from 0) both sides"),
         ("'x', which the option text asks for", "'x', which --text-column asks for"),
         ("Row 3 of Text 0", "Row 3 of Text 0"),
         ("give method=, or hidden=3", "give method=, or hidden=3"),
@@ -45,6 +45,14 @@ def test_what_is_said(message: str, said: str) -> None:
 @given(st.text(st.characters(exclude_characters="=_")).filter(lambda t: "ext " not in t))
 def test_what_names_no_option_stays(message: str) -> None:
     assert spoken(message, FLAGS) == message
+
+
+def test_labels_are_left_out_where_the_command_can() -> None:
+    said = (
+        "Row 2 has no label; take such rows out, or leave out the column if no row is to have one."
+    )
+    assert spoken(said, FLAGS) == said
+    assert "leave the labels out by --no-labels." in spoken(said, {"no_labels": "--no-labels"})
 
 
 def test_every_phrase_is_said_somewhere() -> None:

@@ -236,3 +236,10 @@ def test_spacy_finds_the_component_without_an_import(folder: str, tmp_path: Path
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True"]
+
+
+def test_a_folder_that_needs_its_owners_function(tmp_path: Path) -> None:
+    seqlrp.save(small_classifier(), tmp_path / "own", factory=lambda _, __: small_classifier())
+    with pytest.raises(OptionError, match=r"registered by spacy\.registry\.misc") as refused:
+        pipeline(model=str(tmp_path / "own"))
+    assert "--factory" not in str(refused.value)

@@ -287,12 +287,34 @@ def test_rows_without_a_text_may_be_left_out(write):
     path = write("text,label\ngood,pos\n,\n  ,neg\nbad,neg\n")
     with pytest.raises(CorpusError, match=r"Row 2 .* has no text.*on_unanswerable='skip'"):
         load_corpus(path)
-    with pytest.warns(LeftOutWarning, match="has 2 rows without a text: left out"):
+    told = r"has 2 rows without a text: left out \(rows 2, 3, counted from 1; ids count from 0\)"
+    with pytest.warns(LeftOutWarning, match=told):
         corpus = load_corpus(path, on_unanswerable="skip")
+    assert corpus.numbers.tolist() == [0, 3]
     with pytest.raises(OptionError, match="on_unanswerable='skp', expected 'raise' or 'skip'"):
         load_corpus(path, on_unanswerable="skp")
     assert corpus.texts == ["good", "bad"]
     assert corpus.labels.tolist() == [1, 0]
+    assert corpus.part([1]).numbers.tolist() == [3]
+    with pytest.raises(CorpusError, match=r"shape \(2,\) for 1 texts, expected one number"):
+        Corpus("made", ["a"], None, (), np.array([0, 1]))
+    with pytest.warns(LeftOutWarning), pytest.raises(CorpusError, match="no row has a text"):
+        load_corpus(write("text,label\n ,pos\n"), on_unanswerable="skip")
+    path = write("text,label\n,pos\ngood,\n")
+    with pytest.warns(LeftOutWarning), pytest.raises(CorpusError, match=r"Row 2 .* has no label"):
+        load_corpus(path, on_unanswerable="skip")
+    assert load_corpus(write("text,label\ngood,\n"), labelled=False).labels is None
+
+
+def test_blank_lines_are_left_out_and_told(tmp_path):
+    path = tmp_path / "c.txt"
+    path.write_text("good\n\nbad\n" + " \n" * 6)
+    told = r"has 7 blank lines: left out \(lines 2, 4, 5, 6, 7, …, counted from 1"
+    with pytest.warns(LeftOutWarning, match=told):
+        corpus = load_corpus(path)
+    assert (corpus.texts, corpus.numbers.tolist()) == (["good", "bad"], [0, 2])
+    path.write_text("good\nbad\n")
+    assert load_corpus(path).numbers.tolist() == [0, 1]
 
 
 def test_other_seeds_give_other_splits():

@@ -100,7 +100,8 @@ def test_a_very_long_text_is_read_and_the_limit_of_csv_is_as_before(write):
 
 def test_a_text_a_line(write):
     table = read_path(write("corpus.txt", "so good\r\n\n  bad, \u2028very \n \nfine"), None)
-    assert table.columns == {"text": ["so good", "  bad, \u2028very ", "fine"]}
+    assert table.columns == {"text": ["so good", "", "  bad, \u2028very ", " ", "fine"]}
+    assert read_path(write("b.txt", "so good\r\n\r\n"), None).columns == {"text": ["so good", ""]}
 
 
 def test_a_key_that_some_objects_lack_is_none(write):
