@@ -122,6 +122,7 @@ def test_what_cannot_be_shown_is_refused():
         heat_map(explanation(), scale="rows")
 
 
+@pytest.mark.filterwarnings("ignore::seqlrp.errors.FontWarning")
 def test_hostile_words_are_drawn():
     for text in (*HOSTILE, "$x_1$ $\\frac{ $", "x" * 500):
         ax = heat_map(explanation(text, labels=(text, text)))
@@ -129,6 +130,7 @@ def test_hostile_words_are_drawn():
         assert all(len(word) <= 40 for word in shown(ax)[1])
 
 
+@pytest.mark.filterwarnings("ignore::seqlrp.errors.FontWarning")
 @given(explanations())
 @settings(deadline=None, max_examples=10)
 def test_any_explanation_can_be_drawn(e):
