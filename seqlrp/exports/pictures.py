@@ -2,9 +2,9 @@
 
 Words for the class that is explained stand on red, words against it on blue with a dotted line
 under them; the colours are the page's. Fonts are found by what they cover; a character that no
-font of matplotlib's has is drawn as U+FFFD, and a `FontWarning` says so. Scripts whose letters join and scripts written from
-right to left are drawn as well as the installed matplotlib shapes them (3.11 and later: wholly,
-within a word; earlier: letters side by side).
+font of matplotlib's has is drawn as U+FFFD, and a `FontWarning` says so. Scripts whose letters join
+and scripts written from right to left are drawn as well as the installed matplotlib shapes them
+(3.11 and later: wholly, within a word; earlier: letters side by side).
 """
 
 from __future__ import annotations

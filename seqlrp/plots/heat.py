@@ -84,7 +84,10 @@ def heat_map(
     values, limit = (shares, 1.0) if scale == "row" else (table, limit)
 
     rows, words = written(names), written(tokens)
-    along, across = (0.3 if len(tokens) <= _MOST_ACROSS else 0.2) * len(tokens), 0.4 * len(table)  # inches
+    along, across = (
+        (0.3 if len(tokens) <= _MOST_ACROSS else 0.2) * len(tokens),
+        0.4 * len(table),
+    )  # inches
     if down:
         ax = axes_of(ax, 2.2 + words.inches + across, max(0.8 + rows.inches + along, 2.4))
         values, shares = values.T, shares.T

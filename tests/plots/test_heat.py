@@ -139,7 +139,9 @@ def test_what_cannot_be_shown_is_refused():
         heat_map([explanation("a b"), explanation("a c")])
     with pytest.raises(OptionError, match="scale='rows'"):
         heat_map(explanation(), scale="rows")
-    with pytest.raises(OptionError, match=r"room for 60 in a row, got 150 words: say down=True, or"):
+    with pytest.raises(
+        OptionError, match=r"room for 60 in a row, got 150 words: say down=True, or"
+    ):
         heat_map(explanation("w " * 150), down=False)
     with pytest.raises(OptionError, match=r'2,500 words one below .*\.merged\("sentence"\)'):
         heat_map(explanation("w " * 2501))
