@@ -124,6 +124,10 @@ class AccountWarning(UserWarning):
     """By a method's own account its relevance leaves out much of what it should explain."""
 
 
+class FontWarning(UserWarning):
+    """A picture cannot show some characters, for no font has them."""
+
+
 class ImbalanceWarning(UserWarning):
     """Some classes of a training corpus are much rarer than others."""
 

@@ -8,9 +8,11 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from browser import BROWSER, Browser
 from explanation_samples import HOSTILE, explanation
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from test_page import shown
 
@@ -283,6 +285,52 @@ def test_nothing_leaves_the_margins(visit, width):
             "(o => o.scrollWidth <= o.clientWidth)(document.querySelector('nav ol'))"
         )
         assert reached
+
+
+def test_a_caption_is_as_wide_as_what_is_seen_of_its_table(visit):
+    caption = "Means over 1,545 texts, with intervals; a removed word's embedding is zero. " * 3
+    table = pd.DataFrame({f"method {n}": ["0.610 [0.570, 0.648]"] for n in range(8)})
+    browser = visit([explanation()], width=500, tables=[(caption, table)])
+    seen = "(r => [r.left, r.right, r.height])(document.querySelector('caption bdi')"
+    seen += ".getBoundingClientRect())"
+    left, right, height = browser.run(seen)
+    assert right <= 500
+    assert height > 50
+    box = "document.querySelector('.front .table')"
+    assert browser.run(f"{box}.scrollWidth > {box}.clientWidth + 300")
+    browser.run(f"{box}.scrollLeft = 200")
+    assert browser.run(seen)[:2] == [left, right]
+
+
+def test_the_legend_has_the_dotted_line_of_words_against(visit):
+    for dark in (False, True):
+        browser = visit([explanation()], dark=dark)
+        lines = browser.run(
+            "[...document.querySelectorAll('.legend i')].map(i => [i.className[0],"
+            "getComputedStyle(i).borderBottomStyle, i.getBoundingClientRect().height])"
+        )
+        assert {tuple(line) for line in lines} == {("a", "dotted", 12), ("f", "none", 12)}
+
+
+def test_figures_are_dark_on_a_dark_page(visit, tmp_path):
+    """What is drawn in blue stays blue."""
+    figure = Figure(figsize=(3, 2))
+    figure.add_axes((0, 0, 0.5, 1), facecolor="#0072b2", xticks=[], yticks=[])
+    corner, middle = {}, {}
+    for dark in (False, True):
+        browser = visit([explanation()], dark=dark, figures=[figure])
+        x, y, width, height = browser.run(
+            "(r => [r.x, r.y, r.width, r.height])"
+            "(document.querySelector('.front img').getBoundingClientRect())"
+        )
+        picture = imread(io.BytesIO(browser.picture(whole=True)))[..., :3]
+        corner[dark] = picture[int(y + height * 0.5), int(x + width * 0.9)]
+        middle[dark] = picture[int(y + height * 0.5), int(x + width * 0.3)]
+    assert corner[False].min() == 1
+    assert corner[True].max() < 0.2
+    for colour in middle.values():
+        assert colour.argmax() == 2
+        assert colour[2] > colour[0] + 0.3
 
 
 def test_side_by_side_has_one_margin(visit):

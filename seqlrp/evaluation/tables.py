@@ -98,7 +98,8 @@ def as_frame(report: EvaluationReport) -> pd.DataFrame:
     """The table as text cells: a row a result, a column a method, times in the last row."""
     import pandas as pd
 
-    arrows = {"higher": " ↑", "lower": " ↓", "neither": ""}
+    # No end of line parts an arrow from its heading.
+    arrows = {"higher": "\u00a0↑", "lower": "\u00a0↓", "neither": ""}
     (_, *methods), *rows = _rows(report, str, arrows)
     index = pd.Index([row[0] for row in rows], name="result")
     return pd.DataFrame([row[1:] for row in rows], index=index, columns=methods)

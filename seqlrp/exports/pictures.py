@@ -2,9 +2,9 @@
 
 Words for the class that is explained stand on red, words against it on blue with a dotted line
 under them; the colours are the page's. Fonts are found by what they cover; a character that no
-font of matplotlib's has is drawn as U+FFFD. Scripts whose letters join and scripts written from
-right to left are drawn as well as the installed matplotlib shapes them (3.11 and later: wholly,
-within a word; earlier: letters side by side).
+font of matplotlib's has is drawn as U+FFFD, and a `FontWarning` says so. Scripts whose letters join
+and scripts written from right to left are drawn as well as the installed matplotlib shapes them
+(3.11 and later: wholly, within a word; earlier: letters side by side).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from matplotlib import ft2font
+from matplotlib import ft2font, rc_context
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
@@ -75,6 +75,7 @@ def write_png(
     _within(dpi, 36, 1200, "dpi")
     shown = shaded(explanations, scale)
     fonts = _fonts(shown, font)
+    fonts.tell_missing(stacklevel=3)  # who called save_png or save_pdf
     documents = [_typeset(s, width * 72 - 2 * _PNG_MARGIN, fonts) for s in shown]
     gaps = max(len(documents) - 1, 0) * _BETWEEN
     height = 2 * _PNG_MARGIN + gaps + sum(line.height for lines in documents for line in lines)
@@ -88,7 +89,9 @@ def write_png(
     top = _PNG_MARGIN
     for document in documents:
         top = sheet.draw(document, _PNG_MARGIN, top) + _BETWEEN
-    sheet.figure().savefig(path, format="png", dpi=dpi, metadata={"Software": "seqlrp"})
+    # Words are placed by their true widths; hinting would draw them wider, into the next gap.
+    with rc_context({"text.hinting": "no_hinting"}):
+        sheet.figure().savefig(path, format="png", dpi=dpi, metadata={"Software": "seqlrp"})
 
 
 def write_pdf(
@@ -113,6 +116,7 @@ def write_pdf(
     if not shown:
         raise OptionError("There is no explanation to show, and a PDF needs a page.")
     fonts = _fonts(shown, font)
+    fonts.tell_missing(stacklevel=3)  # who called save_png or save_pdf
     width, height = _A4
     with PdfPages(path, metadata={"Creator": "seqlrp", "CreationDate": None}) as pdf:
         for one in shown:

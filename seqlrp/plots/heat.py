@@ -18,22 +18,21 @@ SCALES = ("all", "row")
 COLOURS = LinearSegmentedColormap.from_list(
     "seqlrp", [LIGHT.deepest_against, LIGHT.paper, LIGHT.deepest_for], N=257
 )  # an odd number, so that zero has a colour of its own
-_MOST_WORDS = 100  # beyond, the words would lie on top of each other and are left out
-_MARKED = 0.25  # negative cells from this share of the largest on have a minus sign
+_MOST_ACROSS = 60  # words side by side, in a figure that a screen shows without making it small
+_MOST_DOWN = 2500  # words one below the other: matplotlib draws no figure of 2¹⁶ pixels
+_MARKED = 1 / COLOURS.N  # the share from which on a cell has another colour than zero
 
 
 def heat_map(
     explanations: Explanation | Sequence[Explanation] | Mapping[str, Explanation],
     *,
     scale: str | None = None,
-    down: bool = False,
+    down: bool | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """A row of words for each class of one explanation, or for each of several explanations.
 
-    Red is for the class that is explained, blue, with a minus sign in its stronger cells, against
-    it. More than 100 words are numbered instead of written; `Explanation.merged` by sentence has
-    fewer.
+    Red is for the class that is explained, blue with a minus sign against it.
 
     Args:
         explanations: one, for a class or for all of them, or several of the same tokens, say by
@@ -41,11 +40,14 @@ def heat_map(
         scale: the deepest colour is the largest relevance of each "row", or of "all" rows. Left
             out, it is that of all for one explanation, and of each row for several, whose methods
             need not share a unit.
-        down: words stand one below the other, as sentences can be read, and rows are columns.
+        down: words stand one below the other, as sentences can be read, and rows are columns; left
+            out, words do that of which there are more than 60. `Explanation.merged("sentence")`
+            has fewer.
         ax: where to draw; left out, in a figure of its own (`.figure` of what is returned).
 
     Raises:
-        OptionError: nothing to show, explanations of different tokens, another scale.
+        OptionError: nothing to show, explanations of different tokens, another scale, more
+            words than there is room for.
     """
     given = None
     if isinstance(explanations, Explanation):
@@ -68,14 +70,24 @@ def heat_map(
             )
     names, table = _rows(items, given)
     title = _title(items) if len(items) > 1 else ""
-    few = len(tokens) <= _MOST_WORDS
+    down = len(tokens) > _MOST_ACROSS if down is None else down
+    if len(tokens) > (_MOST_DOWN if down else _MOST_ACROSS):
+        room = f"{_MOST_DOWN:,} words one below the other" if down else f"{_MOST_ACROSS} in a row"
+        more = "" if down else " say down=True, or"
+        raise OptionError(
+            f"A heat map has room for {room}, got {len(tokens):,} words:{more} show the sentences "
+            'of explanation.merged("sentence").'
+        )
     largest = np.abs(table).max(axis=1 if scale == "row" else None, initial=0, keepdims=True)
     shares = np.divide(table, largest, out=np.zeros_like(table), where=largest > 0)
     limit = float(largest.max(initial=0)) or 1.0
     values, limit = (shares, 1.0) if scale == "row" else (table, limit)
 
-    rows, words = written(names), written(tokens if few else ())
-    along, across = 0.3 * min(len(tokens), _MOST_WORDS), 0.4 * len(table)  # inches
+    rows, words = written(names), written(tokens)
+    along, across = (
+        (0.3 if len(tokens) <= _MOST_ACROSS else 0.2) * len(tokens),
+        0.4 * len(table),
+    )  # inches
     if down:
         ax = axes_of(ax, 2.2 + words.inches + across, max(0.8 + rows.inches + along, 2.4))
         values, shares = values.T, shares.T
@@ -83,26 +95,27 @@ def heat_map(
         width = 1.6 + rows.inches + along
         ax = axes_of(ax, max(width, 4.0 + rows.inches), 1.2 + words.inches + across)
     drawn = ax.imshow(values, cmap=COLOURS, vmin=-limit, vmax=limit, aspect="auto")
-    for row, column in np.argwhere(shares <= -_MARKED) if few else ():
-        ax.text(column, row, "−", ha="center", va="center", color=LIGHT.ink, size=9)
+    of_row, of_column = np.nonzero(shares <= -_MARKED)
+    ax.plot(of_column, of_row, "_", color=LIGHT.ink, ms=5, mew=0.9, scalex=False, scaley=False)
     of_words, of_rows = (ax.yaxis, ax.xaxis) if down else (ax.xaxis, ax.yaxis)
     of_rows.set_ticks(range(len(names)), rows.texts, **rows.options)
-    if few:
-        of_words.set_ticks(range(len(tokens)), words.texts, **words.options)
-    else:
-        of_words.set_label_text("word")
+    of_words.set_ticks(range(len(tokens)), words.texts, **words.options)
     ax.tick_params(axis="x", rotation=90)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     of_words.set_ticks(np.arange(1, len(tokens)) - 0.5, minor=True)
     of_rows.set_ticks(np.arange(1, len(names)) - 0.5, minor=True)
-    if few:
-        ax.grid(which="minor", color=LIGHT.paper, linewidth=1.5)
+    ax.grid(which="minor", color=LIGHT.paper, linewidth=1.5)
     ax.tick_params(which="minor", length=0)
     if title:
         heading = written([title])
         ax.set_title(heading.texts[0], loc="left", **heading.options)
-    bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.05, pad=0.02)
+    # A long column is read from its top, so its names and the scale stand there.
+    part = min(1.0, 3.0 / along) if down else 1.0
+    ax.tick_params(axis="x", top=part < 1, labeltop=part < 1, labelbottom=part == 1)
+    bar = ax.figure.colorbar(
+        drawn, ax=ax, fraction=0.05, pad=0.02, shrink=part, anchor=(0.0, 1.0 if part < 1 else 0.5)
+    )
     line = "column" if down else "row"
     bar.set_label("relevance" if scale == "all" else f"share of the {line}'s\nlargest relevance")
     bar.outline.set_visible(False)

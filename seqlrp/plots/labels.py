@@ -41,12 +41,13 @@ class Labels:
 def written(words: Iterable[str], size: float = 10.0) -> Labels:
     """Words as labels of this size in points.
 
-    What cannot be seen is written as its number, what no font has as U+FFFD, and long words are
-    cut; a `$` is a `$`.
+    What cannot be seen is written as its number, what no font has as U+FFFD (with a
+    `FontWarning`), and long words are cut; a `$` is a `$`.
     """
     shown = [one_line(word) for word in words]
     shown = [word if len(word) <= _LONGEST else word[: _LONGEST - 1] + "…" for word in shown]
     fonts = fonts_for("".join(shown) + "…")
+    fonts.tell_missing(stacklevel=3)  # who called the function that draws
     texts = [fonts.drawable(text) for text in shown]
     options = {"family": list(fonts.families), "parse_math": False, "usetex": False, "size": size}
     return Labels(texts, options, max(map(fonts.measure(size), texts), default=0.0) / 72)

@@ -175,6 +175,9 @@ def test_tables_escape_what_is_special(report: EvaluationReport) -> None:
     frame = report.to_pandas()
     assert list(frame.columns) == list(report.methods)
     assert len(frame) == len(table)
+    # An arrow is bound to its heading.
+    assert any("\u00a0↓" in title for title in frame.index)
+    assert not any(" ↓" in title or " ↑" in title for title in frame.index)
     assert frame.iloc[0][first["method"]] == (
         f"{first['value']:.3f} [{first['low']:.3f}, {first['high']:.3f}]"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seqlrp.errors import OptionError
+from seqlrp.errors import FontWarning, OptionError
 from seqlrp.exports import fonts
 from seqlrp.exports.fonts import REPLACEMENT, fonts_for
 
@@ -24,7 +24,7 @@ def test_another_font_is_found_where_the_first_has_no_glyph():
 
 
 def test_what_no_font_has_is_replaced(monkeypatch):
-    monkeypatch.setattr(fonts, "_covering", lambda character: None)
+    monkeypatch.setattr(fonts, "_covering", lambda character, faces: None)
     monkeypatch.setattr(fonts, "_has", lambda family, character: character in "a\ufffd")
     found = fonts_for("日a\u200d\ufe0f👍")
     assert found.drawable("日a👍\u200d\ufe0f") == f"{REPLACEMENT}a{REPLACEMENT}"
@@ -45,3 +45,33 @@ def test_a_font_whose_file_is_gone_is_passed_over(monkeypatch):
     monkeypatch.setattr(fonts.ft2font, "FT2Font", gone)
     assert fonts._font("STIXGeneral") is None
     fonts._font.cache_clear()
+
+
+def test_a_font_installed_after_matplotlib_s_list_was_made_is_found(monkeypatch):
+    monkeypatch.setattr(fonts.font_manager, "fontManager", fonts.font_manager.FontManager())
+    script = "\U0001d49c"  # in STIX alone of the fonts that come with matplotlib
+    manager = fonts.font_manager.fontManager
+    stix = [entry for entry in manager.ttflist if entry.name == "STIXGeneral"]
+    dejavu = [entry for entry in manager.ttflist if entry.name == "DejaVu Sans"]
+    monkeypatch.setattr(manager, "ttflist", dejavu)
+    monkeypatch.setattr(
+        fonts.font_manager, "findSystemFonts", lambda: [*(e.fname for e in stix), __file__]
+    )
+    fonts._look_for_new_fonts.cache_clear()
+    fonts._font.cache_clear()
+    assert fonts_for(script).families == ("DejaVu Sans", "STIXGeneral")
+    fonts._font.cache_clear()
+
+
+def test_what_is_missing_is_said_once(recwarn):
+    fonts.Fonts((), {ord("\u200d"): ""}).tell_missing(stacklevel=1)
+    assert not recwarn
+    missing = dict.fromkeys(map(ord, "日本한👍\ue000"), REPLACEMENT)
+    fonts.Fonts((), missing).tell_missing(stacklevel=1)
+    [warned] = recwarn
+    assert warned.category is FontWarning
+    said = str(warned.message)
+    assert "5 characters of the text (日 本 한 U+E000 👍: CJK, Hangul, emoji or signs)" in said
+    assert "save_html" in said
+    assert "addfont" in said
+    assert warned.filename == __file__

@@ -11,7 +11,7 @@ import pytest
 from explanation_samples import HOSTILE, explanation, explanations
 from hypothesis import given, settings
 
-from seqlrp.errors import OptionError, WriteError
+from seqlrp.errors import FontWarning, OptionError, WriteError
 from seqlrp.explanation import Explanations
 from seqlrp.exports import pictures
 from seqlrp.page.colours import LIGHT
@@ -117,8 +117,9 @@ def test_nothing_to_show(tmp_path):
     explanation(" \n ").save_png(tmp_path / "a.png")
 
 
+@pytest.mark.filterwarnings("ignore::seqlrp.errors.FontWarning")
 def test_hostile_text(tmp_path):
-    """Warnings are errors here: a missing glyph or a mathematical formula would be one."""
+    """Other warnings are errors here: a missing glyph or a mathematical formula would be one."""
     items = Explanations(
         explanation(text, id=text, labels=(text, text + "!"), method=text)
         for text in HOSTILE + MATHEMATICS
@@ -128,6 +129,7 @@ def test_hostile_text(tmp_path):
     assert pages(tmp_path / "a.pdf") == len(items)
 
 
+@pytest.mark.filterwarnings("ignore::seqlrp.errors.FontWarning")
 @given(explanations())
 @settings(deadline=None, max_examples=15)
 def test_any_explanation_can_be_drawn(tmp_path_factory, e):
@@ -156,3 +158,26 @@ def test_a_matplotlib_that_does_not_shape_gets_letters_in_the_order_of_drawing(m
     assert pictures._in_drawing_order("abc") == "abc"
     monkeypatch.setattr(pictures, "_SHAPES", True)
     assert pictures._in_drawing_order("אבג") == "אבג"
+
+
+def test_what_no_font_has_is_told_to_the_caller(tmp_path):
+    e = explanation("fine \U0010fffd")
+    for save, name in ((e.save_png, "a.png"), (e.save_pdf, "a.pdf")):
+        with pytest.warns(FontWarning, match=r"1 character of the text \(U\+10FFFD") as caught:
+            save(tmp_path / name)
+        assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_words_end_where_their_colour_ends(tmp_path):
+    """No letter reaches into the gap behind its word, whatever the resolution."""
+    words = explanation("Announces Announces", relevance=[1.0, 0.0])
+    for dpi in (100, 150, 190):
+        words.save_png(tmp_path / "a.png", dpi=dpi, width=4)
+        picture = pixels(tmp_path / "a.png")
+        of_word = (picture == np.frombuffer(FOR, np.uint8)).all(-1)
+        of_word[:, -picture.shape[1] // 2 :] = False  # the legend
+        rows = np.flatnonzero(of_word.sum(1) > 20)
+        rows = rows[rows < rows[0] + 0.2 * dpi]
+        end = np.flatnonzero(of_word[rows].any(0))[-1]
+        gap = picture[rows][:, end + 2 : end + 2 + round(0.02 * dpi)]
+        assert (gap > 200).all()

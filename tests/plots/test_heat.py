@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import subprocess
 import sys
 
@@ -24,6 +25,11 @@ def shown(ax: Axes) -> tuple[list[str], list[str], np.ndarray]:
     return rows, words, np.asarray(ax.images[0].get_array())
 
 
+def marked(ax: Axes) -> list[list[float]]:
+    [signs] = ax.lines
+    return signs.get_xydata().tolist()
+
+
 def drawn(ax: Axes) -> bytes:
     memory = io.BytesIO()
     ax.figure.savefig(memory, format="png", dpi=40)
@@ -37,8 +43,7 @@ def test_one_explanation_is_one_row():
     assert words == ["so", "dull", "a", "film"]
     assert values.tolist() == [[0.5, -2, 0, 1]]
     assert ax.images[0].get_clim() == (-2, 2)
-    assert [text.get_text() for text in ax.texts] == ["−"]
-    assert ax.texts[0].get_position() == (1, 0)
+    assert marked(ax) == [[1, 0]]
     assert isinstance(ax.figure, NotebookFigure)
 
 
@@ -93,10 +98,9 @@ def test_words_can_stand_one_below_the_other():
     rows, words, values = shown(ax := heat_map(every, down=True))
     assert (rows, words) == (["a", "b", "c"], ["negative", "positive"])
     assert values.tolist() == [[1, -4], [2, 3], [0, 0]]
-    assert [text.get_position() for text in ax.texts] == [(1, 0)]
+    assert marked(ax) == [[1, 0]]
     by_row = heat_map(every, down=True, scale="row").images[0].get_array()
     assert by_row.tolist() == [[0.5, -1], [1, 0.75], [0, 0]]
-    drawn(heat_map(explanation("w " * 101), down=True))
 
 
 def test_axes_can_be_given():
@@ -105,11 +109,26 @@ def test_axes_can_be_given():
     assert not axes[0].images
 
 
-def test_many_words_are_numbered():
-    ax = heat_map(explanation("w " * 101))
-    assert "w" not in shown(ax)[1]
-    assert ax.get_xlabel() == "word"
-    drawn(ax)
+def test_every_cell_with_a_colour_of_those_against_has_a_minus_sign():
+    ax = heat_map(explanation("a b c d", relevance=[-100, -1, -0.1, 100]))
+    image = ax.images[0]
+    zero = image.cmap(image.norm(0))
+    coloured = [image.cmap(image.norm(value)) != zero for value in (-100, -1, -0.1)]
+    assert coloured == [True, True, False]
+    assert marked(ax) == [[0, 0], [1, 0]]
+
+
+def test_many_words_are_written_one_below_the_other():
+    words = [f"word{i}" for i in range(150)]
+    for options in ({}, {"down": True}):
+        rows, columns, values = shown(ax := heat_map(explanation(" ".join(words)), **options))
+        assert (rows, columns) == (words, ["positive"])
+        assert values.shape == (150, 1)
+        assert ax.figure.get_size_inches()[0] < 5
+    ax.figure.draw_without_rendering()
+    labels = [label.get_window_extent() for label in ax.get_yticklabels()]
+    assert all(above.y0 >= below.y1 - 1 for above, below in itertools.pairwise(labels))
+    assert shown(heat_map(explanation("w " * 60)))[1] == ["w"] * 60
 
 
 def test_what_cannot_be_shown_is_refused():
@@ -120,8 +139,15 @@ def test_what_cannot_be_shown_is_refused():
         heat_map([explanation("a b"), explanation("a c")])
     with pytest.raises(OptionError, match="scale='rows'"):
         heat_map(explanation(), scale="rows")
+    with pytest.raises(
+        OptionError, match=r"room for 60 in a row, got 150 words: say down=True, or"
+    ):
+        heat_map(explanation("w " * 150), down=False)
+    with pytest.raises(OptionError, match=r'2,500 words one below .*\.merged\("sentence"\)'):
+        heat_map(explanation("w " * 2501))
 
 
+@pytest.mark.filterwarnings("ignore::seqlrp.errors.FontWarning")
 def test_hostile_words_are_drawn():
     for text in (*HOSTILE, "$x_1$ $\\frac{ $", "x" * 500):
         ax = heat_map(explanation(text, labels=(text, text)))
@@ -129,6 +155,7 @@ def test_hostile_words_are_drawn():
         assert all(len(word) <= 40 for word in shown(ax)[1])
 
 
+@pytest.mark.filterwarnings("ignore::seqlrp.errors.FontWarning")
 @given(explanations())
 @settings(deadline=None, max_examples=10)
 def test_any_explanation_can_be_drawn(e):

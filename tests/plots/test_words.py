@@ -95,6 +95,7 @@ def test_other_options_are_refused():
         words_of_class(ITEMS, by="lemma")
 
 
+@pytest.mark.filterwarnings("ignore::seqlrp.errors.FontWarning")
 def test_axes_can_be_given_and_hostile_words_are_drawn():
     ax = Figure().add_subplot()
     items = [explanation(t, labels=(t, "$x$ " + t)) for t in (*HOSTILE, "$a $\\frac{ x" + "x" * 99)]
