@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqlrp.consistency import scores_for_labels
 from seqlrp.errors import CorpusError, LabelError, TargetError, TextError, near
 from seqlrp.lrp import Attribution
 from seqlrp.lrp.door import One, resolved_contrast, resolved_target
@@ -152,10 +153,7 @@ def as_classes(
     if labels != 2 or not classifier.single_output:
         found = method.attribution(ids, target, additional, padding=padding)
         if found.scores.shape[1] != labels:
-            raise LabelError(
-                f"The model gives {found.scores.shape[1]} scores a text, but the classifier names "
-                f"{labels} labels: {', '.join(classifier.labels)}."
-            )
+            raise scores_for_labels(found.scores.shape[1], classifier.labels)
         return found
     found = method.attribution(ids, 0, additional, padding=padding)
     scores = torch.cat([-found.scores, found.scores], dim=1)

@@ -90,6 +90,14 @@ def checked_labels(labels: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
+def scores_for_labels(scores: int, labels: tuple[str, ...]) -> LabelError:
+    """The refusal of a model that gives more or fewer scores a text than there are labels."""
+    return LabelError(
+        f"The model gives {scores} scores a text, but the classifier names {len(labels)} labels: "
+        f"{', '.join(labels)}."
+    )
+
+
 def _check_own(classifier: TextClassifier, model: RecurrentClassifier) -> None:
     classes, size = model.arguments["classes"], model.arguments["vocabulary_size"]
     labels, vocabulary = classifier.labels, classifier.vocabulary

@@ -15,9 +15,8 @@ from tqdm import tqdm
 
 from seqlrp.batching import BatchTokens, Budget, in_batches, pad_sentences, pad_words
 from seqlrp.classifiers import Layout
-from seqlrp.consistency import check_parts, checked_labels
+from seqlrp.consistency import check_parts, checked_labels, scores_for_labels
 from seqlrp.errors import (
-    LabelError,
     ModelError,
     NonFiniteError,
     OutputError,
@@ -208,10 +207,7 @@ class TextClassifier:
             )
         given, scores = list(scores.shape), self.by_label(scores)
         if scores.ndim == 2 and scores.shape[1] != len(self.labels) and len(given) == 2:
-            raise LabelError(
-                f"The model gives {given[1]} scores a text, but the classifier names "
-                f"{len(self.labels)} labels: {', '.join(self.labels)}."
-            )
+            raise scores_for_labels(given[1], self.labels)
         if scores.shape != (len(batch), len(self.labels)):
             raise OutputError(
                 f"The model returns scores of the shape {given}, expected "

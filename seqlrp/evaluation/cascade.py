@@ -74,34 +74,19 @@ class Cascade:
         Raises:
             OptionError: another metric.
         """
-        from seqlrp.plots import colour_of, marker_of, shown_name
+        from seqlrp.evaluation.plots import draw_curve, plain
         from seqlrp.plots.labels import axes_of, written
 
         curve = self.curve(metric)
         ax = axes_of(ax, 6.4, 3.8)
-        place = sum(
-            not str(line.get_label()).startswith("_") for line in ax.lines
-        )  # of other methods
-        colour = colour_of(self.method, place)
-        ax.fill_between(
-            curve["k"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0
-        )
-        ax.plot(
-            curve["k"],
-            curve["value"],
-            color=colour,
-            marker=marker_of(place),
-            markersize=4.5,
-            label=shown_name(self.method),
-        )
+        others = [line for line in ax.lines if not str(line.get_label()).startswith("_")]
+        draw_curve(curve, self.method, len(others), ax)
         names = written(["none", *(name or "the model itself" for name in self.layers)], size=9)
         ax.set_xticks(curve["k"], names.texts, rotation=20, ha="right", **names.options)
-        if not place:
+        if not others:
             ax.axhline(0, color="black", linewidth=0.6, label="_zero")
         ax.set_xlabel("layers made random, from the output down to")
         ax.set_ylabel(f"rank correlation of\n{MEASURES[metric]} with before")
-        ax.grid(alpha=0.25)
-        ax.set_axisbelow(True)
-        ax.spines[["top", "right"]].set_visible(False)
+        plain(ax)
         ax.legend(frameon=False, fontsize=8)
         return ax

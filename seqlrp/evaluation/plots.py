@@ -14,6 +14,7 @@ from seqlrp.plots import NotebookFigure, colour_of, marker_of, shown_name
 from seqlrp.plots.labels import axes_of, written
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -82,26 +83,15 @@ def draw_curves(report: EvaluationReport, metric: str, direction: str, ax: Axes)
     quantity = report.quantities[metric]
     for place, method in enumerate(report.methods):
         curve = curves[curves["method"] == method]
-        colour = colour_of(method, place)
         shade = 0.15 if len(report.methods) <= 2 * _FEW else 0.05
-        ax.fill_between(
-            curve["k"], curve["low"], curve["high"], color=colour, alpha=shade, linewidth=0
-        )
-        ax.plot(
-            curve["k"],
-            curve["value"],
-            color=colour,
-            marker=marker_of(place),
-            markersize=4.5,
-            linestyle="--" if method == "random" else "-",
-            label=shown_name(method),
-        )
+        line = "--" if method == "random" else "-"
+        draw_curve(curve, method, place, ax, shade=shade, linestyle=line)
     texts = int(curves["documents"].max()) if len(curves) else 0
     ax.set_title(_title(report, metric, direction, texts), fontsize=9)
     ax.set_xlabel("words in question, in %" if quantity.k == "%" else f"number of {quantity.k}")
     ax.set_ylabel(_short(quantity.title))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    _plain(ax)
+    plain(ax)
     return ax
 
 
@@ -138,7 +128,7 @@ def draw_bars(report: EvaluationReport, metric: str, direction: str, ax: Axes) -
     ax.set_title(_title(report, metric, direction, texts), fontsize=9)
     ax.axvline(0, color="black", linewidth=0.6)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    _plain(ax)
+    plain(ax)
     return ax
 
 
@@ -167,7 +157,31 @@ def _short(title: str) -> str:
     return title.split(" after ")[0].replace("$", r"\$")
 
 
-def _plain(ax: Axes) -> None:
+def draw_curve(
+    curve: pd.DataFrame,
+    method: str,
+    place: int,
+    ax: Axes,
+    *,
+    shade: float = 0.15,
+    linestyle: str = "-",
+) -> None:
+    """The `value` of one method over `k`, shaded from `low` to `high`."""
+    colour = colour_of(method, place)
+    ax.fill_between(curve["k"], curve["low"], curve["high"], color=colour, alpha=shade, linewidth=0)
+    ax.plot(
+        curve["k"],
+        curve["value"],
+        color=colour,
+        marker=marker_of(place),
+        markersize=4.5,
+        linestyle=linestyle,
+        label=shown_name(method),
+    )
+
+
+def plain(ax: Axes) -> None:
+    """Axes with a pale grid behind what is drawn, and open above and on the right."""
     ax.grid(alpha=0.25)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)

@@ -41,13 +41,13 @@ def checked_model(model: nn.Module) -> nn.Module:
         )
     if "_orig_mod" in model._modules:  # torch.compile keeps the original here
         model = model._modules["_orig_mod"]  # type: ignore[assignment]
-    if any(_cannot_be_followed(module) for module in modules_of(model)):
-        _refuse_module(model)
+    if any(_to_be_looked_at(module) for module in modules_of(model)):
+        _check_by_name(model)
     return model
 
 
-def _cannot_be_followed(module: nn.Module) -> bool:
-    """Whether something is to be said of a module, or at least to be looked at."""
+def _to_be_looked_at(module: nn.Module) -> bool:
+    """Whether `_check_by_name` may have something to say of a module."""
     return (
         module.training
         or isinstance(module, (torch.jit.ScriptModule, torch.jit.ScriptFunction, nn.DataParallel))
@@ -56,7 +56,8 @@ def _cannot_be_followed(module: nn.Module) -> bool:
     )
 
 
-def _refuse_module(model: nn.Module) -> None:
+def _check_by_name(model: nn.Module) -> None:
+    """What `checked_model` refuses, with the name of the module that is to blame."""
     for name, module in model.named_modules():
         where = f"Module '{name}'" if name else "The model"
         if isinstance(module, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):

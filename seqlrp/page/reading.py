@@ -114,7 +114,7 @@ def percent(share: float) -> str:
 
 def probabilities_of(explanation: Explanation) -> list[str] | None:
     """What the model believes of each class, [C], as it is printed; None where it is not known."""
-    found = getattr(explanation, "probabilities", None)
+    found = explanation.probabilities
     return None if found is None else [percent(float(share)) for share in found]
 
 

@@ -97,11 +97,6 @@ def _stable(epsilon: float) -> tuple[np.float32, np.float32]:
     return stabiliser, np.float32(0) if stabiliser else np.finfo(np.float32).tiny
 
 
-def _views(state: Tensor, steps: Steps) -> dict[int, Tensor]:
-    """The rows of the first n sequences, for each n that a step has."""
-    return {n: state[:n] for n in set(steps.sizes)}
-
-
 def _of_signal(weights: Weights) -> slice:
     """Where the one signal is in the weights, the third block: g (LSTM) or n (GRU)."""
     hidden = weights.hh.shape[-1]
@@ -143,7 +138,7 @@ def lstm_forward(
         _array(factors), _array(w_hh if inside else w_hh[:0]), _array(bias), _array(h), _array(c),
         _array(out), column, *_stable(epsilon), account, starts, sizes,
     )  # fmt: skip
-    states, across = _views(h, steps), w_hh.T
+    across = w_hh.T
     for first, last, rows in blocks:
         torch.mm(x[rows], w_ih, out=gates[: rows.stop - rows.start])
         if inside:
@@ -151,7 +146,7 @@ def lstm_forward(
             continue
         for t in range(first, last):
             start, size = int(starts[t]) - rows.start, int(sizes[t])
-            gates[start : start + size].addmm_(states[size], across)
+            gates[start : start + size].addmm_(h[:size], across)
             loop(given, rows.start, *operands, t, t + 1)
     return h, c, factors
 
@@ -189,7 +184,6 @@ def lstm(
         _array(gc), _array(gamma_p),
     )  # fmt: skip
     more = (_array(shares.stabiliser), account, starts, sizes)
-    states = _views(gh, steps)
     for first, last, rows in blocks:
         if inside:
             loop(*operands, rows.start, *more, first, last)
@@ -197,7 +191,7 @@ def lstm(
             for t in range(first, last):
                 start, size = int(starts[t]) - rows.start, int(sizes[t])
                 loop(*operands, rows.start, *more, t, t + 1)
-                torch.mm(gamma_p[start : start + size], w_hg, out=states[size])
+                torch.mm(gamma_p[start : start + size], w_hg, out=gh[:size])
         shares.leave(rows, gamma_p, w_ig)
     if not account:
         return Gammas(shares.gamma_x, gh, gc)
@@ -233,7 +227,7 @@ def gru_forward(
         _array(factors), _array(w_hh if inside else w_hh[:0]), _array(b_ih), _array(b_hh),
         _array(h), _array(from_h), _array(out), column, *_stable(epsilon), account, starts, sizes,
     )  # fmt: skip
-    states, products, across = _views(h, steps), _views(from_h, steps), w_hh.T
+    across = w_hh.T
     for first, last, rows in blocks:
         torch.mm(x[rows], w_ih, out=gates[: rows.stop - rows.start])
         if inside:
@@ -241,7 +235,7 @@ def gru_forward(
             continue
         for t in range(first, last):
             size = int(sizes[t])
-            torch.mm(states[size], across, out=products[size])
+            torch.mm(h[:size], across, out=from_h[:size])
             loop(given, rows.start, *operands, t, t + 1)
     return h, factors
 
@@ -281,7 +275,6 @@ def gru(
     more = (
         _array(gamma_u), _array(shares.stabiliser), _array(shares.bias_hh), account, starts, sizes,
     )  # fmt: skip
-    states, sources = _views(gh, steps), _views(gamma_u, steps)
     for first, last, rows in blocks:
         if inside:
             loop(*operands, rows.start, *more, first, last)
@@ -289,7 +282,7 @@ def gru(
             for t in range(first, last):
                 size = int(sizes[t])
                 loop(*operands, rows.start, *more, t, t + 1)
-                states[size].addmm_(sources[size], w_hn)
+                gh[:size].addmm_(gamma_u[:size], w_hn)
         shares.leave(rows, gamma_p, w_in, books_hh=False)
     if not account:
         return Gammas(shares.gamma_x, gh, None)
