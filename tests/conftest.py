@@ -1,13 +1,21 @@
-"""Fixtures for all tests."""
+"""Fixtures and settings for all tests."""
 
 from __future__ import annotations
 
+import os
+
+# Small models compute faster on one thread, and processes share the cores. This is set before NumPy
+# and torch are imported, and processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
-from classifier_samples import small_classifier
+import torch
 from hypothesis import settings
+from samples.classifiers import small_classifier
 
-from seqlrp.text_classifier import TextClassifier
+from seqlrp.models.classifier import TextClassifier
 
+torch.set_num_threads(1)
 # A busy machine is no failure; first examples load packages.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")

@@ -1,19 +1,16 @@
-"""How fast LRP is: ratios to other ways of explaining, all measured side by side in one run.
+"""The speed of LRP as ratios to other ways of explaining, measured side by side in one run.
 
-Times by themselves say more of the machine than of the code, so none is shown but in the JSON; the
-exception is a page, which people wait for, and whose size is told with it.
+Times alone say more about the machine than about the code, so they are only in the JSON file. The
+exception is a page of explanations, for which people wait: its time and size are shown.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -22,15 +19,33 @@ from tqdm import tqdm
 
 from seqlrp.benchmark.cells import Cell, Kind, Measurement, Pooling
 from seqlrp.benchmark.contenders import STEPS, contenders, has_captum
+from seqlrp.benchmark.installation import (
+    Diagnosis,
+    KernelCheck,
+    diagnose,
+    installed_versions,
+    processor,
+)
 from seqlrp.benchmark.memory import memory_growth
-from seqlrp.benchmark.pages import PageMade, page_made
+from seqlrp.benchmark.pages import PageMeasurement, measure_page
 from seqlrp.benchmark.removals import curve_contenders, occlusion_contenders
 from seqlrp.benchmark.report import GOALS, BenchmarkReport, Goal
-from seqlrp.benchmark.timing import Clock, interleaved
-from seqlrp.devices import resolve_device
-from seqlrp.errors import OptionError, near
+from seqlrp.benchmark.timing import Clock, time_interleaved
+from seqlrp.errors import check_choice, check_number
+from seqlrp.models.devices import resolve_device
 
-__all__ = ["GOALS", "BenchmarkReport", "Cell", "Goal", "Measurement", "PageMade", "benchmark"]
+__all__ = [
+    "GOALS",
+    "BenchmarkReport",
+    "Cell",
+    "Diagnosis",
+    "Goal",
+    "KernelCheck",
+    "Measurement",
+    "PageMeasurement",
+    "benchmark",
+    "diagnose",
+]
 
 HIDDEN, LENGTHS, BATCHES = (64, 128, 512), (20, 100, 400), (1, 32, 256)
 SECONDS, LIMIT = 1.0, 10.0
@@ -42,7 +57,7 @@ QUICK: dict[str, Any] = {  # what `quick` takes for what was not given
     "limit": 1.0,
 }
 CLASSES = 20  # for all classes against one
-GROWN_FROM = 200  # tokens: growth is from here on
+GROWN_FROM = 200  # tokens; growth is measured from this length on
 
 
 def benchmark(
@@ -98,34 +113,49 @@ def benchmark(
     }
     seconds = default.get("seconds", SECONDS) if seconds is None else seconds
     limit = default.get("limit", LIMIT) if limit is None else limit
-    if not (seconds > 0 and limit > 0):
-        raise OptionError(f"Seconds and limit must be above 0, got {seconds!r} and {limit!r}.")
-    if pooling not in get_args(Pooling):
-        raise OptionError(f"Unknown pooling {pooling!r}. {near(str(pooling), get_args(Pooling))}")
+    check_number("seconds", seconds, above=0)
+    check_number("limit", limit, above=0)
+    check_choice("pooling", pooling, get_args(Pooling))
     captum = has_captum() if captum is None else captum
     where = resolve_device(device)
     common: dict[str, Any] = {"device": str(where), "pooling": pooling, "packed": packed}
     cells = [replace(cell, **common) for cell in _grid(**sizes, quick=quick)]
-    measured: list[Measurement] = []
-    made: PageMade | None = None
-    interrupted = False
-    before = torch.get_num_threads()
     environment = _environment(where, sizes["threads"], common, captum)
+    measured: list[Measurement] = []
+    measured_page: PageMeasurement | None = None
+    interrupted = False
     try:
-        made = page_made(clock, seed=seed) if page else None
+        measured_page = measure_page(clock, seed=seed) if page else None
+        for found in _measure_cells(cells, seconds, limit, clock, seed, captum, memory, progress):
+            measured += found
+    except KeyboardInterrupt:
+        interrupted = True
+    return BenchmarkReport(tuple(measured), environment, interrupted, measured_page)
+
+
+def _measure_cells(
+    cells: Sequence[Cell],
+    seconds: float,
+    limit: float,
+    clock: Clock,
+    seed: int,
+    captum: bool,
+    memory: bool,
+    progress: bool | None,
+) -> Iterator[list[Measurement]]:
+    """Measure cell by cell; afterwards torch has as many threads as before."""
+    before = torch.get_num_threads()
+    try:
         for cell in tqdm(cells, unit="cell", disable=None if progress is None else not progress):
             torch.set_num_threads(cell.threads)
             try:
-                measured += _timed(cell, seconds, limit, clock, seed, captum)
+                yield _measure_cell(cell, seconds, limit, clock, seed, captum)
                 if cell.question == "growth" and memory:
-                    measured += memory_growth(cell)
+                    yield memory_growth(cell)
             except torch.OutOfMemoryError:
-                measured.append(Measurement(cell, "lrp", (), "out of memory on the device"))
-    except KeyboardInterrupt:
-        interrupted = True
+                yield [Measurement(cell, "lrp", (), "out of memory on the device")]
     finally:
         torch.set_num_threads(before)
-    return BenchmarkReport(tuple(measured), environment, interrupted, made)
 
 
 def _grid(
@@ -135,7 +165,7 @@ def _grid(
     threads: Sequence[int],
     quick: bool,
 ) -> list[Cell]:
-    """Every cell for speed; for other questions, the batch and length in the middle."""
+    """Cells of all sizes for speed, and of the median batch and length for the rest."""
     models = list(product(threads, get_args(Kind), (1, 2), hidden))
     middle_length, middle_batch = (sorted(s)[len(s) // 2] for s in (length, batch))
     cells = [
@@ -155,7 +185,7 @@ def _grid(
     return cells
 
 
-def _timed(
+def _measure_cell(
     cell: Cell, seconds: float, limit: float, clock: Clock, seed: int, captum: bool
 ) -> list[Measurement]:
     if cell.question == "curves":
@@ -164,18 +194,22 @@ def _timed(
         running = occlusion_contenders(cell, captum=captum)
     else:
         running = contenders(cell, captum=captum)
-    found = interleaved(running, seconds=seconds, limit=limit, clock=clock, seed=seed)
+    found = time_interleaved(running, seconds=seconds, limit=limit, clock=clock, seed=seed)
     reason = f"a call would take more than {limit:g} s"
     return [
         Measurement(
-            cell, name, timed.seconds, "" if timed.seconds else reason, _subnormal(timed.result)
+            cell,
+            name,
+            timed.seconds,
+            "" if timed.seconds else reason,
+            _subnormal(timed.result),
         )
         for name, timed in found.items()
     ]
 
 
 def _subnormal(result: Tensor | None) -> float:
-    """The share of numbers other than 0 that are too small to be normal."""
+    """The share of values that are subnormal: not 0, and nearer to it than any normal number."""
     if result is None:
         return 0.0
     small = (result != 0) & (result.abs() < torch.finfo(result.dtype).tiny)
@@ -185,15 +219,8 @@ def _subnormal(result: Tensor | None) -> float:
 def _environment(
     device: torch.device, threads: Sequence[int], common: dict[str, Any], captum: bool
 ) -> dict[str, str]:
-    versions = {"Python": platform.python_version()}
-    for package in ("torch", "seqlrp", "captum", "numba", "triton"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    if versions["seqlrp"] == "not installed":
-        versions["seqlrp"] = "from a clone"
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    versions = installed_versions(("torch", "seqlrp", "captum", "numba", "triton"))
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     owner = "Captum's" if captum else "seqlrp's"
     return {
         "Device": name,
@@ -206,24 +233,13 @@ def _environment(
 
 
 def _load() -> str:
-    """What else ran when this began: rivals for the processors make threads wait for each other."""
+    """The load of the machine: other programs make threads wait for a processor."""
     if not hasattr(os, "getloadavg"):
         return "load unknown"
     return f"load {os.getloadavg()[0]:.1f} before the start"
 
 
-def _processor() -> str:
-    """What the processor calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return (names or [platform.processor()])[0] or platform.machine()
-
-
 def _sizes(name: str, given: Sequence[int]) -> tuple[int, ...]:
     for size in given:
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise OptionError(f"{name} must be whole numbers from 1 on, got {size!r}.")
+        check_number(name, size, least=1, whole=True)
     return tuple(dict.fromkeys(given))

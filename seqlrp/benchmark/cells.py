@@ -26,7 +26,7 @@ RATIOS = {
     "every word/occlusion": ("every_word", "occlusion", 1),
     "memory growth": ("memory_longer", "memory", LONGER),
 }
-NAMES = {
+CONTENDER_NAMES = {
     "lrp": "LRP",
     "forward": "forward",
     "gradient_x_input": "gradient × input",

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqlrp.benchmark.cells import LONGER, Cell
 from seqlrp.lrp import LRP
-from seqlrp.methods.gradient import GradientXInput
+from seqlrp.methods.gradients.gradient import GradientXInput
 
 VOCABULARY = 1000
 EMBEDDING = 50
@@ -91,7 +91,7 @@ def classifier(cell: Cell) -> Classifier:
         return Classifier(cell).eval().to(cell.device)
 
 
-def drawn_ids(cell: Cell, length: int) -> Tensor:
+def random_ids(cell: Cell, length: int) -> Tensor:
     """Random ids `[B, T]`; if packed, with padding from a length of T/2 to T on."""
     generator = torch.Generator().manual_seed(length)
     ids = torch.randint(1, VOCABULARY, (cell.batch, length), generator=generator)
@@ -110,11 +110,11 @@ def contenders(cell: Cell, *, captum: bool) -> dict[str, Contender]:
         captum: whether gradient × input, integrated gradients and occlusion are Captum's.
     """
     model = classifier(cell)
-    ids = drawn_ids(cell, cell.length)
+    ids = random_ids(cell, cell.length)
     lrp = LRP(model)
 
     def explained(ids: Tensor, target: Any = 0) -> Callable[[], Tensor]:
-        return awaited(lambda: lrp.attribute(ids, target=target), cell)
+        return synced(lambda: lrp.attribute(ids, target=target), cell)
 
     if cell.question == "classes":
         return {
@@ -122,13 +122,13 @@ def contenders(cell: Cell, *, captum: bool) -> dict[str, Contender]:
             "all_classes": Contender(explained(ids, "all"), cell.classes / 4),
         }
     if cell.question == "growth":
-        longer = drawn_ids(cell, LONGER * cell.length)
+        longer = random_ids(cell, LONGER * cell.length)
         return {
             "lrp": Contender(explained(ids), 1),
             "longer": Contender(explained(longer), LONGER),
         }
-    others = _by_captum(model, ids) if captum else _by_hand(model, ids)
-    forward = Contender(awaited(lambda: _without_graph(model, ids), cell), 1)
+    others = _by_captum(model, ids) if captum else _by_seqlrp(model, ids)
+    forward = Contender(synced(lambda: _without_graph(model, ids), cell), 1)
     found = {"forward": forward, "lrp": Contender(explained(ids), 2)}
     for name, expected in (
         ("gradient_x_input", 3),
@@ -136,7 +136,7 @@ def contenders(cell: Cell, *, captum: bool) -> dict[str, Contender]:
         ("occlusion", cell.length),
     ):
         iterated = name != "gradient_x_input"
-        found[name] = Contender(awaited(others[name], cell), expected, iterated)
+        found[name] = Contender(synced(others[name], cell), expected, iterated)
     return found
 
 
@@ -146,8 +146,8 @@ def _without_graph(model: Classifier, ids: Tensor) -> Tensor:
     return scores
 
 
-def awaited(run: Callable[[], Tensor], cell: Cell) -> Callable[[], Tensor]:
-    """As `run`, but done with all that it set off on the device."""
+def synced(run: Callable[[], Tensor], cell: Cell) -> Callable[[], Tensor]:
+    """Call `run`, and wait until the device has finished all of its work."""
     if cell.device == "cpu":
         return run
 
@@ -192,7 +192,7 @@ def _by_captum(model: Classifier, ids: Tensor) -> dict[str, Callable[[], Tensor]
 
 
 def occlusion_by_captum(model: Classifier, ids: Tensor) -> Tensor:
-    """As `occlusion_by_hand`, by Captum's `FeatureAblation`."""
+    """Occlude each word by Captum's `FeatureAblation`."""
     attr: Any = importlib.import_module("captum.attr")
     words = torch.arange(ids.shape[1], device=ids.device).view(1, -1, 1)
     found: Tensor = attr.FeatureAblation(model.read).attribute(
@@ -204,7 +204,7 @@ def occlusion_by_captum(model: Classifier, ids: Tensor) -> Tensor:
     return found.detach().mean(-1)  # every dimension of a word has the whole of it
 
 
-def _by_hand(model: Classifier, ids: Tensor) -> dict[str, Callable[[], Tensor]]:
+def _by_seqlrp(model: Classifier, ids: Tensor) -> dict[str, Callable[[], Tensor]]:
     """The same without Captum: seqlrp's gradient × input, and the others as they are defined."""
     gradient = GradientXInput(model)
     return {

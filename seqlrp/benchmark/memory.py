@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from seqlrp.benchmark.cells import LONGER, Cell, Measurement
-from seqlrp.benchmark.contenders import classifier, drawn_ids
+from seqlrp.benchmark.contenders import classifier, random_ids
 from seqlrp.lrp import LRP
 
 _STATUS = Path("/proc/self/status")
@@ -46,8 +46,8 @@ def _measured(cell: Cell, wanted: Cell, name: str) -> Measurement:
 
 def _peak_on_cuda(cell: Cell) -> int:
     lrp = LRP(classifier(cell))
-    lrp.attribute(drawn_ids(cell, _WARM), target=0)
-    ids = drawn_ids(cell, cell.length)
+    lrp.attribute(random_ids(cell, _WARM), target=0)
+    ids = random_ids(cell, cell.length)
     torch.cuda.synchronize(cell.device)
     torch.cuda.reset_peak_memory_stats(cell.device)
     before = torch.cuda.memory_allocated(cell.device)
@@ -61,8 +61,8 @@ def print_peak() -> None:
     cell = Cell(**json.loads(sys.argv[1]))
     torch.set_num_threads(cell.threads)
     lrp = LRP(classifier(cell))
-    lrp.attribute(drawn_ids(cell, _WARM), target=0)
-    ids = drawn_ids(cell, cell.length)
+    lrp.attribute(random_ids(cell, _WARM), target=0)
+    ids = random_ids(cell, cell.length)
     _RESET.write_text("5")  # sets the largest size back to the present one
     before = _size("VmRSS")
     lrp.attribute(ids, target=0)

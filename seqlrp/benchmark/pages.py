@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from seqlrp.explanation import Explanation
-from seqlrp.page import render
+from seqlrp.explanations.record import Explanation
+from seqlrp.show.page import render
 
 TEXTS, WORDS = 100, 250
 ROUNDS = 3
@@ -24,7 +24,7 @@ _LETTERS = list("etaoinshrdlcumwfgypbvk")
 
 
 @dataclass(frozen=True)
-class PageMade:
+class PageMeasurement:
     """A page that was made.
 
     Attributes:
@@ -59,9 +59,9 @@ class PageMade:
         }
 
 
-def page_made(
+def measure_page(
     clock: Callable[[], float], *, texts: int = TEXTS, words: int = WORDS, seed: int = 0
-) -> PageMade:
+) -> PageMeasurement:
     """Make a page of so many reviews, as `save_html` does, a few times.
 
     Args:
@@ -70,16 +70,16 @@ def page_made(
         words: in each of them.
         seed: of the reviews and their relevances.
     """
-    reviews = made_up_reviews(texts, words, seed)
+    reviews = generate_reviews(texts, words, seed)
     seconds = []
     for _ in range(ROUNDS):
         start = clock()
         page = render(reviews, page=True).encode()
         seconds.append(clock() - start)
-    return PageMade(texts, words, len(page), tuple(seconds))
+    return PageMeasurement(texts, words, len(page), tuple(seconds))
 
 
-def made_up_reviews(texts: int, words: int, seed: int) -> list[Explanation]:
+def generate_reviews(texts: int, words: int, seed: int) -> list[Explanation]:
     """Explained reviews as long as real ones, words and relevances drawn; no model is needed."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 5, _VOCABULARY) + rng.integers(0, 5, _VOCABULARY)
@@ -115,7 +115,7 @@ def _review(rng: Generator, vocabulary: list[str], words: int, number: int) -> E
         scores=scores.astype(np.float32),
         labels=("negative", "positive"),
         method="lrp",
-        parameters={"epsilon": 0.005, "gate_rule": "all"},
+        parameters={"epsilon": "5%", "gate_rule": "all"},
         ledger={"tokens": given, "bias": score - given},
         id=f"reviews/{number}",
     )

@@ -17,23 +17,23 @@ from seqlrp.benchmark.contenders import (
     VOCABULARY,
     Classifier,
     Contender,
-    awaited,
     classifier,
-    drawn_ids,
     occlusion_by_captum,
     occlusion_by_hand,
+    random_ids,
+    synced,
 )
-from seqlrp.deletion import Remover
-from seqlrp.methods.occlusion import Occlusion
+from seqlrp.evaluation.removal import Remover
+from seqlrp.methods.removal.occlusion import Occlusion
+from seqlrp.models.classifier import TextClassifier
 from seqlrp.text import Vocabulary
-from seqlrp.text_classifier import TextClassifier
 
 DELETED = 10  # words
 
 
 def curve_contenders(cell: Cell) -> dict[str, Contender]:
     """Scores of all texts at every point of their curves, `[B, k, C]`: a pass each, and at once."""
-    model, ids = classifier(cell), drawn_ids(cell, cell.length)
+    model, ids = classifier(cell), random_ids(cell, cell.length)
     removed = _removed(ids)
     tokens = ("<pad>", "<unk>", *(f"w{number}" for number in range(2, VOCABULARY)))
     texts = TextClassifier(
@@ -48,7 +48,7 @@ def curve_contenders(cell: Cell) -> dict[str, Contender]:
         return torch.from_numpy(scores).reshape(len(ids), DELETED + 1, -1)
 
     # One of 11 passes of one text each takes longer than its share of a batch of all.
-    passes = Contender(awaited(lambda: _one_by_one(model, ids, removed), cell), 10, iterated=True)
+    passes = Contender(synced(lambda: _one_by_one(model, ids, removed), cell), 10, iterated=True)
     return {"curves": Contender(at_once, 1), "passes": passes}
 
 
@@ -79,10 +79,10 @@ def _one_by_one(model: Classifier, ids: Tensor, removed: Any) -> Tensor:
 
 def occlusion_contenders(cell: Cell, *, captum: bool) -> dict[str, Contender]:
     """How score 0 falls without each word, `[B, T]`: by `Occlusion`, and a pass a word."""
-    model, ids = classifier(cell), drawn_ids(cell, cell.length)
+    model, ids = classifier(cell), random_ids(cell, cell.length)
     occlusion = Occlusion(model)
     other = occlusion_by_captum if captum else occlusion_by_hand
     return {
-        "every_word": Contender(awaited(lambda: occlusion.attribution(ids, 0).relevance, cell), 1),
-        "occlusion": Contender(awaited(lambda: other(model, ids), cell), 5, iterated=True),
+        "every_word": Contender(synced(lambda: occlusion.attribution(ids, 0).relevance, cell), 1),
+        "occlusion": Contender(synced(lambda: other(model, ids), cell), 5, iterated=True),
     }

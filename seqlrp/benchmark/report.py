@@ -11,8 +11,8 @@ from functools import cached_property
 from statistics import median
 from typing import Any, Literal
 
-from seqlrp.benchmark.cells import LONGER, NAMES, RATIOS, Cell, Measurement, Question
-from seqlrp.benchmark.pages import PageMade
+from seqlrp.benchmark.cells import CONTENDER_NAMES, LONGER, RATIOS, Cell, Measurement, Question
+from seqlrp.benchmark.pages import PageMeasurement
 from seqlrp.errors import OptionError, near
 from seqlrp.writing import written_whole
 
@@ -109,13 +109,13 @@ class BenchmarkReport:
     measurements: tuple[Measurement, ...]
     environment: Mapping[str, str]
     interrupted: bool = False
-    page: PageMade | None = None
+    page: PageMeasurement | None = None
 
     def __repr__(self) -> str:
         return f"BenchmarkReport({len(self.cells)} cells)"
 
     @cached_property
-    def _found(self) -> dict[tuple[Cell, str], Measurement]:
+    def _by_contender(self) -> dict[tuple[Cell, str], Measurement]:
         return {(m.cell, m.contender): m for m in self.measurements}
 
     @property
@@ -132,7 +132,7 @@ class BenchmarkReport:
         if name not in RATIOS:
             raise OptionError(f"There is no ratio {name!r}. {near(name, RATIOS)}")
         above, below, divisor = RATIOS[name]
-        parts = [self._found.get((cell, contender)) for contender in (above, below)]
+        parts = [self._by_contender.get((cell, contender)) for contender in (above, below)]
         if any(part is None or not part.values or not part.median for part in parts):
             return math.nan
         over, under = (part.median for part in parts if part is not None)
@@ -140,7 +140,7 @@ class BenchmarkReport:
 
     def unsteady(self, cell: Cell, name: str) -> bool:
         """Whether either part of a ratio of `RATIOS` varied much between rounds."""
-        parts = [self._found.get((cell, contender)) for contender in RATIOS[name][:2]]
+        parts = [self._by_contender.get((cell, contender)) for contender in RATIOS[name][:2]]
         return any(part is not None and part.spread > UNSTEADY for part in parts)
 
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -191,14 +191,14 @@ class BenchmarkReport:
 
     def _entry(self, cell: Cell, name: str) -> str:
         ratio = self.ratio(cell, name)
-        return ("~" if ratio == ratio and self.unsteady(cell, name) else "") + _shown(ratio)
+        return ("~" if ratio == ratio and self.unsteady(cell, name) else "") + _format(ratio)
 
     def _notes(self) -> list[str]:
         notes = [
             f"–: left out, {reason}."
             for reason in dict.fromkeys(m.left_out for m in self.measurements if m.left_out)
         ]
-        for contender, name in NAMES.items():
+        for contender, name in CONTENDER_NAMES.items():
             those = [m for m in self.measurements if m.contender == contender]
             unsteady = [m for m in those if m.spread > UNSTEADY]
             if unsteady:
@@ -268,10 +268,10 @@ def _verdict_lines(verdict: Verdict) -> Iterable[str]:
         return
     outcome = "reached" if verdict.reached else "not reached"
     about = _cells(verdict.cells) + (f", {verdict.unsteady} unsteady" if verdict.unsteady else "")
-    yield f"{start}{_shown(verdict.found):>6}  {outcome} ({about})"
+    yield f"{start}{_format(verdict.found):>6}  {outcome} ({about})"
     beyond = [(cell, ratio) for cell, ratio in verdict.worst if ratio > goal.limit]
     if not verdict.reached:
-        yield "      worst: " + "; ".join(f"{cell} {_shown(ratio)}" for cell, ratio in beyond)
+        yield "      worst: " + "; ".join(f"{cell} {_format(ratio)}" for cell, ratio in beyond)
 
 
 def _cells(count: int) -> str:
@@ -294,7 +294,7 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _shown(ratio: float) -> str:
+def _format(ratio: float) -> str:
     """Two digits: after the point, or significant ones where the ratio is small."""
     if math.isnan(ratio):
         return "–"

@@ -26,7 +26,7 @@ class Timed:
     result: Tensor | None
 
 
-def interleaved(
+def time_interleaved(
     contenders: Mapping[str, Contender], *, seconds: float, limit: float, clock: Clock, seed: int
 ) -> dict[str, Timed]:
     """Time every contender once a round, in an order that changes from round to round.

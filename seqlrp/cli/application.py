@@ -7,58 +7,61 @@ import io
 import os
 import sys
 import warnings
-from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from seqlrp.cli.wording import spoken
-from seqlrp.errors import SeqlrpError
+import seqlrp
+from seqlrp.cli.messages import command_line_message
+from seqlrp.errors import SeqlrpError, SeqlrpWarning, printable
+
+TEXTS_FAILED = 4  # the exit status where texts at which a worker failed were set aside
+LIMIT_PASSED = 3  # the exit status where a limit that was set for a pipeline is passed
+_STREAM_ERRORS = errno.ENOSPC, errno.EBADF, errno.EIO  # of writing to standard output
 
 
 class Program(TyperGroup):
-    """The commands together: what ends one of them early is said in a sentence."""
+    """The group of all commands, which prints errors and warnings as sentences."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for.
+        """Run the command that was typed.
 
-        The status is 2 for what the user can mend, and 130 for an interrupt.
+        The exit status is 2 for errors that the user can mend, and 130 for an interrupt.
         """
 
-        def warn(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
-            if category.__module__.startswith("seqlrp."):
-                say(spoken(str(message), self._flags(ctx)))
+        def show(message: Any, *details: Any, **more: Any) -> None:
+            if isinstance(message, SeqlrpWarning):
+                say(command_line_message(message, self._options(ctx)))
             else:
-                shown(message, category, *where, **more)
+                showwarning(message, *details, **more)
 
         with warnings.catch_warnings():
-            shown = warnings.showwarning
-            warnings.showwarning = warn
+            showwarning = warnings.showwarning
+            warnings.showwarning = show
             try:
-                done = super().invoke(ctx)
+                result = super().invoke(ctx)
                 sys.stdout.flush()
-                return done
+                return result
             except SeqlrpError as error:
-                say(spoken(str(error), self._flags(ctx)))
+                say(command_line_message(error, self._options(ctx)))
                 raise typer.Exit(2) from error
             except KeyboardInterrupt as error:
                 say("interrupted; no file is left half-written, and those of before are unchanged.")
                 raise typer.Exit(130) from error
             except OSError as error:
                 # Files are written by `seqlrp.writing`, whose errors are sentences already.
-                if error.errno != errno.ENOSPC or error.filename is not None:
+                if error.errno not in _STREAM_ERRORS or error.filename is not None:
                     raise
                 # What is still held would be written again at the very end, and fail again.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 say(f"Could not write to standard output: {error.strerror}.")
                 raise typer.Exit(2) from error
 
-    def _flags(self, ctx: Any) -> dict[str, str]:
-        """The flags of the command that runs, by their names in Python."""
+    def _options(self, ctx: Any) -> dict[str, str]:
+        """What the parameters of the command that runs are called, by their names in Python."""
         command = self.commands.get(ctx.invoked_subcommand or "")
-        options = [] if command is None else command.params
-        return {str(o.name): o.opts[0] for o in options if o.opts[0].startswith("--")}
+        return {} if command is None else {str(p.name): p.opts[0] for p in command.params}
 
 
 app = typer.Typer(
@@ -72,9 +75,9 @@ app = typer.Typer(
 )
 
 
-def _say_version(asked: bool) -> None:
-    if asked:
-        print(f"seqlrp {version('seqlrp')}")
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"seqlrp {seqlrp.__version__}")
         raise typer.Exit
 
 
@@ -83,7 +86,7 @@ def options(
     _: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_say_version, is_eager=True, help="Print the version and end."
+            "--version", callback=_print_version, is_eager=True, help="Print the version and end."
         ),
     ] = False,
 ) -> None:
@@ -91,7 +94,12 @@ def options(
 
 
 def main() -> NoReturn:
-    """Run the command line, and end with its exit status."""
+    """Run the command line and exit with its status."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stdout is None:  # the next file that is opened would take its place
+        say("Standard output is closed; results are printed there. Send it to /dev/null instead.")
+        sys.exit(2)
     for stream in (sys.stdout, sys.stderr):  # what an old terminal does not have is escaped
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -100,10 +108,15 @@ def main() -> NoReturn:
 
 
 def say(sentence: str) -> None:
-    """A sentence to the user, on stderr."""
-    print(f"seqlrp: {sentence}", file=sys.stderr)
+    """Print a message to the user on stderr."""
+    print(f"seqlrp: {printable(sentence)}", file=sys.stderr)
 
 
-def ascii_safe(text: str) -> str:
-    """Text for a terminal: control characters, line breaks and bidirectional marks are escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+def print_path(path: object) -> None:
+    """Print the path of what was written: as it is for a program, without escapes on a terminal."""
+    print(printable(str(path)) if sys.stdout.isatty() else path)
+
+
+def show(text: str = "") -> None:
+    """Print lines on stdout; names in them that come from files cannot move the cursor."""
+    print(printable(text))

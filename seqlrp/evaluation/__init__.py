@@ -1,19 +1,19 @@
-"""Is it true? What a method names is put to the test, with figures that can be compared."""
+"""Evaluation of explanations: metrics, statistical comparisons and sanity checks."""
 
-from seqlrp.evaluation.agreement import Agreement, marked_words, value_agreement
 from seqlrp.evaluation.cascade import Cascade
-from seqlrp.evaluation.erasure import Comprehensiveness, Sufficiency
-from seqlrp.evaluation.explained import Explained
+from seqlrp.evaluation.documents import ExplainedDocuments
 from seqlrp.evaluation.hybrid import hybrid_pointing
-from seqlrp.evaluation.infidelity import Infidelity
-from seqlrp.evaluation.metric import Measured, Metric, Quantity
 from seqlrp.evaluation.metrics import METRICS
-from seqlrp.evaluation.perturbation import Perturbation
-from seqlrp.evaluation.report import EvaluationReport
+from seqlrp.evaluation.metrics.agreement import Agreement, marked_words, value_agreement
+from seqlrp.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
+from seqlrp.evaluation.metrics.infidelity import Infidelity
+from seqlrp.evaluation.metrics.metric import Measured, Metric, Quantity
+from seqlrp.evaluation.metrics.perturbation import Perturbation
+from seqlrp.evaluation.metrics.stability import MaxSensitivity
+from seqlrp.evaluation.metrics.word_deletion import WordDeletion
+from seqlrp.evaluation.report.report import EvaluationReport
 from seqlrp.evaluation.run import evaluate
 from seqlrp.evaluation.sanity import cascading_randomisation, randomised_labels
-from seqlrp.evaluation.stability import MaxSensitivity
-from seqlrp.evaluation.word_deletion import WordDeletion
 
 __all__ = [
     "METRICS",
@@ -21,7 +21,7 @@ __all__ = [
     "Cascade",
     "Comprehensiveness",
     "EvaluationReport",
-    "Explained",
+    "ExplainedDocuments",
     "Infidelity",
     "MaxSensitivity",
     "Measured",

@@ -1,4 +1,4 @@
-"""What is compared: methods by name or object, or attributions that come from outside."""
+"""The candidates of an evaluation: methods by name or object, or attributions from outside."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqlrp.errors import InputError, OptionError, SeqlrpError, near
-from seqlrp.evaluation.metric import Metric
-from seqlrp.explain import chosen_method
-from seqlrp.explanation import ALL, Explanation
+from seqlrp.errors import InputError, OptionError, SeqlrpError, check_number, near
+from seqlrp.evaluation.metrics.metric import Metric
+from seqlrp.explaining.explain import chosen_method
+from seqlrp.explaining.questions import Question
+from seqlrp.explanations.record import ALL, Explanation
 from seqlrp.methods import METHODS, Method
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from seqlrp.text.encoded import EncodedText
-    from seqlrp.text_classifier import TextClassifier
+    from seqlrp.models.classifier import TextClassifier
 
 Given = Sequence[Any]  # an array [T] or [C, T], or an Explanation, for each text
 Methods = Sequence[str | Method] | Mapping[str, str | Method | Mapping[str, Any] | Given]
@@ -27,13 +27,13 @@ Methods = Sequence[str | Method] | Mapping[str, str | Method | Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One thing to be compared with others, in one of its orders.
+    """A method or a set of attributions that is compared with others, in one random order.
 
     Attributes:
-        name: in the table.
-        order: which of several random orders; 0 otherwise.
-        method: what explains; None where attributions are given.
-        given: the attributions from outside, one a text.
+        name: its name in the table.
+        order: the number of the random order, from 0; 0 for a method that draws none.
+        method: the method object; None for attributions from outside.
+        given: the attributions from outside, one for each text.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Candidate:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the attributions depend on, JSON values."""
+        """The method and its parameters, JSON values."""
         if self.method is None:
             return {"method": "given"}
         return {"method": self.method.name, "parameters": dict(self.method.parameters)}
@@ -52,14 +52,14 @@ class Candidate:
 def candidates(
     classifier: TextClassifier, methods: Methods, *, texts: int, orders: int, seed: int
 ) -> list[Candidate]:
-    """What `seqlrp.evaluate` compares, the orders of a random method one after the other.
+    """Make the candidates of `seqlrp.evaluate`, one for each order of the method `"random"`.
 
     Args:
-        classifier: whose model the named methods explain.
-        methods: as for `seqlrp.evaluate`.
-        texts: how many there are, for attributions from outside.
-        orders: how many seeds the method `"random"` is run with.
-        seed: the first of them.
+        classifier: the classifier whose model is explained.
+        methods: the argument `methods` of `seqlrp.evaluate`.
+        texts: the number of texts, which attributions from outside must match.
+        orders: the number of seeds with which `"random"` is run.
+        seed: the first of these seeds.
 
     Raises:
         OptionError: an unknown name or option, two methods of one name, no method at all.
@@ -69,8 +69,7 @@ def candidates(
         methods = [methods]
     if not methods:
         raise OptionError("Got no method to evaluate; name one or more, e.g. methods=['lrp'].")
-    if orders < 1:
-        raise OptionError(f"Got random_orders={orders}; expected 1 or more.")
+    check_number("random_orders", orders, least=1, whole=True)
     if isinstance(methods, Mapping):
         named = list(methods.items())
     else:
@@ -119,14 +118,12 @@ def _of(
 def outside(
     name: str,
     item: Any,
-    document: EncodedText,
-    number: int,
+    question: Question,
     wanted: int,
-    label: int | None,
     scores: npt.NDArray[np.float32],
     labels: tuple[str, ...],
 ) -> Explanation | None:
-    """Attributions from outside as an explanation of the class `wanted`, None if it has none.
+    """Convert attributions from outside to an explanation of the class `wanted`, if they have it.
 
     An array `[C, T]` has every class; `[T]` is about the class that is predicted. Of an
     `Explanation` the class is known.
@@ -134,29 +131,14 @@ def outside(
     Raises:
         InputError: it does not fit the text, or is not finite.
     """
+    document, number = question.document, question.number
     predicted = int(scores.argmax())
     about = predicted
     if isinstance(item, Explanation):
-        if item.tokens != document.source.tokens:
-            raise InputError(
-                f"The explanation for text {number} in {name!r} is of other words than the text; "
-                f"its tokenizer is another one."
-            )
-        if item.against is not None:
-            raise InputError(
-                f"The explanation for text {number} in {name!r} is of a contrast of two classes; "
-                f"expected one of a single class, or of all."
-            )
+        _check_explanation(name, item, question)
         about = predicted if item.target == ALL else int(item.target)
         item = item.relevance
-    relevance = np.asarray(item)
-    words, classes = len(document), len(labels)
-    if relevance.shape not in ((words,), (classes, words)):
-        raise InputError(
-            f"The attributions for text {number} in {name!r} have the shape "
-            f"{list(relevance.shape)}; expected [{words}], a number a word of "
-            f"{document.source.text[:40]!a}, or [{classes}, {words}] for all classes."
-        )
+    relevance = _checked_relevance(name, item, question, len(labels))
     if relevance.ndim == 2:
         relevance = relevance[wanted]
     elif about != wanted:
@@ -169,22 +151,56 @@ def outside(
             relevance=relevance.astype(np.float32),
             target=wanted,
             predicted=predicted,
-            label=label,
+            label=question.truth,
             scores=scores,
             labels=labels,
             method=name,
+            unread=document.source.unread,
         )
     except SeqlrpError as error:
-        raise type(error)(f"The attributions for text {number} in {name!r}: {error}") from error
+        fields = {field: getattr(error, field) for field in SeqlrpError.__annotations__}
+        fields["text"] = number
+        raise type(error)(
+            f"The attributions for text {number} in {name!r}: {error}", **fields
+        ) from error
+
+
+def _check_explanation(name: str, item: Explanation, question: Question) -> None:
+    """Check that an explanation from outside is of the words of the text, and of one class."""
+    if item.tokens != question.document.source.tokens:
+        raise InputError(
+            f"The explanation for text {question.number} in {name!r} is of other words than the "
+            f"text; its tokenizer is another one."
+        )
+    if item.against is not None:
+        raise InputError(
+            f"The explanation for text {question.number} in {name!r} is of a contrast of two "
+            f"classes; expected one of a single class, or of all."
+        )
+
+
+def _checked_relevance(
+    name: str, item: Any, question: Question, classes: int
+) -> npt.NDArray[np.floating]:
+    """Attributions from outside as an array `[T]` or `[C, T]`."""
+    relevance = np.asarray(item)
+    words = len(question.document)
+    if relevance.shape not in ((words,), (classes, words)):
+        raise InputError(
+            f"The attributions for text {question.number} in {name!r} have the shape "
+            f"{list(relevance.shape)}; expected [{words}], a number a word of "
+            f"{question.document.source.text[:40]!a}, or [{classes}, {words}] for all classes."
+        )
+    return relevance
 
 
 def chosen_metrics(
     metrics: Sequence[str | Metric], known: Mapping[str, type[Metric]], options: Mapping[str, Any]
 ) -> list[Metric]:
-    """Metrics by name, made with those of the options that they take, or objects as they are.
+    """Make metrics from names, with the options that their classes take; objects are copied.
 
     Raises:
-        OptionError: an unknown name, no metric, or two that give the same figures.
+        OptionError: an unknown name, no metric, or two that compute the same quantity.
     """
     if isinstance(metrics, str | Metric):
         metrics = [metrics]
@@ -196,24 +212,31 @@ def chosen_metrics(
             continue
         name = metric if metric in known else _metric_of(metric, known, options)
         if name not in asked:
-            chosen.append(_made(known[name], options))
+            chosen.append(_make_metric(known[name], options))
         asked.add(name)
     if not chosen:
         raise OptionError("Got no metric; name one or more, e.g. metrics=['word_deletion'].")
-    figures = [name for metric in chosen for name in metric.quantities]
-    if doubled := sorted({name for name in figures if figures.count(name) > 1}):
-        raise OptionError(f"Two metrics give {doubled[0]!r}; leave one of them out.")
+    names = [name for metric in chosen for name in metric.quantities]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise OptionError(
+            f"Two metrics compute {doubled[0]!r}; leave one of them out.", option="metrics"
+        )
     return chosen
 
 
-def _made(kind: type[Metric], options: Mapping[str, Any]) -> Metric:
+def _make_metric(kind: type[Metric], options: Mapping[str, Any]) -> Metric:
     taken = inspect.signature(kind).parameters
     return kind(**{n: v for n, v in options.items() if n in taken})
 
 
-def _metric_of(figure: str, known: Mapping[str, type[Metric]], options: Mapping[str, Any]) -> str:
-    """The metric that gives a figure of this name."""
+def _metric_of(quantity: str, known: Mapping[str, type[Metric]], options: Mapping[str, Any]) -> str:
+    """Return the name of the metric that computes a quantity."""
     for name, kind in known.items():
-        if figure in _made(kind, options).quantities:
+        if quantity in _make_metric(kind, options).quantities:
             return name
-    raise OptionError(f"There is no metric {figure!r}. {near(str(figure), known)}")
+    raise OptionError(
+        f"There is no metric {quantity!r}. {near(str(quantity), known)}",
+        option="metrics",
+        got=quantity,
+        known=tuple(known),
+    )

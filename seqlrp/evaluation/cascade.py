@@ -1,12 +1,12 @@
-"""What is left of relevance when more and more layers are made random: the record, its figure."""
+"""The result of cascading randomisation: how relevance changes as layers are randomised."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seqlrp.errors import OptionError, near
-from seqlrp.evaluation import statistics
+from seqlrp.errors import check_choice
+from seqlrp.evaluation.statistics import mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,17 +20,17 @@ MEASURES = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cascade:
-    """How relevance changes with the weights, as `cascading_randomisation` finds it.
+    """The correlation of relevance before and after layers are randomised.
 
     Attributes:
-        table: a row for each `document`, `method`, `metric`, `layer` (the last one made random, ""
-            before any) and `k` (how many are), with its `value`, Spearman's correlation with the
-            relevance of the untouched model: "spearman" of relevance as it is,
-            "spearman_absolute" of its absolute values. NaN for a text of one word, or where all
-            words have the same.
-        method: what was tested.
-        layers: the layers in the order in which they became random, the output first.
-        seed: of the random weights and of bootstraps.
+        table: a row for each `document`, `method`, `metric`, `layer` (the last one that was
+            randomised, "" before any) and `k` (how many were), with its `value`, Spearman's
+            correlation with the relevance of the original model: "spearman" of signed relevance,
+            "spearman_absolute" of absolute relevance. NaN for a text of one word, or where all
+            words have the same relevance.
+        method: the method that was tested.
+        layers: the layers in the order in which they were randomised, from the output.
+        seed: the seed of the random weights and of bootstraps.
     """
 
     table: pd.DataFrame
@@ -43,50 +43,54 @@ class Cascade:
         return f"Cascade({self.method!r}, {len(self.layers)} layers, {texts:,} texts)"
 
     def curve(self, metric: str = "spearman_absolute") -> pd.DataFrame:
-        """The mean correlation after each layer, with its 95 % interval (bootstrap over texts).
+        """Compute the mean correlation after each layer, with its 95 % interval over texts.
 
-        Columns: k, layer, value, low, high, documents (that have a value).
+        Args:
+            metric: "spearman_absolute" or "spearman".
+
+        Returns:
+            a table with the columns k, layer, value, low, high and documents (how many have a
+            value).
 
         Raises:
-            OptionError: another metric.
+            OptionError: there is no such metric.
         """
         import pandas as pd
 
-        if metric not in MEASURES:
-            raise OptionError(f"There is no metric {metric!r}. {near(metric, MEASURES)}")
+        check_choice("metric", metric, MEASURES)
         part = self.table[self.table["metric"] == metric]
         values = part.pivot(index="document", columns="k", values="value")
-        mean, low, high = statistics.mean_interval(values.to_numpy(float), self.seed)
+        mean, low, high = mean_interval(values.to_numpy(float), self.seed)
         known = values.notna().sum().to_numpy()
         columns = {"k": values.columns, "layer": ["", *self.layers]}
         numbers = {"value": mean, "low": low, "high": high, "documents": known}
         return pd.DataFrame({**columns, **numbers})
 
     def plot(self, metric: str = "spearman_absolute", *, ax: Axes | None = None) -> Axes:
-        """The curve over layers, shaded by its interval; at 0 nothing of before is left.
+        """Plot the curve over layers with its interval; 0 means no relation to the original.
 
-        Drawn onto the same axes, several methods stand beside each other.
+        Several methods can be compared by plotting them on the same axes.
 
         Args:
             metric: "spearman_absolute" or "spearman".
-            ax: where to draw; left out, in a figure of its own (`.figure` of what is returned).
+            ax: where to draw; by default in a new figure, the attribute `figure` of the result.
 
         Raises:
-            OptionError: another metric.
+            OptionError: there is no such metric.
         """
-        from seqlrp.evaluation.plots import draw_curve, plain
-        from seqlrp.plots.labels import axes_of, written
+        from seqlrp.evaluation.report.plots import draw_curve, set_plain_style
+        from seqlrp.show.plots.labels import make_labels, new_axes
 
         curve = self.curve(metric)
-        ax = axes_of(ax, 6.4, 3.8)
+        ax = new_axes(ax, 6.4, 3.8)
         others = [line for line in ax.lines if not str(line.get_label()).startswith("_")]
         draw_curve(curve, self.method, len(others), ax)
-        names = written(["none", *(name or "the model itself" for name in self.layers)], size=9)
+        names = make_labels(["none", *(name or "the model itself" for name in self.layers)], size=9)
         ax.set_xticks(curve["k"], names.texts, rotation=20, ha="right", **names.options)
         if not others:
             ax.axhline(0, color="black", linewidth=0.6, label="_zero")
         ax.set_xlabel("layers made random, from the output down to")
         ax.set_ylabel(f"rank correlation of\n{MEASURES[metric]} with before")
-        plain(ax)
+        set_plain_style(ax)
         ax.legend(frameon=False, fontsize=8)
         return ax

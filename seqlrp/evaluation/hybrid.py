@@ -1,8 +1,8 @@
-"""The pointing game on hybrid documents: does the most relevant word come from the right piece?
+"""The pointing game on hybrid documents: is the most relevant word in a text of the right class?
 
 Poerner et al. 2018 (sec. 3.1) join sentences of several classes to one document and explain each
-class in it. The word of the highest relevance has to stand in a sentence of that class. Nobody has
-to mark anything for that.
+class in it. The word with the highest relevance should be in a sentence of that class. This needs
+no rationales of people.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from seqlrp.errors import InputError, LabelError
-from seqlrp.evaluation.agreement import pointing, tokens_inside
-from seqlrp.explanation import Explanation
+from seqlrp.evaluation.metrics.agreement import pointing, tokens_inside
+from seqlrp.explanations.record import Explanation
 from seqlrp.truth import Annotated
 
 if TYPE_CHECKING:
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 
 def hybrid_pointing(explanations: Iterable[Explanation], documents: Annotated) -> pd.DataFrame:
-    """Play the pointing game with every class that a hybrid document has pieces of.
+    """Play the pointing game for every class that occurs in a hybrid document.
 
     Args:
-        explanations: of `documents.corpus`, in order, with `target="all"`.
-        documents: as `seqlrp.truth.hybrid_documents` makes them.
+        explanations: explanations of `documents.corpus`, in order, with `target="all"`.
+        documents: hybrid documents from `seqlrp.truth.hybrid_documents`.
 
     Returns:
-        a row for each document and class in it: `document`, `method`, `metric`
-        ("hybrid_pointing"), `target` (the class), `value` (1 hit, 0 miss, between them the share of
-        hits among equally relevant words), and `chance`, the share of words that stand in pieces of
-        that class, which is what a random order gives.
+        a table with a row for each document and class in it: `document`, `method`, `metric`
+        ("hybrid_pointing"), `target` (the class), `value` (1 for a hit, 0 for a miss, the share of
+        hits where several words are most relevant), and `chance`, the share of words in texts of
+        that class, which a random order gives.
 
     Raises:
-        InputError: other texts than those explained.
-        LabelError: a piece of a class that the classifier does not have.
-        TargetError: an explanation of one class alone.
+        InputError: the explanations are of other texts.
+        LabelError: a document has a text of a class that the classifier does not have.
+        TargetError: an explanation is of a single class.
     """
     import pandas as pd
 
@@ -47,8 +47,11 @@ def hybrid_pointing(explanations: Iterable[Explanation], documents: Annotated) -
         for name in sorted({span.kind for span in spans}):
             if name not in e.labels:
                 raise LabelError(
-                    f"Document {number} has a piece of the class {name!r}, which the classifier "
-                    f"does not have; it has {', '.join(e.labels)}."
+                    f"Document {number} has a text of the class {name!r}, which the classifier "
+                    f"does not have; it has {', '.join(e.labels)}.",
+                    got=name,
+                    known=e.labels,
+                    text=number,
                 )
             inside = tokens_inside(e.offsets, [(s.start, s.end) for s in spans if s.kind == name])
             relevance = e.for_target(name).relevance

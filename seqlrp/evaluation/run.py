@@ -1,4 +1,4 @@
-"""The experiment: every method explains every text once, and every metric looks at all of it."""
+"""`evaluate`: every method explains every text, and every metric measures the explanations."""
 
 from __future__ import annotations
 
@@ -8,58 +8,39 @@ import os
 import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
-from seqlrp.attributing import strings, true_classes
-from seqlrp.batching import BatchTokens, Budget, ran_out_of_memory
-from seqlrp.deletion import Removal, Remover
-from seqlrp.errors import (
-    CorpusError,
-    InputError,
-    LabelError,
-    OptionError,
-    SeqlrpError,
-    TextError,
-)
-from seqlrp.evaluation.candidates import (
-    Candidate,
-    Methods,
-    candidates,
-    chosen_metrics,
-    outside,
-)
-from seqlrp.evaluation.explained import Explained, Score
-from seqlrp.evaluation.metric import Metric
+from seqlrp.engine.batches import BatchTokens, Budget, ran_out_of_memory
+from seqlrp.engine.completeness import totals_for, warn_if_incomplete
+from seqlrp.errors import CorpusError, InputError, LabelError, OptionError, SeqlrpError, TextError
+from seqlrp.evaluation.candidates import Candidate, Methods, candidates, chosen_metrics, outside
+from seqlrp.evaluation.checkpoint import Checkpoint
+from seqlrp.evaluation.documents import ExplainedDocuments, Score, Texts
 from seqlrp.evaluation.metrics import METRICS
-from seqlrp.evaluation.parts import Parts
-from seqlrp.evaluation.report import EvaluationReport
-from seqlrp.evaluation.word_deletion import KS
-from seqlrp.explain import BATCH_TOKENS, count, explained_documents, label_names
-from seqlrp.explanation import Explanation
-from seqlrp.methods.doubts import tally_for, tell
+from seqlrp.evaluation.metrics.metric import Metric
+from seqlrp.evaluation.metrics.word_deletion import KS
+from seqlrp.evaluation.removal import Removal, Remover
+from seqlrp.evaluation.report.report import EvaluationReport
+from seqlrp.explaining.attribute import explain_questions
+from seqlrp.explaining.explain import BATCH_TOKENS, add_account
+from seqlrp.explaining.questions import Question, QuestionStream, label_names, read_texts
+from seqlrp.explaining.skipped import SkippedTexts
+from seqlrp.explanations.record import Explanation
 from seqlrp.text.corpora import Corpus
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
+    from seqlrp.models.classifier import TextClassifier
     from seqlrp.text.encoded import EncodedText
-    from seqlrp.text_classifier import TextClassifier
 
-METHODS_COMPARED = ("lrp", "gradient_x_input", "sensitivity", "random")
+METHODS_COMPARED = ("lrp", "gradient_x_input", "occlusion", "sensitivity", "random")
 METRICS_COMPUTED = ("word_deletion", "aopc", "comprehensiveness", "sufficiency")
-
-
-class Texts(NamedTuple):
-    """The documents that take part: those that are long enough."""
-
-    documents: list[EncodedText]
-    numbers: list[int]  # which of the user's texts they are
-    labels: list[int | None]
-    rationales: list[npt.NDArray[np.float64]] | None
 
 
 def evaluate(
@@ -81,52 +62,49 @@ def evaluate(
     out: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> EvaluationReport:
-    """Explain texts by several methods and measure what their explanations are worth.
+    """Explain texts by several methods and measure the quality of the explanations.
 
     Args:
-        classifier: what is explained and asked again.
+        classifier: the classifier that is explained.
         texts: strings, a `Corpus` with labels, a pandas data frame, or a `datasets.Dataset`.
         labels: the true class of each text, by index or name; word deletion needs them.
-        methods: names in `seqlrp.METHODS`, method objects, or a mapping of a name of your own to a
-            name, an object, a mapping of options (`{"lrp, ε=0.1": {"method": "lrp", "epsilon":
-            0.1}}`), or attributions from outside: one array a text, `[T]` for the class that is
-            predicted, or `[C, T]` for all classes. A figure that needs another class than an array
-            is about is missing.
-        metrics: names in `seqlrp.evaluation.METRICS`, or metric objects. The name of a figure
+        methods: names in `seqlrp.METHODS`, `"chosen"` (see `seqlrp.choose`), method objects, or a
+            mapping of a name of your own to a name, an object, a mapping of options (`{"lrp,
+            ε=0.1": {"method": "lrp", "epsilon": 0.1}}`), or attributions from outside: one array a
+            text, `[T]` for the class that is predicted, or `[C, T]` for all classes. Values that
+            need attributions for another class are missing.
+        metrics: names in `seqlrp.evaluation.METRICS`, or metric objects. The name of a quantity
             (`"abpc"`) stands for its metric (`"aopc"`).
-        ks: how many words to delete; 0 is the text as it is.
-        removal: `"zero"`, `"delete"`, `"unk"` or `"mask"`, see `seqlrp.deletion.Remover`.
-        score: what is watched: `"probability"`, `"logit"` or `"accuracy"`.
-        rationales: the words that people marked, for metrics that compare with them: a number a
-            word `[T]` from 0 to 1, or bool, for each text.
-        random_orders: how many seeds `"random"` is run with.
+        ks: the numbers of words to delete; 0 is always among them.
+        removal: `"zero"`, `"delete"`, `"unk"` or `"mask"`, see `seqlrp.evaluation.removal.Remover`.
+        score: what is measured: `"probability"`, `"logit"` or `"accuracy"`.
+        rationales: the words that people marked, for metrics that compare with them: for each text
+            numbers from 0 to 1 `[T]`, or bool.
+        random_orders: the number of seeds with which `"random"` is run.
         column: which column of a data frame or `datasets.Dataset` holds the text.
         min_words: texts with fewer words are left out, and counted.
-        seed: of random orders, metrics and bootstraps.
-        batch_tokens: the most tokens in a batch, padding included, or `"auto"`.
-        out: a folder to save the report to. Each method that is finished is kept there, so that an
-            evaluation that was interrupted goes on where it was when it is called again with the
-            same model, texts and options.
+        seed: the seed of random orders, metrics and bootstraps.
+        batch_tokens: the largest number of tokens in a batch, padding included, or `"auto"`.
+        out: a folder to save the report to. The results of each finished method are stored there,
+            so that an interrupted evaluation continues when it is called again with the same model,
+            texts and options.
         progress: show a bar; None shows one where stderr is a terminal.
 
     Raises:
         CorpusError: no text is long enough.
         LabelError: labels are missing or unknown.
-        OptionError: an unknown method, metric, removal or score.
+        OptionError: an unknown method, metric, removal or score, or missing rationales.
         SeqlrpError: a text could not be explained; the message says which.
     """
     if isinstance(texts, Corpus):
         labels = label_names(texts) if labels is None else labels
-    stream, _ = strings(texts, column)
+    stream, _ = read_texts(texts, column)
     texts = list(stream)
     compared = candidates(classifier, methods, texts=len(texts), orders=random_orders, seed=seed)
     measured = chosen_metrics(metrics, METRICS, {"ks": ks, "score": score})
-    if labels is None and any("labels" in m.needs for m in measured):
-        raise LabelError("Deleting words needs the true class of each text; pass labels=.")
-    if rationales is None and any("rationales" in m.needs for m in measured):
-        raise OptionError("A metric compares with the words that people marked; pass rationales=.")
+    _check_needs(measured, labels, rationales)
     remover = Remover(classifier, removal, batch_tokens)
-    chosen = _long_enough(classifier, texts, labels, rationales, max(min_words, 1))
+    chosen = _select_texts(classifier, texts, labels, rationales, max(min_words, 1))
     made = {
         "seed": seed,
         "options": {"removal": removal, "random_orders": random_orders},
@@ -134,33 +112,67 @@ def evaluate(
         "figures": {m.name: list(m.quantities) for m in measured},
         "versions": _versions(),
         "labels": list(classifier.labels),
-        "documents": len(chosen.documents),
+        "documents": len(chosen.questions),
         "min_words": min_words,
-        "left_out": len(texts) - len(chosen.documents),
+        "left_out": len(texts) - len(chosen.questions),
     }
-    parts = None if out is None else Parts(out, classifier, chosen, made)
+    checkpoint = None if out is None else Checkpoint(out, classifier, chosen, made)
+    tables, seconds = _measure_all(compared, chosen, remover, measured, seed, checkpoint, progress)
+    report = _report(tables, seconds, measured, made, compared)
+    if checkpoint is not None and out is not None:
+        report.save(out)
+        checkpoint.remove()
+    return report
+
+
+def _check_needs(
+    metrics: Sequence[Metric],
+    labels: Sequence[int | str] | None,
+    rationales: Sequence[Any] | None,
+) -> None:
+    """Check that there is what the metrics compare with."""
+    if labels is None and any("labels" in m.needs for m in metrics):
+        raise LabelError(
+            "Deleting words needs the true class of each text.",
+            "Pass labels=.",
+            option="labels",
+            code="labels_missing",
+        )
+    if rationales is None and any("rationales" in m.needs for m in metrics):
+        raise OptionError(
+            "A metric compares with the words that people marked; pass rationales=.",
+            option="rationales",
+        )
+
+
+def _measure_all(
+    compared: Sequence[Candidate],
+    texts: Texts,
+    remover: Remover,
+    metrics: Sequence[Metric],
+    seed: int,
+    checkpoint: Checkpoint | None,
+    progress: bool | None,
+) -> tuple[list[pd.DataFrame], dict[str, list[float]]]:
+    """Measure each candidate, or read what was measured before: tables, and seconds per text."""
     tables: list[pd.DataFrame] = []
     seconds: dict[str, list[float]] = {}
-    total = len(compared) * len(chosen.documents) * (1 + len(measured))
+    total = len(compared) * len(texts.questions) * (1 + len(metrics))
     hidden = None if progress is None else not progress
     with tqdm(total=total, unit="step", disable=hidden) as bar:
         for place, candidate in enumerate(compared, 1):
             bar.set_description(f"{candidate.name} ({place} of {len(compared)})")
-            found = None if parts is None else parts.read(candidate)
+            found = None if checkpoint is None else checkpoint.read(candidate)
             if found is None:
-                found = _measured(candidate, chosen, remover, measured, seed, bar)
-                if parts is not None:
-                    parts.write(candidate, *found)
+                found = _measure(candidate, texts, remover, metrics, seed, bar)
+                if checkpoint is not None:
+                    checkpoint.write(candidate, *found)
             else:
-                bar.update(len(chosen.documents) * (1 + len(measured)))
+                bar.update(len(texts.questions) * (1 + len(metrics)))
             tables.append(found[0])
             seconds.setdefault(candidate.name, []).append(found[1])
             bar.set_postfix_str(f"{candidate.name}: {1000 * found[1]:.1f} ms/text", refresh=False)
-    report = _report(tables, seconds, measured, made, compared)
-    if parts is not None and out is not None:
-        report.save(out)
-        parts.remove()
-    return report
+    return tables, seconds
 
 
 def _report(
@@ -174,13 +186,13 @@ def _report(
 
     table = pd.concat(tables, ignore_index=True)
     quantities = {name: q for metric in metrics for name, q in metric.quantities.items()}
-    methods = {c.name: c.about for c in reversed(compared)}  # of several orders the first
+    methods = {c.name: c.about for c in reversed(compared)}  # the first of several orders
     made = {**made, "methods": {name: methods[name] for name in seconds}}
     means = {name: float(np.mean(each)) for name, each in seconds.items()}
     return EvaluationReport(table, quantities, means, made)
 
 
-def _long_enough(
+def _select_texts(
     classifier: TextClassifier,
     texts: list[str],
     labels: Sequence[int | str] | None,
@@ -193,22 +205,17 @@ def _long_enough(
             raise error(f"Got {len(given)} {name} for {len(texts)} texts.")
     for k, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TextError(f"Text {k} is {type(text).__name__}, expected a string.")
-    encoded = list(classifier.encode(texts))
-    numbers = [k for k, e in enumerate(encoded) if len(e) >= min_words]
-    if not numbers:
+            raise TextError(f"Text {k} is {type(text).__name__}, expected a string.", text=k)
+    stream = QuestionStream(classifier, texts, labels=labels, skipped=SkippedTexts("skip"))
+    questions = [question for question in stream if len(question.document) >= min_words]
+    if not questions:
         raise CorpusError(
             f"None of the {len(texts)} texts has {min_words} words; pass a smaller min_words."
         )
-    documents = [encoded[k] for k in numbers]
-    known = None
-    if labels is not None:  # all of them, so that a message names the right text
-        every = true_classes(classifier, iter(labels), range(len(texts)))
-        known = [every[k] for k in numbers]
     marked = None
     if rationales is not None:
-        marked = [_rationale(rationales[k], encoded[k], k) for k in numbers]
-    return Texts(documents, numbers, known or [None] * len(numbers), marked)
+        marked = [_rationale(rationales[q.number], q.document, q.number) for q in questions]
+    return Texts(questions, marked)
 
 
 def _rationale(given: Any, document: EncodedText, number: int) -> npt.NDArray[np.float64]:
@@ -224,7 +231,7 @@ def _rationale(given: Any, document: EncodedText, number: int) -> npt.NDArray[np
     return marks
 
 
-def _measured(
+def _measure(
     candidate: Candidate,
     texts: Texts,
     remover: Remover,
@@ -237,16 +244,16 @@ def _measured(
 
     _warm_up(candidate, texts, remover)
     started = time.perf_counter()
-    explanations = _of_predicted(candidate, texts, remover, bar)
-    taken = (time.perf_counter() - started) / len(texts.documents)
-    if (tally := tally_for(candidate.method)) is not None:
+    explanations = _explain_predicted(candidate, texts, remover, bar)
+    taken = (time.perf_counter() - started) / len(texts.questions)
+    if (totals := totals_for(candidate.method)) is not None:
         for explanation in explanations:
-            count(tally, explanation)
-        tell(candidate.method, tally)
+            add_account(totals, explanation)
+        warn_if_incomplete(candidate.method, totals)
     of_label: list[Explanation | None] = [None] * len(explanations)
     if any("labels" in m.needs for m in metrics):
-        of_label = _of_label(candidate, texts, explanations, remover)
-    explained = Explained(
+        of_label = _explain_true(candidate, texts, explanations, remover)
+    data = ExplainedDocuments(
         classifier=remover.classifier,
         documents=texts.documents,
         numbers=texts.numbers,
@@ -263,34 +270,36 @@ def _measured(
     )
     tables = []
     for metric in metrics:
-        mine = metric.fresh()
-        mine.update(explained)
-        tables.append(mine.compute())
-        bar.update(len(texts.documents))
+        empty = metric.fresh()
+        empty.update(data)
+        tables.append(empty.compute())
+        bar.update(len(texts.questions))
     outside = candidate.method is None
     return pd.concat(tables, ignore_index=True), float("nan") if outside else taken
 
 
 def _warm_up(candidate: Candidate, texts: Texts, remover: Remover) -> None:
-    """Explain the shortest text, so that what loads or compiles once is not the method's time."""
-    shortest = min(range(len(texts.documents)), key=lambda n: len(texts.documents[n]))
+    """Explain the shortest text, so that one-time loading and compiling is not measured."""
+    shortest = min(texts.questions, key=lambda question: len(question.document))
     if candidate.method is not None:
-        with tqdm(disable=True) as silent, contextlib.suppress(Exception):  # the run will say it
-            _explanations(candidate, texts, [shortest], "predicted", remover, silent)
+        with tqdm(disable=True) as silent, contextlib.suppress(Exception):  # the run raises it
+            _explain(candidate, [shortest], remover, silent)
 
 
-def _of_predicted(
+def _explain_predicted(
     candidate: Candidate, texts: Texts, remover: Remover, bar: tqdm[Any]
 ) -> list[Explanation]:
-    """What is said of the class that is predicted for each document."""
-    everything = list(range(len(texts.documents)))
+    """Explain the predicted class of each document."""
     if candidate.method is not None:
-        return _explanations(candidate, texts, everything, "predicted", remover, bar)
-    whole = Remover(remover.classifier, "unk", remover.batch_tokens)
+        return _explain(candidate, texts.questions, remover, bar)
+    everything = range(len(texts.questions))
+    whole = Remover(remover.classifier, "delete", remover.batch_tokens)  # of nothing
     scores = whole.scores(texts.documents, [np.zeros(0, np.int64)] * len(everything))
     found = []
     for n in everything:
-        explanation = _given(candidate, texts, n, scores[n], int(scores[n].argmax()), remover)
+        explanation = _from_outside(
+            candidate, texts, n, scores[n], int(scores[n].argmax()), remover
+        )
         if explanation is None:
             raise InputError(
                 f"The explanation for text {texts.numbers[n]} in {candidate.name!r} is not of the "
@@ -301,29 +310,28 @@ def _of_predicted(
     return found
 
 
-def _of_label(
+def _explain_true(
     candidate: Candidate, texts: Texts, predicted: Sequence[Explanation], remover: Remover
 ) -> list[Explanation | None]:
-    """What is said of the true class of each document, None where that is not known."""
+    """Explain the true class of each document; None where there is no explanation of it."""
     found = [e if e.predicted == e.label else None for e in predicted]
     wrong = [n for n, e in enumerate(found) if e is None and texts.labels[n] is not None]
     if candidate.method is not None:
+        questions = [texts.questions[n] for n in wrong]
+        asked = [replace(q, target=q.truth) for q in questions if q.truth is not None]
         with tqdm(disable=True) as silent:
-            for n, e in zip(
-                wrong,
-                _explanations(candidate, texts, wrong, "label", remover, silent),
-                strict=True,
-            ):
-                found[n] = e
+            made = _explain(candidate, asked, remover, silent)
+        for n, e in zip(wrong, made, strict=True):
+            found[n] = e
         return found
     for n in wrong:
         label = texts.labels[n]
         assert label is not None
-        found[n] = _given(candidate, texts, n, predicted[n].scores, label, remover)
+        found[n] = _from_outside(candidate, texts, n, predicted[n].scores, label, remover)
     return found
 
 
-def _given(
+def _from_outside(
     candidate: Candidate,
     texts: Texts,
     n: int,
@@ -332,57 +340,46 @@ def _given(
     remover: Remover,
 ) -> Explanation | None:
     assert candidate.given is not None
-    number = texts.numbers[n]
-    item, label = candidate.given[number], texts.labels[n]
-    document, names = texts.documents[n], remover.classifier.labels
-    return outside(candidate.name, item, document, number, wanted, label, scores, names)
+    question, names = texts.questions[n], remover.classifier.labels
+    item = candidate.given[question.number]
+    return outside(candidate.name, item, question, wanted, scores, names)
 
 
-def _explanations(
-    candidate: Candidate,
-    texts: Texts,
-    which: list[int],
-    target: str,
-    remover: Remover,
-    bar: tqdm[Any],
+def _explain(
+    candidate: Candidate, questions: Sequence[Question], remover: Remover, bar: tqdm[Any]
 ) -> list[Explanation]:
-    """What a method says of these documents; where it fails, the error names the text."""
+    """Explain these texts by a method; where it fails, the error names the text."""
     method, classifier = candidate.method, remover.classifier
     assert method is not None
 
-    def explain(chosen: list[int], bar: tqdm[Any]) -> Iterable[Explanation]:
-        return explained_documents(
-            classifier,
-            method,
-            [texts.documents[n] for n in chosen],
-            target,
-            [texts.labels[n] for n in chosen],
-            [texts.numbers[n] for n in chosen],
-            Budget(remover.batch_tokens, classifier.device),
-            bar,
-        )
+    def explain(chosen: Sequence[Question], bar: tqdm[Any]) -> Iterable[Explanation]:
+        budget = Budget(remover.batch_tokens, classifier.device)
+        return explain_questions(classifier, method, chosen, budget, bar)
 
     done: list[Explanation] = []
     try:
-        done.extend(explain(which, bar))
+        done.extend(explain(questions, bar))
     except Exception as error:
         if ran_out_of_memory(error):
             raise
         with tqdm(disable=True) as silent:
-            for n in which[len(done) :]:  # a batch failed: which of its texts is it?
+            for question in questions[len(done) :]:  # a batch failed: which of its texts is it?
                 try:
-                    list(explain([n], silent))
+                    list(explain([question], silent))
                 except Exception as alone:
-                    raise _named(alone, candidate, texts, n) from error
+                    raise _with_place(alone, candidate, question) from error
         raise
     return done
 
 
-def _named(error: Exception, candidate: Candidate, texts: Texts, n: int) -> Exception:
-    place = f"{candidate.name!r} fails at text {texts.numbers[n]}"
-    shown = f"{texts.documents[n].source.text[:40]!a}"
+def _with_place(error: Exception, candidate: Candidate, question: Question) -> Exception:
+    """The error with the method and the text in its message."""
+    place = f"{candidate.name!r} fails at text {question.number}"
+    shown = f"{question.document.source.text[:40]!a}"
     if isinstance(error, SeqlrpError):
-        return type(error)(f"{place} ({shown}): {error}")
+        fields = {name: getattr(error, name) for name in SeqlrpError.__annotations__}
+        fields["text"] = question.number
+        return type(error)(f"{place} ({shown}): {error}", **fields)
     error.add_note(f"seqlrp: {place} ({shown})")
     return error
 

@@ -1,8 +1,8 @@
-"""Sanity checks: an explanation must depend on what the model has learnt (Adebayo et al. 2018).
+"""Sanity checks: explanations must depend on what the model has learnt (Adebayo et al. 2018).
 
-Two tests whose right outcome is known. With weights made random, layer by layer from the output
-down, relevance must become another one. So it must for a model that was trained on shuffled labels.
-A method whose relevance stays shows the text, not the model.
+Relevance must change when the weights are randomised, layer by layer from the output, and when the
+model is trained on shuffled labels. If the relevance of a method stays the same, it depends on the
+text and not on the model.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from seqlrp.attributing import encoded_texts
-from seqlrp.batching import BatchTokens
+from seqlrp.engine.batches import BatchTokens
 from seqlrp.errors import CorpusError, InputError, ModelError, OptionError, near
 from seqlrp.evaluation.cascade import Cascade
 from seqlrp.evaluation.correlation import spearman
-from seqlrp.evaluation.twin import Twin, copied
-from seqlrp.explain import BATCH_TOKENS, chosen_method, explain
-from seqlrp.explanation import Explanation
+from seqlrp.evaluation.twin import Twin, deep_copy
+from seqlrp.explaining.explain import BATCH_TOKENS, chosen_method, explain
+from seqlrp.explaining.questions import QuestionStream
+from seqlrp.explanations.record import Explanation
 from seqlrp.methods import Method
+from seqlrp.models.training import fit as train_as_usual
 from seqlrp.text.corpora import Corpus
-from seqlrp.training import fit as train_as_usual
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from seqlrp.text_classifier import TextClassifier
-    from seqlrp.training import Trained
+    from seqlrp.models.classifier import TextClassifier
+    from seqlrp.models.training import Trained
+    from seqlrp.text.encoded import EncodedText
 
 
 def layers_from_output(classifier: TextClassifier, text: str) -> list[str]:
-    """The names of the modules that hold weights, the one nearest to the output first.
+    """Return the names of the modules that have weights, from the output to the input.
 
-    The order is that in which they finish when the model reads a text, turned round; a module that
-    is not called itself comes with the one that holds it. "" is the model, where it holds weights
-    of its own.
+    It is the reverse of the order in which the modules finish when the model reads a text. A module
+    that is not called itself takes the place of its parent. The name of the model itself is "".
 
     Raises:
-        ModelError: the model holds no weights.
+        ModelError: the model has no weights.
     """
-    model = copied(classifier.model)  # because of the hooks
+    model = deep_copy(classifier.model)  # hooks are added to it
     names = {module: name for name, module in model.named_modules()}
     finished: dict[str, int] = {}
 
@@ -56,7 +56,7 @@ def layers_from_output(classifier: TextClassifier, text: str) -> list[str]:
     with ExitStack() as stack:
         for module in names:
             stack.callback(module.register_forward_hook(note).remove)
-        replace(classifier, model=model).scores(encoded_texts(classifier, [text]))
+        replace(classifier, model=model).scores(_documents(classifier, [text]))
 
     def place(name: str) -> int:
         while name and name not in finished:
@@ -69,11 +69,15 @@ def layers_from_output(classifier: TextClassifier, text: str) -> list[str]:
     return sorted(holding, key=place, reverse=True)
 
 
-def randomise(module: nn.Module, random: torch.Generator) -> None:
-    """Replace the weights that a module holds itself by normal numbers of the same size, in place.
+def _documents(classifier: TextClassifier, texts: Iterable[str]) -> list[EncodedText]:
+    return [question.document for question in QuestionStream(classifier, texts)]
 
-    Each tensor keeps its root mean square, so that scores stay in the range they had. The row of an
-    embedding that stands for padding stays.
+
+def randomise(module: nn.Module, random: torch.Generator) -> None:
+    """Replace a module's own weights by normal random numbers, in place.
+
+    Each tensor keeps its root mean square, so that the scores keep their range. The padding row of
+    an embedding is not changed.
     """
     with torch.no_grad():
         for parameter in module.parameters(recurse=False):
@@ -99,33 +103,33 @@ def cascading_randomisation(
     progress: bool | None = None,
     **options: Any,
 ) -> Cascade:
-    """Make weights random, layer by layer from the output down, and compare relevance with before.
+    """Randomise weights layer by layer from the output, and compare relevance with the original.
 
-    The class that is explained stays the one that the untouched model predicts. All changes are
-    made on a copy.
+    The class that is explained is always the one that the original model predicts. All changes are
+    made in a copy.
 
     Args:
-        classifier: what is tested; it stays as it is.
+        classifier: the classifier, which is not changed.
         texts: strings, or a `Corpus`.
         method: a name in `seqlrp.METHODS`, or an object with `attribution`.
-        layers: names of modules that hold weights, in the order in which they become random; by
+        layers: names of modules that have weights, in the order in which they are randomised; by
             default all, see `layers_from_output`.
-        seed: of the random weights.
-        batch_tokens: the most tokens in a batch.
+        seed: the seed of the random weights.
+        batch_tokens: the largest number of tokens in a batch, padding included.
         progress: show a bar; None shows one where stderr is a terminal.
         options: passed to the method.
 
     Returns:
-        a `Cascade`: `table` has every row, `plot` the curve.
+        a `Cascade`, with all values in `table` and the method `plot`.
 
     Raises:
-        OptionError: a layer that is no module with weights.
+        OptionError: a layer is not a module with weights.
         ModelError: the model cannot be copied or explained.
     """
     import pandas as pd
 
     texts = list(texts.texts if isinstance(texts, Corpus) else texts)
-    documents = encoded_texts(classifier, texts)
+    documents = _documents(classifier, texts)
     if not documents:
         raise InputError("Got no text; the check needs some to explain.")
     chosen = chosen_method(classifier, method, options)
@@ -135,11 +139,16 @@ def cascading_randomisation(
     for name in names:
         if name not in modules or next(modules[name].parameters(recurse=False), None) is None:
             known = layers_from_output(classifier, texts[0])
-            raise OptionError(f"{name!r} is no module that holds weights. {near(name, known)}")
+            raise OptionError(
+                f"{name!r} is no module that holds weights. {near(name, known)}",
+                option="layers",
+                got=name,
+                known=tuple(known),
+            )
     before = list(explain(classifier, texts, chosen, batch_tokens=batch_tokens, progress=False))
     random = torch.Generator().manual_seed(seed)
     done: set[nn.Parameter] = set()
-    rows = list(_compared(before, before, "", 0))
+    rows = list(_correlations(before, before, "", 0))
     shown = None if progress is None else not progress
     for k, name in enumerate(tqdm(names, desc="randomising", unit="layer", disable=shown), 1):
         own = set(modules[name].parameters(recurse=False))
@@ -147,17 +156,19 @@ def cascading_randomisation(
             randomise(modules[name], random)
         done |= own
         after = twin.explain(documents, before, batch_tokens)
-        rows += _compared(before, after, name, k)
+        rows += _correlations(before, after, name, k)
     table = pd.DataFrame(rows, columns=["document", "method", "metric", "layer", "k", "value"])
     return Cascade(table, chosen.name, tuple(names), seed)
 
 
 class RandomisedLabels(NamedTuple):
-    """What came of a training on shuffled labels.
+    """The result of `randomised_labels`.
 
-    `table` has rows `document`, `method`, `metric` and `value`, as that of a `Cascade`;
-    `classifier` is the one trained on shuffled labels, and `accuracy` the share of them that it
-    has learnt: where that is no better than chance it has learnt nothing, and the test says less.
+    Attributes:
+        table: rows `document`, `method`, `metric` and `value`, as in the table of a `Cascade`.
+        classifier: the classifier trained on shuffled labels.
+        accuracy: its accuracy on the shuffled labels; if it is no better than chance, the
+            classifier has learnt nothing, and the test says less.
     """
 
     table: pd.DataFrame
@@ -180,14 +191,14 @@ def randomised_labels(
     """Train once more on shuffled labels, and compare the relevance of both classifiers.
 
     Args:
-        classifier: trained on the labels as they are.
-        train: what it was trained on.
-        texts: strings, or a `Corpus`, to explain, for the class that `classifier` predicts.
-        fit: trains a classifier on a corpus as `classifier` was; by default `seqlrp.fit` with
-            nothing held out, because nothing of shuffled labels can be generalised.
+        classifier: the classifier trained on the true labels.
+        train: its training corpus.
+        texts: strings, or a `Corpus`, which are explained for the class that `classifier` predicts.
+        fit: trains a classifier on a corpus in the same way; by default `seqlrp.fit` without
+            held-out texts, because shuffled labels do not generalise.
         method: a name in `seqlrp.METHODS`.
-        seed: of the shuffling.
-        batch_tokens: the most tokens in a batch.
+        seed: the seed of the shuffling.
+        batch_tokens: the largest number of tokens in a batch, padding included.
         progress: show bars; None shows them where stderr is a terminal.
         options: passed to the method.
 
@@ -227,13 +238,13 @@ def randomised_labels(
     )
     found = other.predict(shuffled.texts, progress=progress).predicted
     table = pd.DataFrame(
-        [(*row[:3], row[5]) for row in _compared(before, after, "", 0)],
+        [(*row[:3], row[5]) for row in _correlations(before, after, "", 0)],
         columns=["document", "method", "metric", "value"],
     )
     return RandomisedLabels(table, other, float((found == shuffled.labels).mean()))
 
 
-def _compared(
+def _correlations(
     before: Iterable[Explanation], after: Iterable[Explanation], layer: str, k: int
 ) -> Iterable[tuple[int, str, str, str, int, float]]:
     for number, (e, other) in enumerate(zip(before, after, strict=True)):

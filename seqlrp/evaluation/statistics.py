@@ -1,9 +1,9 @@
-"""How sure a figure is: bootstrap intervals, paired comparisons, sizes of effects.
+"""Bootstrap intervals, paired comparisons and effect sizes for values of documents.
 
-Documents are what is sampled: a row each. Where a method was run in several random orders, those
-are a sample as well, crossed with the documents, and both are drawn again (the pigeonhole
-bootstrap, Owen 2007, which is on the safe side). Nothing depends on the order of the documents,
-and swapping two methods swaps the sign and nothing else. Missing values (NaN) are left out.
+Documents are resampled. Where a method was run in several random orders, the orders are resampled
+as well, crossed with the documents (the pigeonhole bootstrap, Owen 2007, which is conservative).
+Results do not depend on the order of the documents, and exchanging two methods changes the sign
+alone. Missing values (NaN) are left out.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seqlrp.errors import InputError
+from seqlrp.evaluation.correlation import midranks
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,24 +25,27 @@ if TYPE_CHECKING:
 RESAMPLES = 2000
 FLIPS = 10_000
 LEVEL = 0.95
-_EXACT = 12  # pairs up to which all sign flips are tried
-_HELD = 4_000_000  # numbers that are held at a time
+_EXACT = 12  # pairs up to which all sign flips are enumerated
+_MOST_NUMBERS = 4_000_000  # numbers in memory at a time
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two methods differ on the same documents.
+    """The difference of two methods on the same documents.
 
     Attributes:
-        difference: the mean over documents of one minus the other.
-        low, high: its 95 % interval, by a bootstrap of pairs and of random orders.
-        p: two-sided p value of no difference, by flips of the differences' signs (Fisher 1935;
-            with the observed one among the flips, Phipson and Smyth 2010); given the random orders.
-        d_z: the mean difference over the differences' standard deviation (Cohen 1988, sec. 2.3.5);
-            NaN where all differences are the same.
-        rank_biserial: the share of ranks that speaks for one minus that for the other, -1 to 1
-            (matched pairs, Kerby 2014, from Wilcoxon's ranks); 0 where nothing differs.
-        documents: how many have a value for both.
+        difference: the mean difference over documents, the first method minus the second.
+        low: the lower end of its 95 % interval, by a bootstrap of pairs and random orders.
+        high: the upper end of its 95 % interval.
+        p: the two-sided p value of no difference, by a sign-flip permutation test (Fisher 1935)
+            that counts the observed signs among the flips (Phipson and Smyth 2010), given the
+            random orders.
+        d_z: the mean difference over the standard deviation of the differences (Cohen 1988, sec.
+            2.3.5); NaN where all differences are equal.
+        rank_biserial: the matched-pairs rank-biserial correlation (Kerby 2014), the share of
+            Wilcoxon's ranks in favour of the first method minus that of the second, from -1 to 1;
+            0 where nothing differs.
+        documents: the number of documents that have a value for both methods.
     """
 
     difference: float
@@ -56,17 +60,20 @@ class Comparison:
 def mean_interval(
     values: Floats, seed: int = 0, *, resamples: int = RESAMPLES, level: float = LEVEL
 ) -> tuple[Floats, Floats, Floats]:
-    """Mean over documents, and the ends of its percentile bootstrap interval (Efron 1979), `[K]`.
+    """Compute means over documents and their percentile bootstrap intervals (Efron 1979), `[K]`.
 
     Args:
-        values: `[N, O, K]`, or `[N, K]` for a single order: N documents, O random orders; NaN where
-            something is missing.
-        seed: of what is drawn; the same for every column, so that curves are drawn together.
-        resamples: how often documents and orders are drawn again.
-        level: how much the interval holds.
+        values: `[N, O, K]` for N documents and O random orders, or `[N, K]` for a single order; NaN
+            where a value is missing.
+        seed: the seed of the bootstrap, which draws the same documents for every column.
+        resamples: the number of bootstrap samples.
+        level: the confidence level of the interval.
 
     Returns:
         mean, low, high; NaN where a column has no value at all.
+
+    Raises:
+        InputError: `values` has another number of dimensions.
     """
     cube = np.asarray(values, np.float64)
     cube = cube[:, None, :] if cube.ndim == 2 else cube
@@ -93,14 +100,17 @@ def mean_interval(
 def compare(
     one: Floats, other: Floats, seed: int = 0, *, resamples: int = RESAMPLES, flips: int = FLIPS
 ) -> Comparison:
-    """How two methods differ on the same documents, a `Comparison`.
+    """Compare two methods on the same documents.
 
     Args:
-        one: a value a document, `[N]`, or `[N, O]` for O random orders.
+        one: a value for each document, `[N]`, or `[N, O]` for O random orders.
         other: the same for the other method, in the same order of documents.
-        seed: of what is drawn.
-        resamples: how often documents and orders are drawn again.
-        flips: how many flips of signs; all of them where there are few documents.
+        seed: the seed of the bootstrap and of the sign flips.
+        resamples: the number of bootstrap samples.
+        flips: the number of random sign flips; few documents have all of them enumerated.
+
+    Raises:
+        InputError: there are more documents for one method than for the other.
     """
     a, b = (np.asarray(v, np.float64).reshape(len(v), -1) for v in (one, other))
     if len(a) != len(b):
@@ -128,29 +138,29 @@ def compare(
 
 
 def sign_flip_p(differences: Floats, seed: int = 0, *, flips: int = FLIPS) -> float:
-    """Two-sided p value of a mean of 0, where each difference could as well have the other sign.
+    """Compute the two-sided p value of a sign-flip permutation test of a mean of 0.
 
-    For 12 differences or fewer every flip is tried; for more, `flips` random ones, and the
-    observed one counts among them, so that p is never 0 (Phipson and Smyth 2010).
+    For up to 12 differences that are not 0 all flips are enumerated. For more, `flips` are drawn,
+    and the observed signs count among them, so that p is never 0 (Phipson and Smyth 2010).
     """
     sizes = np.sort(np.abs(differences[differences != 0]))
     observed = abs(float(np.sum(differences)))
     if not len(sizes):
         return 1.0
-    limit = observed - 1e-12 * float(sizes.sum())  # what is equal but for rounding counts
+    limit = observed - 1e-12 * float(sizes.sum())  # sums that are equal but for rounding count
     if len(sizes) <= _EXACT:
         bits = np.arange(2 ** len(sizes))[:, None] >> np.arange(len(sizes)) & 1
         return float((np.abs((1 - 2 * bits) @ sizes) >= limit).mean())
     generator = np.random.default_rng(seed)
     found = 0
-    for count in _parts(flips, len(sizes)):
+    for count in _chunk_sizes(flips, len(sizes)):
         signs = 1 - 2 * generator.integers(0, 2, (count, len(sizes)), dtype=np.int8)
         found += int((np.abs(signs @ sizes) >= limit).sum())
     return (found + 1) / (flips + 1)
 
 
 def holm(p: Floats) -> Floats:
-    """P values corrected for their number (Holm 1979); NaN stays and does not count."""
+    """Correct p values for multiple tests (Holm 1979); NaN stays NaN and does not count."""
     p = np.asarray(p, np.float64)
     corrected = np.full(len(p), np.nan)
     known = np.flatnonzero(~np.isnan(p))
@@ -163,13 +173,14 @@ def holm(p: Floats) -> Floats:
 def _draws(
     documents: int, orders: list[int], seed: int, resamples: int
 ) -> Iterator[tuple[slice, Floats, list[Floats]]]:
-    """How often each document (`[R, N]`) and each order (`[R, O]`, in shares) is drawn, in parts.
+    """Draw bootstrap samples in chunks: counts of documents `[R, N]`, shares of orders `[R, O]`.
 
-    Orders come from a generator of their own, so that they do not change what documents are drawn.
+    Orders have a random generator of their own, so that they do not change which documents are
+    drawn.
     """
     of_documents, of_orders = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     first = 0
-    for count in _parts(resamples, documents):
+    for count in _chunk_sizes(resamples, documents):
         weights = _times_drawn(of_documents, count, documents)
         chosen = [_times_drawn(of_orders, count, o) / o for o in orders]
         yield slice(first, first + count), weights, chosen
@@ -177,21 +188,21 @@ def _draws(
 
 
 def _times_drawn(generator: np.random.Generator, count: int, number: int) -> Floats:
-    """How often each of `number` things is among `number` drawn with replacement, `[R, number]`."""
+    """Draw `number` of `number` items with replacement, and count each: `[R, number]`."""
     drawn = generator.integers(0, number, (count, number)) + number * np.arange(count)[:, None]
     times = np.bincount(drawn.ravel(), minlength=count * number)
     return times.reshape(count, number).astype(np.float64)
 
 
-def _parts(count: int, width: int) -> Iterator[int]:
-    """`count` rows of `width` numbers, as many at a time as may be held."""
-    each = max(1, _HELD // max(width, 1))
+def _chunk_sizes(count: int, width: int) -> Iterator[int]:
+    """Divide `count` rows of `width` numbers into chunks that fit into memory."""
+    each = max(1, _MOST_NUMBERS // max(width, 1))
     for first in range(0, count, each):
         yield min(each, count - first)
 
 
 def _weighted(cube: Floats, weights: Floats, of_orders: Floats) -> Floats:
-    """Σ_n Σ_o w_n v_o x_nok for each draw, `[R, K]`."""
+    """Compute Σ_n Σ_o w_n v_o x_nok for each bootstrap sample: `[R, K]`."""
     documents, orders, places = cube.shape
     by_order = (weights @ cube.reshape(documents, -1)).reshape(-1, orders, places)
     total: Floats = np.einsum("rok,ro->rk", by_order, of_orders)
@@ -199,7 +210,7 @@ def _weighted(cube: Floats, weights: Floats, of_orders: Floats) -> Floats:
 
 
 def _percentiles(drawn: Floats, level: float) -> tuple[Floats, Floats]:
-    """The ends of the interval in each column, of the draws that had any document."""
+    """Compute the ends of the interval in each column, over the samples that are not NaN."""
     tail = 50 * (1 - level)
     low, high = np.full((2, drawn.shape[1]), np.nan)
     for column, values in enumerate(drawn.T):
@@ -210,12 +221,12 @@ def _percentiles(drawn: Floats, level: float) -> tuple[Floats, Floats]:
 
 
 def _sorted(rows: Floats) -> npt.NDArray[np.int64]:
-    """An order of the rows that depends on what they hold alone."""
+    """Return an order of the rows that depends on their values alone."""
     return np.lexsort(rows.T[::-1])
 
 
 def _swapped(a: Floats, b: Floats) -> bool:
-    """Whether to look at b - a instead, so that a comparison and its mirror are the same sum."""
+    """Whether to compute b - a, so that a comparison and its reverse use the same sums."""
     ours, theirs = (np.sort(v) for v in (a.mean(1) - b.mean(1), b.mean(1) - a.mean(1)))
     unlike = np.flatnonzero(ours != theirs)
     return bool(len(unlike)) and bool(ours[unlike[0]] < theirs[unlike[0]])
@@ -225,15 +236,14 @@ def _d_z(differences: Floats) -> float:
     if len(differences) < 2:
         return float("nan")
     spread = float(differences.std(ddof=1))
-    least = 1e-12 * float(np.abs(differences).max())  # differences that are one but for rounding
-    return float(differences.mean()) / spread if spread > least else float("nan")
+    rounding = 1e-12 * float(np.abs(differences).max())
+    return float(differences.mean()) / spread if spread > rounding else float("nan")
 
 
 def _rank_biserial(differences: Floats) -> float:
-    """Ranks of the sizes, those of ties averaged, differences of 0 left out."""
+    """Compute the rank-biserial correlation, without differences of 0."""
     unlike = differences[differences != 0]
     if not len(unlike):
         return 0.0
-    _, places, counts = np.unique(np.abs(unlike), return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    ranks = midranks(np.abs(unlike))
     return float((ranks * np.sign(unlike)).sum() / ranks.sum())

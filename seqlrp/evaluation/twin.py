@@ -1,4 +1,4 @@
-"""A copy of a classifier with its method, to be changed and explained while the first one stays."""
+"""A copy of a classifier and its method, which can be changed without changing the original."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from tqdm import tqdm
 
-from seqlrp.batching import BatchTokens, Budget
+from seqlrp.engine.batches import BatchTokens, Budget
 from seqlrp.errors import ModelError
-from seqlrp.explain import explained_documents
-from seqlrp.explanation import Explanation
+from seqlrp.explaining.attribute import explain_questions
+from seqlrp.explaining.questions import Question
+from seqlrp.explanations.record import Explanation
 from seqlrp.methods import Method
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from seqlrp.models.classifier import TextClassifier
     from seqlrp.text.encoded import EncodedText
-    from seqlrp.text_classifier import TextClassifier
 
 
 T = TypeVar("T")
 
 
-def copied(model: T) -> T:
-    """A deep copy of a model, or of a model with what refers to it.
+def deep_copy(model: T) -> T:
+    """Return a deep copy of a model, or of a model with objects that refer to it.
 
     Raises:
         ModelError: it cannot be copied.
@@ -36,12 +37,12 @@ def copied(model: T) -> T:
     except Exception as error:
         raise ModelError(
             f"The model cannot be copied ({type(error).__name__}: {error}); this test changes a "
-            f"copy of it, so make it one that copy.deepcopy takes."
+            f"copy of it, so copy.deepcopy must support it."
         ) from error
 
 
 class Twin(NamedTuple):
-    """A classifier and the method that explains it, with a model of their own."""
+    """A copied classifier and a copied method that explains the copied model."""
 
     classifier: TextClassifier
     method: Method
@@ -54,7 +55,7 @@ class Twin(NamedTuple):
             ModelError: the model cannot be copied.
         """
         # Together, so that the method's copy refers to the model's.
-        model, twin = copied((classifier.model, method))
+        model, twin = deep_copy((classifier.model, method))
         return cls(replace(classifier, model=model), twin)
 
     @property
@@ -68,7 +69,7 @@ class Twin(NamedTuple):
         like: Sequence[Explanation],
         batch_tokens: BatchTokens,
     ) -> list[Explanation]:
-        """Explain documents for the same question as explanations of them, or of their originals.
+        """Explain documents for the classes for which they, or their originals, were explained.
 
         Args:
             documents: encoded texts.
@@ -76,20 +77,14 @@ class Twin(NamedTuple):
             batch_tokens: the most tokens in a batch.
         """
         budget = Budget(batch_tokens, self.classifier.device)
-        found: list[Explanation | None] = [None] * len(documents)
+        questions = [
+            Question(number, document, e.target, e.against)
+            for number, (document, e) in enumerate(zip(documents, like, strict=True))
+        ]
+        found: dict[int, Explanation] = {}
         with tqdm(disable=True) as bar:
-            for against in sorted({e.against for e in like}, key=lambda a: -1 if a is None else a):
-                rows = [k for k, e in enumerate(like) if e.against == against]
-                made = explained_documents(
-                    self.classifier,
-                    self.method,
-                    [documents[k] for k in rows],
-                    "label" if against is None else ("label", against),
-                    [int(like[k].target) for k in rows],
-                    rows,
-                    budget,
-                    bar,
-                )
-                for k, e in zip(rows, made, strict=True):
-                    found[k] = e
-        return [e for e in found if e is not None]
+            for pairs in (False, True):  # a batch holds questions of one kind
+                asked = [q for q in questions if (q.against is not None) == pairs]
+                made = explain_questions(self.classifier, self.method, asked, budget, bar)
+                found.update(zip((q.number for q in asked), made, strict=True))
+        return [found[number] for number in range(len(questions))]

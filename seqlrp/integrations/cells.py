@@ -1,55 +1,44 @@
-"""Recurrent layers that PyTorch has none of, step by step in plain functions.
+"""Recurrent layers that PyTorch does not have, written step by step in plain functions.
 
-Keras had them as defaults: gates by a hard sigmoid (until 2.2), and GRUs whose reset gate comes
-before the product with the recurrent weights (until 2.x, as in Cho et al. 2014). Parameters are
-named and laid out as those of `nn.LSTM` and `nn.GRU`, and each step is what `seqlrp.LRP` has laws
-for: maps, gates, products and sums.
+They were the defaults of Keras: gates with a hard sigmoid (until 2.2), and GRUs whose reset gate
+comes before the product with the recurrent weights (until 2.x, as in Cho et al. 2014). Parameters
+have the names and the layout of `nn.LSTM` and `nn.GRU`. Each step uses functions that `seqlrp.LRP`
+has laws for: maps, gates, products and sums.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqlrp.errors import OptionError, near
+from seqlrp.errors import check_choice
 
 Gate = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_keras3"]
 
 GATES: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
-    # min(max(x/5 + 1/2, 0), 1); PyTorch's own, which is that of Keras 3, has x/6.
+    # min(max(x/5 + 1/2, 0), 1), where the function of PyTorch and Keras 3 has x/6.
     "hard_sigmoid": lambda x: F.hardsigmoid(1.2 * x),
     "hard_sigmoid_keras3": F.hardsigmoid,
 }
 
 
-def checked_gate(gate: str) -> Gate:
-    """The name of a function for gates.
-
-    Raises:
-        OptionError: there is no such function.
-    """
-    for known in get_args(Gate):
-        if gate == known:
-            return gate  # type: ignore[return-value]
-    raise OptionError(f"There is no recurrent activation {gate!r}. {near(str(gate), GATES)}")
-
-
 class _Stepwise(nn.Module):
-    """One recurrent layer in one direction or two, batch first, begun at zero."""
+    """A recurrent layer with one or two directions, batch first, with zero initial states."""
 
-    blocks: int  # of H rows each, in the weights
+    blocks: int  # the number of blocks of H rows in the weights
 
     def __init__(
         self, inputs: int, hidden: int, *, gate: Gate, bidirectional: bool, bias: tuple[bool, bool]
     ) -> None:
         super().__init__()
         self.hidden = hidden
-        self.gate = checked_gate(gate)
+        check_choice("gate", gate, GATES)
+        self.gate = gate
         self.directions = ("", "_reverse")[: 1 + bidirectional]
         rows = self.blocks * hidden
         for end in self.directions:
@@ -62,7 +51,7 @@ class _Stepwise(nn.Module):
                 self.register_parameter(f"bias_{name}_l0{end}", value)
 
     def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Read vectors `[B, T, D]`: all states `[B, T, R·H]`, and the last of each `[R, B, H]`."""
+        """Read vectors `[B, T, D]`; return all states `[B, T, R·H]` and the last `[R, B, H]`."""
         read, last = [], []
         for end in self.directions:
             steps = list(vectors.unbind(1))
@@ -72,23 +61,23 @@ class _Stepwise(nn.Module):
         return torch.cat(read, dim=2), torch.stack(last)
 
     def parts(self, end: str) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Weights and biases of a direction: of the inputs and of the state."""
+        """Return the weights and biases of a direction: for the inputs and for the state."""
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         w_ih, w_hh, b_ih, b_hh = (getattr(self, f"{name}_l0{end}") for name in names)
         return w_ih, w_hh, b_ih, b_hh
 
     def run(self, steps: list[Tensor], end: str) -> list[Tensor]:
-        """The state after each of the steps `[B, D]`: `[B, H]` each."""
+        """Return the state `[B, H]` after each of the steps `[B, D]`."""
         raise NotImplementedError
 
 
 class StepwiseLSTM(_Stepwise):
-    """An LSTM (Gers et al. 1999) with a choice of what its gates are.
+    """An LSTM (Gers et al. 1999) with a choice of the gate function.
 
     c' = f ∘ c + i ∘ tanh(g), h' = o ∘ tanh(c'); rows in the order i, f, g, o.
 
     Raises:
-        OptionError: there is no such gate.
+        OptionError: there is no such gate function.
     """
 
     blocks = 4
@@ -105,7 +94,7 @@ class StepwiseLSTM(_Stepwise):
         super().__init__(inputs, hidden, gate=gate, bidirectional=bidirectional, bias=(bias, bias))
 
     def run(self, steps: list[Tensor], end: str) -> list[Tensor]:
-        """The state after each of the steps."""
+        """Return the state `[B, H]` after each of the steps `[B, D]`."""
         w_ih, w_hh, b_ih, b_hh = self.parts(end)
         gate = GATES[self.gate]
         h = c = steps[0].new_zeros(len(steps[0]), self.hidden)
@@ -120,13 +109,13 @@ class StepwiseLSTM(_Stepwise):
 
 
 class StepwiseGRU(_Stepwise):
-    """A GRU whose reset gate comes before the product, as Cho et al. 2014 have it, or after it.
+    """A GRU whose reset gate comes before the product, as in Cho et al. 2014, or after it.
 
     n = tanh(W x + b + U (r ∘ h)), or with `reset_after` n = tanh(W x + b + r ∘ (U h + b')), which
     is what `nn.GRU` computes; h' = (1 − z) ∘ n + z ∘ h. Rows in the order r, z, n.
 
     Raises:
-        OptionError: there is no such gate.
+        OptionError: there is no such gate function.
     """
 
     blocks = 3
@@ -146,7 +135,7 @@ class StepwiseGRU(_Stepwise):
         self.reset_after = reset_after
 
     def run(self, steps: list[Tensor], end: str) -> list[Tensor]:
-        """The state after each of the steps."""
+        """Return the state `[B, H]` after each of the steps `[B, D]`."""
         w_ih, w_hh, b_ih, b_hh = self.parts(end)
         gate, H = GATES[self.gate], self.hidden
         h = steps[0].new_zeros(len(steps[0]), H)

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqlrp.batching import BatchTokens
+from seqlrp.engine.batches import BatchTokens
 from seqlrp.errors import CorpusError, OptionError, near
-from seqlrp.explain import BATCH_TOKENS, chosen_method, explained
-from seqlrp.explanation import ALL
-from seqlrp.targets import Target, checked_target
-from seqlrp.unanswerable import OnUnanswerable, Unanswerable
+from seqlrp.explaining.explain import BATCH_TOKENS, chosen_method, iter_explanations
+from seqlrp.explaining.skipped import OnUnanswerable, SkippedTexts
+from seqlrp.explaining.targets import Target, checked_target
+from seqlrp.explanations.record import ALL
 
 if TYPE_CHECKING:
-    from seqlrp.explanation import Explanation
-    from seqlrp.text_classifier import TextClassifier
+    from seqlrp.explanations.record import Explanation
+    from seqlrp.models.classifier import TextClassifier
 
 COLUMNS = (
     "tokens",
@@ -44,15 +44,17 @@ class ExplainColumns:
     computed once is found again.
 
     Args:
-        classifier: as for `seqlrp.explain`, as are method, target, batch_tokens and options.
+        classifier: a loaded or trained classifier, or your own model in a `TextClassifier`.
         text_column: which column holds the text.
         label_column: which column holds the true class, by index or name, for the target "label".
         method: a name in `seqlrp.METHODS`.
-        target: see `seqlrp.explain`.
+        target: a class for all texts, "predicted", "label" or "all", or a pair of classes; see
+            `seqlrp.explain`.
         prefix: put before the name of each new column.
-        on_unanswerable: see `seqlrp.explain`; `"skip"` keeps the row, with empty lists and None.
-            Pass `features=add.features(dataset.features)` to `map` then, for it takes the types of
-            columns from the first rows.
+        on_unanswerable: what happens to texts without a word, and to those with one class on both
+            sides of a pair: `"raise"` is an error, `"skip"` keeps the row, with empty lists and
+            None. Pass `features=add.features(dataset.features)` to `map` then, which otherwise
+            takes the types of columns from the first rows.
         batch_tokens: the most tokens that the model reads at a time; rows of one call are sorted
             by length.
         options: of the method, e.g. `epsilon=0.01`.
@@ -78,9 +80,11 @@ class ExplainColumns:
         if not isinstance(method, str):
             raise OptionError(
                 f"Got a method of type {type(method).__name__}, expected a name, which every "
-                "process can make its own method from."
+                "process can make its own method from.",
+                option="method",
+                got=method,
             )
-        Unanswerable(on_unanswerable)
+        SkippedTexts(on_unanswerable)
         chosen_method(classifier, method, options)  # what is wrong is said before work begins
         checked_target(classifier, target, labelled=label_column is not None)
         self.classifier = classifier
@@ -98,18 +102,21 @@ class ExplainColumns:
 
         Raises:
             CorpusError: a column is not there, or the rows come one by one.
-            InputError, ModelError: as `seqlrp.explain`.
+            TextError: a text holds no word, or is no string.
+            TargetError: both sides of a pair are the same class for a text.
+            LabelError: a label is no class of the classifier.
+            ModelError: the model cannot be explained.
         """
         texts = self._column(rows, self.text_column)
         truths = None if self.label_column is None else self._column(rows, self.label_column)
-        made = explained(
+        made = iter_explanations(
             self.classifier,
             texts,
             self.method,
             self.target,
             labels=truths,
             ids=range(len(texts)),
-            on_unanswerable=Unanswerable(self.on_unanswerable),
+            on_unanswerable=SkippedTexts(self.on_unanswerable),
             batch_tokens=self.batch_tokens,
             progress=False,
             **self.options,
@@ -120,7 +127,7 @@ class ExplainColumns:
         return {self.prefix + name: [row[name] for row in columns] for name in COLUMNS}
 
     def features(self, given: Mapping[str, Any]) -> Any:
-        """Give the types of all columns, where those of the dataset have the types `given`."""
+        """The types of all columns, where those of the dataset have the types `given`."""
         import datasets
         from datasets import Value
 
@@ -142,7 +149,9 @@ class ExplainColumns:
         if name not in rows:
             raise CorpusError(
                 f"The dataset has no column {name!r}. {near(name, map(str, rows))} Say "
-                "text_column= or label_column=."
+                "text_column= or label_column=.",
+                got=name,
+                known=tuple(map(str, rows)),
             )
         if isinstance(rows[name], str):
             raise CorpusError("Got a single row; pass batched=True to map.")

@@ -1,4 +1,4 @@
-"""Keras's recurrent layers as PyTorch's, from what `layer.get_weights()` gives; without Keras.
+"""Recurrent layers of Keras as PyTorch layers, from `layer.get_weights()`; Keras is not needed.
 
 An LSTM of Keras has the kernel `[D, 4H]`, the recurrent kernel `[H, 4H]` and the bias `[4H]` in the
 order i, f, c, o. A GRU has z, r, h; its bias is `[3H]` with the reset gate before the product, and
@@ -15,9 +15,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from seqlrp.errors import WeightsError
+from seqlrp.errors import WeightsError, check_choice
 from seqlrp.integrations import weights as arrays
-from seqlrp.integrations.cells import Gate, StepwiseGRU, StepwiseLSTM, checked_gate
+from seqlrp.integrations.cells import GATES, Gate, StepwiseGRU, StepwiseLSTM
 from seqlrp.integrations.weights import TOLERANCE, Direction
 
 
@@ -29,27 +29,29 @@ def lstm(
     recurrent_activation: Gate = "sigmoid",
     tolerance: float = TOLERANCE,
 ) -> nn.LSTM | StepwiseLSTM:
-    """Make a layer of the weights of a Keras `LSTM`, or of one in a `Bidirectional`.
+    """Make a layer from the weights of a Keras `LSTM`, or of one in a `Bidirectional`.
 
     Args:
-        weights: what `layer.get_weights()` gives.
-        inputs: vectors `[B, T, D]` with T > 1, and
-        outputs: what the layer answered: all states `[B, T, R·H]` or the last ones `[B, R·H]`.
-        recurrent_activation: as the layer has it; a hard sigmoid, the default of Keras up to 2.2,
-            needs a `StepwiseLSTM`. That of Keras 3 is another: "hard_sigmoid_keras3".
-        tolerance: the largest absolute difference.
+        weights: the arrays of `layer.get_weights()`.
+        inputs: vectors `[B, T, D]` with T > 1.
+        outputs: the outputs of the Keras layer for these inputs: all states `[B, T, R·H]` or the
+            last ones `[B, R·H]`.
+        recurrent_activation: that of the Keras layer. A hard sigmoid, the default of Keras up to
+            2.2, gives a `StepwiseLSTM`; that of Keras 3 is "hard_sigmoid_keras3".
+        tolerance: the largest absolute difference of outputs that is allowed.
 
     Raises:
-        WeightsError: arrays do not fit together, or the layer answers otherwise.
+        WeightsError: the arrays do not fit together, or the outputs differ.
         OptionError: there is no such activation.
     """
-    gate = checked_gate(recurrent_activation)
+    check_choice("recurrent_activation", recurrent_activation, GATES)
+    gate = recurrent_activation
     directions = [_direction(part, "ifgo") for part in _parts(weights)]
     if gate == "sigmoid":
         return arrays.lstm(directions, inputs=inputs, outputs=outputs, tolerance=tolerance)
-    tensors = arrays.named([arrays.reordered(d, "ifgo", "ifgo") for d in directions])
+    tensors = arrays.named_parameters([arrays.reorder(d, "ifgo", "ifgo") for d in directions])
     biased = "bias_ih_l0" in tensors
-    # One bias, where PyTorch has two.
+    # Keras has one bias, PyTorch has two.
     zeros = {
         n.replace("_ih", "_hh"): torch.zeros_like(t) for n, t in tensors.items() if "bias" in n
     }
@@ -57,7 +59,8 @@ def lstm(
         layer = StepwiseLSTM(
             *_sizes(tensors), gate=gate, bidirectional=len(directions) == 2, bias=biased
         )
-    return arrays.checked(arrays.filled(layer, tensors | zeros), inputs, outputs, tolerance)
+    arrays.load_parameters(layer, tensors | zeros)
+    return arrays.check_outputs(layer, inputs, outputs, tolerance)
 
 
 def gru(
@@ -69,28 +72,31 @@ def gru(
     recurrent_activation: Gate = "sigmoid",
     tolerance: float = TOLERANCE,
 ) -> nn.GRU | StepwiseGRU:
-    """Make a layer of the weights of a Keras `GRU`, or of one in a `Bidirectional`.
+    """Make a layer from the weights of a Keras `GRU`, or of one in a `Bidirectional`.
 
     Args:
-        weights: as for `lstm`, as are inputs, outputs, recurrent_activation and tolerance.
-        inputs: see above.
-        outputs: see above.
-        reset_after: as the layer has it. False, the default of Keras 1 and 2, is a network that
-            PyTorch has no layer for, and gives a `StepwiseGRU`.
-        recurrent_activation: see above.
-        tolerance: see above.
+        weights: the arrays of `layer.get_weights()`.
+        inputs: vectors `[B, T, D]` with T > 1.
+        outputs: the outputs of the Keras layer for these inputs: all states `[B, T, R·H]` or the
+            last ones `[B, R·H]`.
+        reset_after: that of the Keras layer. False, the default of Keras 1 and 2, gives a
+            `StepwiseGRU`, because `nn.GRU` applies the reset gate after the product.
+        recurrent_activation: that of the Keras layer. A hard sigmoid, the default of Keras up to
+            2.2, gives a `StepwiseGRU`; that of Keras 3 is "hard_sigmoid_keras3".
+        tolerance: the largest absolute difference of outputs that is allowed.
 
     Raises:
-        WeightsError: arrays do not fit together, or the layer answers otherwise.
+        WeightsError: the arrays do not fit together, or the outputs differ.
         OptionError: there is no such activation.
     """
-    gate = checked_gate(recurrent_activation)
+    check_choice("recurrent_activation", recurrent_activation, GATES)
+    gate = recurrent_activation
     directions = [_direction(part, "zrn", reset_after) for part in _parts(weights)]
     if reset_after and gate == "sigmoid":
         return arrays.gru(
             directions, order="zrn", inputs=inputs, outputs=outputs, tolerance=tolerance
         )
-    tensors = arrays.named([arrays.reordered(d, "zrn", "rzn") for d in directions])
+    tensors = arrays.named_parameters([arrays.reorder(d, "zrn", "rzn") for d in directions])
     with torch.device("meta"):
         layer = StepwiseGRU(
             *_sizes(tensors),
@@ -99,16 +105,17 @@ def gru(
             bidirectional=len(directions) == 2,
             bias="bias_ih_l0" in tensors,
         )
-    return arrays.checked(arrays.filled(layer, tensors), inputs, outputs, tolerance)
+    arrays.load_parameters(layer, tensors)
+    return arrays.check_outputs(layer, inputs, outputs, tolerance)
 
 
 def _parts(weights: Sequence[npt.ArrayLike]) -> list[list[npt.NDArray[np.floating]]]:
-    """The arrays of each direction: two without a bias, three with one."""
+    """Return the arrays of each direction: two without a bias, three with one."""
     given = [np.asarray(array) for array in weights]
     if len(given) not in (2, 3, 4, 6):
         raise WeightsError(
             f"Got {len(given)} arrays; expected kernel, recurrent kernel and bias (if there is "
-            "one), or twice as many of a Bidirectional, as layer.get_weights() gives them."
+            "one), or twice as many of a Bidirectional, as from layer.get_weights()."
         )
     if len(given) < 4:
         return [given]
@@ -125,7 +132,7 @@ def _direction(
     if kernel.ndim != 2 or recurrent.ndim != 2 or recurrent.shape[1] != blocks * len(recurrent):
         raise WeightsError(
             f"Got arrays of the shapes {shown}; expected the kernel [D, {blocks}·H], the recurrent "
-            f"kernel [H, {blocks}·H] and the bias, as layer.get_weights() gives them."
+            f"kernel [H, {blocks}·H] and the bias, as from layer.get_weights()."
         )
     if not bias:
         return Direction(kernel.T, recurrent.T)
@@ -144,5 +151,5 @@ def _direction(
 
 
 def _sizes(tensors: dict[str, Tensor]) -> tuple[int, int]:
-    """D and H."""
+    """Return D and H."""
     return tensors["weight_ih_l0"].shape[1], tensors["weight_hh_l0"].shape[1]

@@ -1,4 +1,4 @@
-"""A component of a spaCy pipeline: the classes of a document, and the relevance of its tokens.
+"""A component of spaCy pipelines that sets the classes of a document and its tokens' relevance.
 
 Installing seqlrp makes it known to spaCy by the name "seqlrp", with no import.
 """
@@ -7,8 +7,10 @@ Installing seqlrp makes it known to spaCy by the name "seqlrp", with no import.
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,46 +20,56 @@ from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span, Token
 
-from seqlrp.errors import OptionError
-from seqlrp.explain import BATCH_TOKENS, chosen_method, explained
-from seqlrp.explanation import ALL, Explanation
-from seqlrp.saving import load
-from seqlrp.targets import checked_target
-from seqlrp.text_classifier import TextClassifier
-from seqlrp.unanswerable import Unanswerable
+from seqlrp.errors import OptionError, SavedFileError
+from seqlrp.explaining.explain import BATCH_TOKENS, chosen_method, iter_explanations
+from seqlrp.explaining.skipped import SkippedTexts
+from seqlrp.explaining.targets import checked_target
+from seqlrp.explanations.record import ALL, Explanation
+from seqlrp.models.classifier import TextClassifier
+from seqlrp.models.saving import load, save
 
 KEY = "seqlrp"  # in doc.user_data, where everything must be plain enough for spaCy to write
+CLASSIFIER = "classifier"  # the folder beside a saved pipeline
+STRONG = 0.1  # of the largest relevance: what `doc.spans` has
 
 
 class RelevancePipe(Pipe):
-    """Sets `doc.cats` to probabilities, and what `doc._.explanation` and the relevances say.
+    """Sets `doc.cats` to probabilities, `doc._.explanation`, and the relevance of tokens and spans.
+
+    `doc.spans["seqlrp"]` has the words with at least a tenth of the largest relevance, labelled by
+    the class that they speak for, or "not" that class, so that displaCy shows them:
+    `displacy.render(doc, style="span", options={"spans_key": "seqlrp"})`.
 
     The classifier splits the text as it was trained to, and the relevance of its tokens goes to
     those of the document: to the same token where both agree, and else by the characters that they
-    share. What white space and tokens such as `[CLS]` have stays with `doc._.explanation`.
+    share. The relevance of white space and of tokens such as `[CLS]` is in `doc._.explanation`
+    only.
 
-    A document of which nothing can be asked stays as it is, and its `doc._.explanation` is None:
-    one without a word, or with one class on both sides of a pair.
+    A pipeline that is saved takes the classifier with it, unless a function makes it.
+
+    A document without a word, or with one class on both sides of a pair, stays as it is, and its
+    `doc._.explanation` is None.
 
     Args:
         nlp: the pipeline.
-        classifier: what is explained.
+        classifier: what is explained; None where it comes with the pipeline.
         name: of the component.
-        target: as for `seqlrp.explain`, as are method, batch_tokens and options; but not "all".
-        method: see above.
-        multilabel: a document may have several labels: the sigmoid of each score; None takes what
-            the classifier says.
-        batch_tokens: see above.
-        options: see above.
+        target: "predicted", a class, or a pair of classes; a list is taken as a pair.
+        method: a name in `seqlrp.METHODS`.
+        multilabel: whether a document may have several labels, so that a probability is the sigmoid
+            of its score; None takes what the classifier says.
+        batch_tokens: the most tokens in a batch, padding included, or "auto".
+        options: of the method, e.g. `{"epsilon": 0.01}`.
 
     Raises:
-        OptionError, TargetError: as `seqlrp.explain`.
+        OptionError: no such method or option, or the target "all".
+        TargetError: no such class.
     """
 
     def __init__(
         self,
         nlp: Language,
-        classifier: TextClassifier,
+        classifier: TextClassifier | None,
         *,
         name: str = "seqlrp",
         target: Any = "predicted",
@@ -68,18 +80,55 @@ class RelevancePipe(Pipe):
     ) -> None:
         self.name = name
         self.vocab = nlp.vocab
-        self.classifier = classifier
+        self.folder: str | None = None  # what it was loaded from
+        self.device = "cpu"
         target = tuple(target) if isinstance(target, list) else target
         if target == ALL:
             raise OptionError(
-                "Got target='all'; a token has one number: name a class, or a pair of classes."
+                "Got target='all'; a token has one number: name a class, or a pair of classes.",
+                option="target",
+                got=target,
             )
-        self.target = checked_target(classifier, target, labelled=False)
+        self.target = target
         self.method = method
         self.multilabel = multilabel
         self.batch_tokens = batch_tokens
         self.options = dict(options or {})
-        chosen_method(classifier, method, self.options)  # what is wrong is said at once
+        self._classifier: TextClassifier | None = None
+        if classifier is not None:
+            self._use(classifier)
+
+    @property
+    def classifier(self) -> TextClassifier:
+        """What is explained.
+
+        Raises:
+            SavedFileError: it was in a folder that is not there, and did not come with a pipeline.
+        """
+        if self._classifier is None:
+            raise SavedFileError(
+                f"There is no classifier in {self.folder}, and the pipeline was saved without it."
+            )
+        return self._classifier
+
+    def _use(self, classifier: TextClassifier) -> None:
+        """Take a classifier, and say at once what does not fit it."""
+        self.target = checked_target(classifier, self.target, labelled=False)
+        chosen_method(classifier, self.method, self.options)
+        self._classifier = classifier
+
+    def to_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> None:
+        """Save the classifier beside the pipeline, if it was loaded from a folder."""
+        if self.folder is not None:
+            Path(path).mkdir(exist_ok=True)
+            save(self.classifier, Path(path, CLASSIFIER))
+
+    def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> "RelevancePipe":
+        """Load the classifier that was saved with the pipeline, if there is one."""
+        if (folder := Path(path, CLASSIFIER)).exists():
+            self.folder = str(folder)
+            self._use(_loaded(folder, self.device))
+        return self
 
     def __call__(self, doc: Doc) -> Doc:
         """Explain one document."""
@@ -98,13 +147,13 @@ class RelevancePipe(Pipe):
 
     def _explain(self, docs: Sequence[Doc]) -> None:
         explanations = list(
-            explained(
+            iter_explanations(
                 self.classifier,
                 (doc.text for doc in docs),
                 self.method,
                 self.target,
                 ids=range(len(docs)),
-                on_unanswerable=Unanswerable("skip"),
+                on_unanswerable=SkippedTexts("skip"),
                 batch_tokens=self.batch_tokens,
                 progress=False,
                 **self.options,
@@ -119,12 +168,12 @@ class RelevancePipe(Pipe):
             doc.cats.update(zip(self.classifier.labels, row, strict=True))
             values = _plain(dataclasses.replace(explanation, id=None))
             doc.user_data[KEY] = {"explanation": values, "tokens": np.zeros(0)}
-            _relevance(doc)
+            doc.spans[KEY] = _strongest_words(doc, explanation)
 
 
 @Language.factory(
     "seqlrp",
-    assigns=["doc.cats", "doc._.explanation", "token._.relevance", "span._.relevance"],
+    assigns=["doc.cats", "doc.spans", "doc._.explanation", "token._.relevance", "span._.relevance"],
     default_config={
         "target": "predicted",
         "method": "lrp",
@@ -145,23 +194,26 @@ def make_relevance_pipe(
     device: str,
     options: dict[str, Any],
 ) -> RelevancePipe:
-    """Make the component of what stands in a pipeline's configuration.
+    """Make the component from a pipeline's configuration.
 
     Args:
         nlp: the pipeline.
         name: of the component.
         model: the folder of a saved classifier; or `{"@misc": "…"}`, a function registered with
             `spacy.registry.misc` that returns a `TextClassifier`.
-        target: as for `RelevancePipe`, as are method, multilabel, batch_tokens and options.
-        method: see above.
-        multilabel: see above.
-        batch_tokens: see above.
+        target: "predicted", a class, or a pair of classes.
+        method: a name in `seqlrp.METHODS`.
+        multilabel: whether a document may have several labels.
+        batch_tokens: the most tokens in a batch, padding included, or "auto".
         device: where a saved classifier is put.
-        options: see above.
+        options: of the method.
     """
-    return RelevancePipe(
+    made = isinstance(model, TextClassifier)
+    # A pipeline from another machine names a folder that is not here, and brings the classifier.
+    there = made or os.path.exists(model)
+    pipe = RelevancePipe(
         nlp,
-        model if isinstance(model, TextClassifier) else _loaded(model, device),
+        model if made else _loaded(model, device) if there else None,
         name=name,
         target=target,
         method=method,
@@ -169,17 +221,22 @@ def make_relevance_pipe(
         batch_tokens=batch_tokens,
         options=options,
     )
+    pipe.folder, pipe.device = None if made else str(model), device
+    return pipe
 
 
 def _loaded(folder: Any, device: str) -> TextClassifier:
     try:
         return load(folder, device=device)
     except OptionError as error:
-        if "factory=" not in str(error):
+        if error.code != "factory_missing":
             raise
         raise OptionError(
             f"{error} In a pipeline: do so in a function registered by spacy.registry.misc, and "
-            'name that instead of the folder: model={"@misc": "…"}.'
+            'name that instead of the folder: model={"@misc": "…"}.',
+            option="model",
+            got=folder,
+            code=error.code,
         ) from error
 
 
@@ -207,6 +264,19 @@ def shared(
     share = overlap / np.bincount(token, overlap, len(offsets))[token]
     amounts = relevance.astype(np.float64)[token] * share
     return np.asarray(np.bincount(place, amounts, len(places)), dtype=np.float64)
+
+
+def _strongest_words(doc: Doc, explanation: Explanation) -> list[Span]:
+    """The tokens with at least a tenth of the largest relevance, labelled by the class."""
+    relevance = _relevance(doc)
+    assert relevance is not None
+    assert isinstance(explanation.target, int)
+    label = explanation.labels[explanation.target]
+    least = STRONG * np.abs(relevance).max(initial=0.0)
+    return [
+        Span(doc, i, i + 1, label=label if relevance[i] > 0 else f"not {label}")
+        for i in np.flatnonzero((np.abs(relevance) >= least) & (relevance != 0)).tolist()
+    ]
 
 
 def _plain(explanation: Explanation) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Fast tokenizers of Hugging Face: sub-words with their places in the text, and the same ids."""
+"""Fast tokenizers of Hugging Face: sub-words with their offsets in the text, and the same ids."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class FastTokenizer:
     >>> fast = FastTokenizer(tokenizer)  # doctest: +SKIP
     >>> TextClassifier(model, fast.vocabulary(), labels, fast)  # doctest: +SKIP
 
-    A sub-word has the characters that it stands for; what stands for none, such as `[CLS]`, has an
-    empty place and its own name, and gets its share of relevance as every input of the model does.
-    Where several share a character (the bytes of an emoji), the last of them has it. Truncation
-    holds as it is set on the tokenizer; its padding is left out.
+    A token that stands for no character, such as `[CLS]`, has an empty span and its own name, and
+    has relevance like every input of the model. Where several tokens share a character (the bytes
+    of an emoji), it belongs to the last of them. The truncation of the tokenizer is kept; its
+    padding is removed.
 
     Args:
-        tokenizer: anything with `encode`, `get_vocab`, `id_to_token` and `to_str` of
-            `tokenizers.Tokenizer`, or with such a thing as its `backend_tokenizer`.
-        special_tokens: whether it puts in its special tokens, as it does for single texts; the
-            model must have been trained so.
+        tokenizer: an object with the methods `encode`, `get_vocab`, `id_to_token` and `to_str` of
+            `tokenizers.Tokenizer`, or with such an object as its `backend_tokenizer`.
+        special_tokens: whether to add the special tokens for single texts, as in the training of
+            the model.
 
     Raises:
-        OptionError: the tokenizer is no fast one.
+        OptionError: the tokenizer is not a fast one.
     """
 
     def __init__(self, tokenizer: Any, *, special_tokens: bool = True) -> None:
@@ -43,40 +43,42 @@ class FastTokenizer:
         fast = getattr(tokenizer, "backend_tokenizer", tokenizer)
         if not all(hasattr(fast, n) for n in ("encode", "get_vocab", "id_to_token", "to_str")):
             raise OptionError(
-                f"Got a tokenizer of type {type(tokenizer).__name__}, which does not say where its "
-                "tokens stand; expected a tokenizers.Tokenizer or a fast tokenizer of transformers "
-                "(AutoTokenizer.from_pretrained(..., use_fast=True))."
+                f"Got a tokenizer of type {type(tokenizer).__name__}, which gives no offsets of "
+                "its tokens; expected a tokenizers.Tokenizer or a fast tokenizer of transformers "
+                "(AutoTokenizer.from_pretrained(..., use_fast=True)).",
+                option="tokenizer",
+                got=tokenizer,
             )
         self.tokenizer = fast
         self.special_tokens = special_tokens
 
     def __call__(self, text: str) -> TokenizedText:
-        """Split one text; all of it is one sentence.
+        """Split one text, which counts as one sentence.
 
         Raises:
-            TextError: `text` is no string.
+            TextError: `text` is not a string.
         """
         text = checked_text(text)
-        found = self.tokenizer.encode(text, add_special_tokens=self.special_tokens)
-        kept = [k for k, word in enumerate(found.attention_mask) if word]
-        pieces = tuple(self.tokenizer.id_to_token(found.ids[k]) for k in kept)
-        spans = _one_after_the_other(text, [found.offsets[k] for k in kept])
+        encoding = self.tokenizer.encode(text, add_special_tokens=self.special_tokens)
+        words = [k for k, is_word in enumerate(encoding.attention_mask) if is_word]
+        pieces = tuple(self.tokenizer.id_to_token(encoding.ids[k]) for k in words)
+        spans = _disjoint_spans(text, [encoding.offsets[k] for k in words])
         tokens = tuple(
             text[start:end] or piece
             for (start, end), piece in zip(spans.tolist(), pieces, strict=True)
         )
-        return TokenizedText(text, tokens, spans, np.zeros(len(tokens), np.int32), pieces)
+        sentences = np.zeros(len(tokens), np.int32)
+        return TokenizedText(text, tokens, spans, sentences, pieces, splits_sentences=False)
 
     def vocabulary(self, pad: int | str | None = None, unk: int | str | None = None) -> Vocabulary:
-        """Make the vocabulary with the ids of this tokenizer.
+        """Make a vocabulary with the ids of this tokenizer.
 
         Args:
-            pad: what fills up shorter texts, by id or as it is spelled; by default what the
-                tokenizer itself names, or one of the usual names.
-            unk: what stands for the unknown; by default what the tokenizer names, if anything.
+            pad: the padding token or its id; by default that of the tokenizer, or a usual name.
+            unk: the unknown token or its id; by default that of the tokenizer, if it has one.
 
         Raises:
-            VocabularyError: there is no such token, or nothing that could fill up texts.
+            VocabularyError: there is no such token, or no padding token is known.
         """
         ids: dict[str, int] = self.tokenizer.get_vocab()
         tokens = [f"<no token {id_}>" for id_ in range(max(ids.values()) + 1)]
@@ -92,10 +94,11 @@ class FastTokenizer:
             pad = next((name for name in _PADS if name in ids), None) if pad is None else pad
         if pad is None:
             raise VocabularyError(
-                "The tokenizer names no token that fills up shorter texts; say which the model was "
-                "trained with: vocabulary(pad=...), by id or as it is spelled."
+                "The tokenizer has no padding token; pass the one that the model was trained with: "
+                "vocabulary(pad=...), a token or its id.",
+                option="pad",
             )
-        # By their names, so that what is at 0 and 1 may be called anything.
+        # By name, so that the tokens of the ids 0 and 1 may have any name.
         pad, unk = (tokens[s] if isinstance(s, int) else s for s in (pad, unk))
         return Vocabulary(tokens, lowercase=False, pad=pad, unk=unk)
 
@@ -103,12 +106,12 @@ class FastTokenizer:
         return f"FastTokenizer({type(self.tokenizer).__name__})"
 
 
-def _one_after_the_other(text: str, offsets: list[tuple[int, int]]) -> npt.NDArray[np.int32]:
-    """Places in order, none over another, without the white space before a word: int32 `[T, 2]`."""
+def _disjoint_spans(text: str, offsets: list[tuple[int, int]]) -> npt.NDArray[np.int32]:
+    """Return spans in order, without overlaps and leading white space: int32 `[T, 2]`."""
     spans = []
     done = 0
     for start, end in offsets:
-        if start >= end:  # nowhere: [CLS], or the space that a tokenizer puts before a text
+        if start >= end:  # [CLS], or the space that a tokenizer adds before a text
             start = end = done
         while start < end - 1 and text[start].isspace():
             start += 1

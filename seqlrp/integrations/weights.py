@@ -1,9 +1,9 @@
-"""Recurrent layers of other people's arrays: put in PyTorch's order, and run before they are given.
+"""Recurrent layers from the weights of other frameworks, checked against their outputs.
 
-Frameworks differ in the order of the gates' blocks, in the number of biases and in what is
-transposed, and a layer that is put together wrongly still answers. So each of these functions asks
-for inputs and for what the layer answered to them where it was trained, and gives nothing that
-answers otherwise.
+Frameworks differ in the order of the gates' blocks, in the number of biases and in which arrays are
+transposed, and a layer with wrongly ordered weights still computes something. Each of these
+functions therefore takes inputs and the outputs of the original layer, and raises an error if the
+outputs of the new layer differ.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from torch import Tensor, nn
 
 from seqlrp.errors import WeightsError
 
-TOLERANCE = 1e-5  # states lie between -1 and 1, and float32 keeps seven digits of them
+TOLERANCE = 1e-5  # states lie between -1 and 1, and float32 has seven digits
 
 Layer = TypeVar("Layer", bound=nn.Module)
 Recurrent = TypeVar("Recurrent", nn.LSTM, nn.GRU)
 
 
 class Direction(NamedTuple):
-    """The arrays of a recurrent layer that reads one way, with G blocks of H rows.
+    """The arrays of one direction of a recurrent layer, with G blocks of H rows.
 
     Attributes:
-        weight_ih: `[G·H, D]`, of the inputs.
-        weight_hh: `[G·H, H]`, of the state.
+        weight_ih: `[G·H, D]`, the weights of the inputs.
+        weight_hh: `[G·H, H]`, the weights of the state.
         bias_ih: `[G·H]`, or None.
         bias_hh: a second bias `[G·H]`, or None.
     """
@@ -48,25 +48,25 @@ def lstm(
     order: str = "ifgo",
     tolerance: float = TOLERANCE,
 ) -> nn.LSTM:
-    """Make an `nn.LSTM` of arrays whose blocks come in any order.
+    """Make an `nn.LSTM` from arrays whose blocks are in any order.
 
-    The code published with Arras et al. 2017 and 2019, and TensorFlow's `BasicLSTMCell`, have
-    "igfo" (i, g, f, o); PyTorch and Keras "ifgo", where Keras says c for g.
+    The order is "igfo" in TensorFlow's `BasicLSTMCell` and the code published with Arras et al.
+    2017 and 2019, and "ifgo" in PyTorch and in Keras, which writes c for g.
 
     Args:
-        directions: one `Direction` (or plain tuples of its arrays), or that from left to right and
-            that from right to left.
-        inputs: vectors `[B, T, D]` with T > 1, and
-        outputs: what the layer answered: all states `[B, T, R·H]` or the last ones `[B, R·H]`, the
-            direction from left to right first.
-        order: of the blocks: input gate i, forget gate f, candidate g, output gate o.
-        tolerance: the largest absolute difference.
+        directions: one `Direction` (or a tuple of its arrays), or two, from left to right and from
+            right to left.
+        inputs: vectors `[B, T, D]` with T > 1.
+        outputs: the outputs of the original layer for these inputs: all states `[B, T, R·H]` or the
+            last ones `[B, R·H]`, the direction from left to right first.
+        order: the order of the blocks: input gate i, forget gate f, candidate g, output gate o.
+        tolerance: the largest absolute difference of outputs that is allowed.
 
     Raises:
-        WeightsError: arrays do not fit together, or the layer answers otherwise.
+        WeightsError: the arrays do not fit together, or the outputs differ.
     """
-    layer = _layer(nn.LSTM, [reordered(d, order, "ifgo") for d in directions])
-    return checked(layer, inputs, outputs, tolerance)
+    layer = _layer(nn.LSTM, [reorder(d, order, "ifgo") for d in directions])
+    return check_outputs(layer, inputs, outputs, tolerance)
 
 
 def gru(
@@ -77,34 +77,41 @@ def gru(
     order: str = "rzn",
     tolerance: float = TOLERANCE,
 ) -> nn.GRU:
-    """Make an `nn.GRU` of arrays whose blocks come in any order.
+    """Make an `nn.GRU` from arrays whose blocks are in any order.
 
-    Its reset gate comes after the product: n = tanh(W x + b + r ∘ (U h + b')). Of a layer where it
-    comes before, make a `seqlrp.integrations.cells.StepwiseGRU`, as
-    `seqlrp.integrations.keras.gru` does.
+    Its reset gate comes after the product: n = tanh(W x + b + r ∘ (U h + b')). A layer in which it
+    comes before the product needs a `seqlrp.integrations.cells.StepwiseGRU`, as made by
+    `seqlrp.integrations.keras.gru`.
 
     Args:
-        directions: as for `lstm`, as are inputs, outputs and tolerance.
-        inputs: see above.
-        outputs: see above.
-        order: of the blocks: reset gate r, update gate z, candidate n.
-        tolerance: see above.
+        directions: one `Direction` (or a tuple of its arrays), or two, from left to right and from
+            right to left.
+        inputs: vectors `[B, T, D]` with T > 1.
+        outputs: the outputs of the original layer for these inputs: all states `[B, T, R·H]` or the
+            last ones `[B, R·H]`, the direction from left to right first.
+        order: the order of the blocks: reset gate r, update gate z, candidate n.
+        tolerance: the largest absolute difference of outputs that is allowed.
 
     Raises:
-        WeightsError: arrays do not fit together, or the layer answers otherwise.
+        WeightsError: the arrays do not fit together, or the outputs differ.
     """
-    layer = _layer(nn.GRU, [reordered(d, order, "rzn") for d in directions])
-    return checked(layer, inputs, outputs, tolerance)
+    layer = _layer(nn.GRU, [reorder(d, order, "rzn") for d in directions])
+    return check_outputs(layer, inputs, outputs, tolerance)
 
 
-def reordered(direction: Direction | Sequence[Any], order: str, wanted: str) -> list[Tensor | None]:
-    """The arrays of a direction as tensors, with their blocks as `wanted` instead of as `order`.
+def reorder(direction: Direction | Sequence[Any], order: str, wanted: str) -> list[Tensor | None]:
+    """Return the arrays of a direction as tensors, with blocks in the order `wanted`.
+
+    Args:
+        direction: the arrays.
+        order: the letters of their blocks.
+        wanted: the same letters in the order of the result.
 
     Raises:
-        WeightsError: an order that is none, or arrays that do not fit together.
+        WeightsError: `order` has other letters, or the arrays do not fit together.
     """
     if sorted(order) != sorted(wanted):
-        raise WeightsError(f"Got the order {order!r}, expected the letters of {wanted!r}.")
+        raise WeightsError(f"Got the order {order!r}; expected the letters of {wanted!r}.")
     arrays = [None if a is None else np.asarray(a) for a in Direction(*direction)]
     weight_ih, weight_hh = arrays[:2]
     if weight_ih is None or weight_hh is None or weight_ih.ndim != 2 or weight_hh.ndim != 2:
@@ -127,18 +134,18 @@ def reordered(direction: Direction | Sequence[Any], order: str, wanted: str) -> 
     return [None if a is None else torch.from_numpy(a[chosen].astype(dtype)) for a in arrays]
 
 
-def named(directions: Sequence[Sequence[Tensor | None]]) -> dict[str, Tensor]:
-    """The arrays of one direction or two under the names of PyTorch's parameters.
+def named_parameters(directions: Sequence[Sequence[Tensor | None]]) -> dict[str, Tensor]:
+    """Return the arrays of one or two directions by the names of PyTorch's parameters.
 
     Raises:
-        WeightsError: more or fewer directions, or two that do not fit together.
+        WeightsError: there are more directions, none, or two of different sizes.
     """
     if len(directions) not in (1, 2):
-        raise WeightsError(f"Got {len(directions)} directions, expected one or two.")
+        raise WeightsError(f"Got {len(directions)} directions; expected one or two.")
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     shapes = [[None if t is None else t.shape for t in tensors] for tensors in directions]
     if shapes[0] != shapes[-1]:
-        raise WeightsError("Got two directions of different sizes, expected the same sizes.")
+        raise WeightsError("Got two directions of different sizes; expected the same sizes.")
     return {
         f"{name}_l0{end}": tensor
         for tensors, end in zip(directions, ("", "_reverse"), strict=False)
@@ -147,32 +154,32 @@ def named(directions: Sequence[Sequence[Tensor | None]]) -> dict[str, Tensor]:
     }
 
 
-def filled(layer: Layer, tensors: dict[str, Tensor]) -> Layer:
-    """A layer made on the device "meta", with its values."""
+def load_parameters(layer: Layer, tensors: dict[str, Tensor]) -> Layer:
+    """Load parameters into a layer that was made on the device "meta", and return it."""
     layer.load_state_dict(tensors, assign=True)
     return layer.eval()
 
 
-def checked(
+def check_outputs(
     layer: Layer, inputs: npt.ArrayLike, outputs: npt.ArrayLike, tolerance: float = TOLERANCE
 ) -> Layer:
-    """The layer, if it answers as it should.
+    """Return the layer after a check of its outputs.
 
     Args:
         layer: a recurrent layer, batch first.
-        inputs: vectors `[B, T, D]` with T > 1, and
-        outputs: what it should answer: all states `[B, T, R·H]` or the last ones `[B, R·H]`.
-        tolerance: the largest absolute difference.
+        inputs: vectors `[B, T, D]` with T > 1.
+        outputs: the expected outputs: all states `[B, T, R·H]` or the last ones `[B, R·H]`.
+        tolerance: the largest absolute difference that is allowed.
 
     Raises:
-        WeightsError: it answers otherwise, or the inputs could not tell.
+        WeightsError: the outputs differ, or inputs or outputs have a wrong shape.
     """
     weight = next(layer.parameters())
     given = torch.as_tensor(np.asarray(inputs), dtype=weight.dtype)
     if given.ndim != 3 or given.shape[1] < 2 or given.shape[2] != weight.shape[1]:
         raise WeightsError(
-            f"Got inputs of the shape {list(given.shape)}, expected [B, T, {weight.shape[1]}] with "
-            "T > 1, since a single step does not show the weights of the state."
+            f"Got inputs of the shape {list(given.shape)}; expected [B, T, {weight.shape[1]}] with "
+            "T > 1, because a single step does not use the weights of the state."
         )
     with torch.no_grad():
         states = layer(given)[0]
@@ -180,26 +187,26 @@ def checked(
     last = states[:, -1]
     if half is not None:
         last = torch.cat([states[:, -1, :half], states[:, 0, half:]], dim=1)
-    answered = torch.as_tensor(np.asarray(outputs), dtype=weight.dtype)
-    found = last if answered.ndim == 2 else states
-    if answered.shape != found.shape:
+    expected = torch.as_tensor(np.asarray(outputs), dtype=weight.dtype)
+    found = last if expected.ndim == 2 else states
+    if expected.shape != found.shape:
         raise WeightsError(
-            f"Got outputs of the shape {list(answered.shape)}, expected {list(states.shape)} (all "
+            f"Got outputs of the shape {list(expected.shape)}; expected {list(states.shape)} (all "
             f"states) or {list(last.shape)} (the last ones)."
         )
-    difference = float((found - answered).abs().max())
+    difference = float((found - expected).abs().max())
     if not difference <= tolerance:
         raise WeightsError(
-            f"The layer answers otherwise than it did: the largest difference is {difference:.3g}, "
-            f"expected at most {tolerance:g}. Look at the order of the gates, at which bias is "
-            "which, at what is transposed, and at the activations."
+            f"The outputs of the layer differ: the largest difference is {difference:.3g}, "
+            f"expected at most {tolerance:g}. Check the order of the gates, the order of the "
+            "biases, transposed arrays, and the activations."
         )
     return layer
 
 
 def _layer(kind: type[Recurrent], directions: Sequence[Sequence[Tensor | None]]) -> Recurrent:
     directions = [_both_biases(tensors) for tensors in directions]
-    tensors = named(directions)
+    tensors = named_parameters(directions)
     inputs, hidden = tensors["weight_ih_l0"].shape[1], tensors["weight_hh_l0"].shape[1]
     with torch.device("meta"):
         layer = kind(
@@ -209,11 +216,11 @@ def _layer(kind: type[Recurrent], directions: Sequence[Sequence[Tensor | None]])
             bidirectional=len(directions) == 2,
             bias="bias_ih_l0" in tensors,
         )
-    return filled(layer, tensors)
+    return load_parameters(layer, tensors)
 
 
 def _both_biases(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """PyTorch has both biases or none."""
+    """Add a bias of zeros where there is one of the two: PyTorch has both or none."""
     *weights, bias_ih, bias_hh = tensors
     one = bias_ih if bias_ih is not None else bias_hh
     if one is None:

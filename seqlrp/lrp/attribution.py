@@ -1,77 +1,65 @@
-"""`LRP`: relevance of every word for the score of a class, for any PyTorch model as it stands."""
+"""`LRP`: relevance of every word for the score of a class, for any unchanged PyTorch model."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, NoReturn, overload
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, Literal, NoReturn, overload
 
 import torch
 from torch import Tensor, nn
 
-from seqlrp.errors import ModelError, NonFiniteError, OptionError, PaddingWarning
-from seqlrp.lrp import door, passes
-from seqlrp.lrp.census import parameters_of
+from seqlrp.engine.attribution import Attribution
+from seqlrp.engine.checks import Target, check_dtype
+from seqlrp.engine.explainer import Explainer, Forward
+from seqlrp.engine.ledger import Entry, Ledger
+from seqlrp.engine.padding import tell_of_padding
+from seqlrp.engine.second_run import SecondRun
+from seqlrp.errors import LedgerError, ModelError, NonFiniteError, OptionError
+from seqlrp.lrp import passes
 from seqlrp.lrp.composite import Key
-from seqlrp.lrp.layers import Watch, stacked
-from seqlrp.lrp.ledger import Entry, Ledger
+from seqlrp.lrp.layers import LayerRecorder
 from seqlrp.lrp.map_rules import MapRule
-from seqlrp.lrp.options import Options
+from seqlrp.lrp.options import DEFAULT_EPSILON, Options, stabiliser
 from seqlrp.lrp.propagate import Propagation
 from seqlrp.lrp.rules import GateRule
-
-DEFAULT_EPSILON = 5e-3  # by measurement: seqlrp/docs/limits.md; the published code has 1e-3
-
-
-class Attribution(NamedTuple):
-    """What one call found.
-
-    Attributes:
-        relevance: `[B, T]`, or `[B, C, T]` for `target="all"`; signed, raw, in units of the score.
-        scores: `[B, C]`, as the model returned them.
-        target: class explained, int64 `[B]`, or None for all.
-        ledger: where all of the score went, or None if it was not asked for.
-        against: for a contrast, the class that the target was compared with, int64 `[B]`.
-        layers: relevance at the outputs of the modules that were asked for, by name.
-        error: the standard error of each relevance, where it is an estimate; shaped alike.
-    """
-
-    relevance: Tensor
-    scores: Tensor
-    target: Tensor | None
-    ledger: Ledger | None
-    against: Tensor | None = None
-    layers: dict[str, Any] | None = None
-    error: Tensor | None = None
+from seqlrp.lrp.units import Through
 
 
-class LRP:
+class LRP(Explainer):
     """Layer-wise relevance propagation through a recurrent text classifier, in one backward pass.
 
     Args:
         model: an `nn.Module` in evaluation mode that maps ids `[B, T]` to scores `[B, C]`. It is
             neither wrapped nor changed. `[B]` counts as `[B, 1]`: one output, target 0, whose
             positive relevance speaks for a higher score.
-        epsilon: the stabiliser ε ≥ 0 of the ε-rule, absolute. 0 absorbs nothing and is well
-            defined; larger values let less relevance through where pre-activations are small.
+        epsilon: the stabiliser ε of the ε-rule; larger values let less relevance through where
+            pre-activations are small. A percentage, `"5%"`, is relative: at a linear map ε is that
+            share of the mean |z| over the outputs of the map for one row (one token of one text),
+            so that it does not depend on the scale of a layer; at a sum it is 0. A number, such as
+            0.001, is absolute, at maps and sums, in units of the pre-activations; 0 absorbs
+            nothing and is well defined.
         gate_rule: how a gate and a signal share the relevance of their product: `"all"` (the
-            signal takes all), `"prop"`, `"abs"`, `"half"` (Arras et al. 2019), or a function
+            signal gets all), `"prop"`, `"abs"`, `"half"` (Arras et al. 2019), or a function
             (gate, signal) -> (share of the gate, share of the signal).
         rules: another rule than ε for some linear maps, by name of a module, class, or place in
             the order of maps, e.g. `{"head": Zero(), 0: WSquare(), nn.Linear: Gamma()}` with rules
             from `seqlrp.rules`; one rule for all maps; or `"deep_taylor"`. Other maps, and sums,
             stay under the ε-rule with `epsilon`.
-        bias_factor: the part, 0 to 1, of what bias and stabiliser take that is spread over the
-            inputs of a map instead (Arras et al. 2017).
-        attention: `"constant"`: what a softmax returns are weights, through which no relevance
-            goes; `"attnlrp"`: it goes through them by the rules of Achtibat et al. 2024.
-        on_unknown: `"raise"`, or `"absorb"`: a function without a law keeps what reaches it,
-            booked as `"refused"`.
-        start: what relevance starts from: the `"score"` (or difference of scores), or `"one"`.
+        bias_factor: the part, 0 to 1, of the relevance of bias and stabiliser that is spread over
+            the inputs of a map instead (Arras et al. 2017).
+        attention: `"constant"`: the output of a softmax is a constant weight that gets no
+            relevance; `"attnlrp"`: it gets relevance by the rules of Achtibat et al. 2024.
+        on_unknown: `"raise"`, or `"absorb"`: a function without a law absorbs the relevance that
+            reaches it, recorded as `"refused"`.
+        start: the relevance of the output: the `"score"` (or difference of scores), or `"one"`.
         output: which part of the model's output holds the scores, if it returns several: an
             index, a key or an attribute's name.
-        impl: the kernel for fused recurrences: `"auto"`, `"torch"`, `"reference"` (step by step, to
-            be read; slow) or `"triton"` (LSTM and GRU on a CUDA device).
+        impl: the kernel for fused recurrences: `"auto"`, `"torch"`, `"reference"` (a slow, readable
+            loop over the steps) or `"triton"` (LSTM and GRU on a CUDA device).
+        verify: on the first call for a kind of input, also run a copy of the model on other words
+            of the same lengths, and refuse the model if a value that was taken for a constant
+            depends on the words in a way that is not followed. It costs one forward pass, once; it
+            is left out with `on_unknown="absorb"`.
 
     Raises:
         ModelError: the model cannot be explained as it is; the message says why.
@@ -79,11 +67,12 @@ class LRP:
     """
 
     name = "lrp"
+    allows_empty_documents = False
 
     def __init__(
         self,
         model: nn.Module,
-        epsilon: float = DEFAULT_EPSILON,
+        epsilon: float | str = DEFAULT_EPSILON,
         *,
         gate_rule: Literal["all", "prop", "abs", "half"] | GateRule = "all",
         rules: Mapping[Key, MapRule] | MapRule | str | None = None,
@@ -93,15 +82,21 @@ class LRP:
         start: Literal["score", "one"] = "score",
         output: int | str | None = None,
         impl: Literal["auto", "torch", "reference", "triton"] = "auto",
+        verify: bool = True,
     ) -> None:
         self.options = Options(
-            epsilon, gate_rule, rules, bias_factor, attention, on_unknown, start, impl
+            stabiliser(epsilon),
+            gate_rule,
+            rules,
+            bias_factor,
+            attention,
+            on_unknown,
+            start,
+            impl,
         )
-        self.model = door.checked_model(model)
-        self.epsilon = float(epsilon)
-        self.output = output
-        self._finite_at: tuple[int, ...] | None = None
-        self._check_finite()
+        super().__init__(model, output=output)
+        self.verify = verify and on_unknown == "raise"
+        self._verified: set[Hashable] = {None}  # the kinds of input with a second run
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
@@ -109,78 +104,102 @@ class LRP:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the relevance depends on besides model and input, for the record."""
+        """Return the options that the relevance depends on, as JSON values."""
         return self.options.as_json()
 
-    @overload
+    def relevance_factors(self, factors: Tensor) -> Tensor:
+        """Return the factors of the relevance when the score is multiplied by `factors`.
+
+        They are 1 with `start="one"`.
+        """
+        return torch.ones_like(factors) if self.options.start == "one" else factors
+
+    # mypy: LRP adds options to those of Explainer.
+    @overload  # type: ignore[override]
     def attribute(
         self,
         inputs: Tensor,
-        target: door.Target = ...,
+        target: Target = ...,
         additional_forward_args: Any = ...,
         *,
         return_ledger: Literal[False] = ...,
         reduce: bool = ...,
         padding: Tensor | None = ...,
         layers: None = ...,
+        through: Through | None = ...,
     ) -> Tensor: ...
     @overload
     def attribute(
         self,
         inputs: Tensor,
-        target: door.Target = ...,
+        target: Target = ...,
         additional_forward_args: Any = ...,
         *,
         return_ledger: Literal[True],
         reduce: bool = ...,
         padding: Tensor | None = ...,
         layers: None = ...,
+        through: Through | None = ...,
     ) -> tuple[Tensor, Ledger]: ...
     @overload
     def attribute(
         self,
         inputs: Tensor,
-        target: door.Target = ...,
+        target: Target = ...,
         additional_forward_args: Any = ...,
         *,
         return_ledger: bool = ...,
         reduce: bool = ...,
         padding: Tensor | None = ...,
         layers: Sequence[str],
+        through: Through | None = ...,
     ) -> Any: ...
     def attribute(
         self,
         inputs: Tensor,
-        target: door.Target = "predicted",
+        target: Target = "predicted",
         additional_forward_args: Any = None,
         *,
         return_ledger: bool = False,
         reduce: bool = True,
         padding: Tensor | None = None,
         layers: Sequence[str] | None = None,
+        through: Through | None = None,
     ) -> Any:
-        """Relevance `[B, T]` of every word for the target's score, signed and raw.
+        """Compute relevance `[B, T]` of every word for the target's score, signed and raw.
 
         Args:
             inputs: ids `[B, T]` (or `[B, S, W]` by sentences, or `[N]` for bags) of int64, or
-                vectors `[B, T, D]` for a model that is fed with vectors, or features `[B, D]`.
+                vectors `[B, T, D]` for a model that takes vectors, or features `[B, D]`.
             target: `"predicted"`, a class index, a tensor `[B]` of indices, or `"all"`, which
-                gives `[B, C, T]` from one forward pass. A pair such as `("predicted", 0)` asks why
-                this class rather than that: relevance of the difference of their scores.
+                gives `[B, C, T]` from one forward pass. A pair such as `("predicted", 0)` gives the
+                relevance of the difference of two scores: why this class rather than that.
             additional_forward_args: what the model takes after its input; one value or a tuple.
-            return_ledger: also return where the rest of the score went.
+            return_ledger: also return the account of the rest of the score.
             reduce: sum over the dimensions of each vector; False gives `[B, T, D]`.
-            padding: bool, shaped as the ids, True on padding. By default what an embedding with a
-                `padding_idx` calls padding. Relevance there is exactly 0 where the model packs or
-                masks; where it does not, its share is shown as it is, with a `PaddingWarning`.
+            padding: bool, shaped as the ids, True on padding. By default the positions with the
+                `padding_idx` of an embedding. Relevance there is exactly 0 if the model packs or
+                masks; if it does not, its share is returned unchanged, with a `PaddingWarning`.
             layers: names of modules; also return a dict with the relevance at the output of each,
                 shaped as the module returned it (with C in front for `"all"`), or a list of these
                 if it ran several times.
+            through: the units of named modules, such as `{"lstm": [3, 17]}`: the relevance that
+                passed these units (of each module, if there are several), as in concept relevance
+                propagation (Achtibat et al. 2023). A unit is a place along the last dimension of
+                the module's output, or a channel of a convolution. Relevance through disjoint sets
+                of units adds up, and through all units is all that passes the module.
 
         Raises:
-            ModelError: the model calls a function without a law, returns no scores, or the like.
+            ModelError: the model calls a function without a law, or returns no scores, for example.
+            OptionError: no such module or unit; or a ledger, or layers, asked for with `through`.
             InputError: ids, target or padding are not what was expected.
         """
+        if return_ledger and through is not None:
+            raise OptionError(
+                "There is no ledger of the relevance through units, which is a part of the score; "
+                "ask for it without through=.",
+                option="through",
+            )
         found = self.attribution(
             inputs,
             target,
@@ -189,112 +208,129 @@ class LRP:
             reduce=reduce,
             padding=padding,
             layers=layers,
+            through=through,
         )
         asked = [part for part in (found.ledger, found.layers) if part is not None]
         return (found.relevance, *asked) if asked else found.relevance
 
-    @torch.inference_mode(False)
     def attribution(
         self,
         inputs: Tensor,
-        target: door.Target = "predicted",
+        target: Target = "predicted",
         additional_forward_args: Any = None,
         *,
         account: bool = True,
         reduce: bool = True,
         padding: Tensor | None = None,
         layers: Sequence[str] | None = None,
+        units: Sequence[str] | None = None,
+        through: Through | None = None,
     ) -> Attribution:
-        """As `attribute`, with everything that the same forward pass found."""
-        door.checked_model(self.model)
-        self._check_finite()
-        door.check_input(inputs)
-        door.check_dtype(inputs, self.model)
-        vectors = inputs.dtype.is_floating_point
-        shape = tuple(inputs.shape[:2]) if vectors else tuple(inputs.shape)
-        watch = Watch(self.model, layers or ())
-        padding = door.padding_given(padding, shape)
-        door.check_padding(padding)
-        count = inputs.shape[0] if inputs.ndim > 1 else None
-        run = self._run(inputs, additional_forward_args, count, account)
+        """Compute the relevance that `attribute` returns, and all other results of the same passes.
 
+        Args:
+            inputs: ids or vectors.
+            target: the explained class, see `attribute`.
+            additional_forward_args: what the model takes after its input.
+            account: whether to keep a ledger; there is none of relevance through units.
+            reduce: sum over the dimensions of each vector.
+            padding: bool, shaped as the ids, True on padding.
+            layers: names of modules; their outputs get relevance, too.
+            units: names of modules; the relevance of their units, all steps together, is `units`.
+            through: the units through which relevance passes, see `attribute`.
+        """
+        with torch.inference_mode(False):
+            return self.compute(
+                inputs, target, additional_forward_args, padding, account, reduce,
+                LayerRecorder(self.model, layers or (), units or (), through),
+            )  # fmt: skip
+
+    def compute(
+        self,
+        inputs: Tensor,
+        target: Target,
+        additional_forward_args: Any,
+        padding: Tensor | None,
+        account: bool = True,
+        reduce: bool = True,
+        recorder: LayerRecorder | None = None,
+    ) -> Attribution:
+        """Compute the result of `attribution`, called outside of inference mode."""
+        self.check_call(inputs)
+        recorder = LayerRecorder(self.model, ()) if recorder is None else recorder
+        account = account and not recorder.through
+        run = self._propagation(inputs, additional_forward_args, account)
+        kind = self._kind_of_input(inputs, account, additional_forward_args)
+        second = None
+        if kind not in self._verified:
+            second = SecondRun(self.model, additional_forward_args)
+            run.constants = second.first
+        with recorder.recording(run):
+            forward = self.run(run, inputs, target, additional_forward_args, padding)
+        if second is not None and second.compare(
+            run.again, inputs, forward.padding, run.table_sizes
+        ):
+            self._verified.add(kind)
+        run.check_rules_used()
+        recorder.check_called()
         with torch.enable_grad():
-            with watch.outputs(run):
-                output = run.run(self.model, inputs, additional_forward_args)
-            output = door.selected(output, self.output)
-            mark = run.known(output) if isinstance(output, Tensor) else None
-            if mark is None and isinstance(output, Tensor):
-                run.check_constant(output)
-            if mark is not None and mark.inert:  # words act on the scores through gates alone
-                run.signal(output, mark, "The output")
-            squashed = type(getattr(output, "grad_fn", None)).__name__ == "_SoftmaxBackward"
-            gate = mark is not None and (mark.gate or squashed)
-            scores = door.checked_scores(output, count, gate=gate)
-            run.check_rules_used()
-            if padding is None:
-                padding = run.padding
-                if padding is not None and not bool(padding.any()):
-                    padding = None
-                door.check_padding(padding)
-            wanted, against = door.resolved_contrast(target, scores)
-            values = scores.detach()
-            if mark is not None:  # the output is a value that the model uses no further
-                scores = run.signal(output, mark, "The output").reshape(values.shape)
-            run.check_documents(values, mark)
-            starts = [self._scaled(start) for start in door.starts(scores, wanted, against)]
-            found, reached = [], []
-            if not layers:
-                found = passes.several(run, starts)
-            else:
-                for each in passes.in_turn(run, starts):
-                    found.append(each)
-                    reached.append(watch.relevance())
+            starts = [self._scale_start(start) for start in forward.starts]
+            found = passes.run_selected(run, starts, recorder)
 
-        of_passes = [
-            run.gathered(
-                [
-                    None if g is None else r.vectors.detach() * g
-                    for r, g in zip(run.readings, gammas, strict=True)
-                ]
-            )
-            for gammas, _ in found
-        ]  # [B, T, D] each
-        relevance = torch.stack(of_passes) if len(found) > 1 else of_passes[0].unsqueeze(0)
-        words = relevance.sum(-1)
+        parts = _relevance(run, [each.gammas for each in found])
+        words = torch.stack([part.sum(-1) for part in parts])  # [C or 1, *ids]
         if not bool(torch.isfinite(words).all()):
             self._refuse_overflow(words)
-        if padding is not None and bool(padding.any()):
-            on_padding = [
-                run.gathered([None if g is None else g.abs() for g in gammas])[padding]
-                for gammas, _ in found
-            ]
-            if any(bool((r != 0).any()) for r in on_padding):
-                _warn_of_padding(padding, words)
+        _check_padding_relevance(run, [each.gammas for each in found], forward.padding, words)
         ledger = None
         if account:
-            accounts = [entries for _, entries in found]
-            begun = torch.stack([start.detach() for start in starts], 1)
-            ledger = _ledger(run, words, begun, wanted is None, padding, accounts)
+            ledger = _ledger(run, forward, words, starts, [each.amounts for each in found])
             if not all(bool(torch.isfinite(entry.amount).all()) for entry in ledger.entries):
                 self._refuse_overflow(words)
-        shown = words if reduce or (vectors and inputs.ndim == 2) else relevance
-        shown = shown[0] if wanted is not None else shown.transpose(0, 1)
-        inner = None
-        if layers:
-            inner = reached[0] if wanted is not None else stacked(reached)
-        return Attribution(shown, values, wanted, ledger, against, inner)
+            if second is not None and self.options.signal_takes_all:
+                _check_ledger(ledger, forward.scores.dtype)
+        features = inputs.dtype.is_floating_point and inputs.ndim == 2
+        attribution = forward.attribution(
+            words if reduce or features else torch.stack(parts), ledger
+        )
+        reached, units = recorder.results(forward.target is None)
+        return attribution._replace(layers=reached, units=units)
 
-    def _run(
-        self, inputs: Tensor, additional: Any, count: int | None, account: bool
-    ) -> Propagation:
-        """A run for this input; where a rule counts maps from the last, they are counted first."""
+    def _kind_of_input(self, inputs: Tensor, account: bool, additional: Any) -> Hashable:
+        """Return what decides how a model runs, as far as can be told before it runs."""
+        several = tuple(size > 1 for size in inputs.shape)
+        return (inputs.dtype, several, additional is None, account) if self.verify else None
+
+    def check_call(self, inputs: Tensor) -> None:
+        """Check the model and the input, and that vectors have the dtype of the parameters."""
+        super().check_call(inputs)
+        check_dtype(inputs, self.model)
+
+    def _propagation(self, inputs: Tensor, additional: Any, account: bool) -> Propagation:
+        """Create the run for this input; count the maps first if a rule needs their number."""
+        documents = inputs.shape[0] if inputs.ndim > 1 else None
         maps = None
         if self.options.composite.counts_from_the_end:
-            census = Propagation(self.model, self.options, count, account=False)
+            counting = Propagation(self.model, self.options, documents, account=False)
             with torch.enable_grad():
-                census.run(self.model, inputs, additional)
-            maps = len(census.map_names)
-        return Propagation(self.model, self.options, count, account, maps)
+                counting.run(self.model, inputs, additional)
+            maps = len(counting.map_names)
+        return Propagation(self.model, self.options, documents, account, maps)
+
+    def _scale_start(self, start: Tensor) -> Tensor:
+        """Return the relevance of the output, `[B]`: a score or a difference of scores, or 1."""
+        if self.options.start == "score":
+            return start
+        if bool((start == 0).any()):
+            row = int((start == 0).nonzero()[0])
+            raise OptionError(
+                f"The score of document {row} is exactly 0, so that relevance cannot start from "
+                f"one; use start='score'.",
+                option="start",
+                got="one",
+                text=row,
+            )
+        return start / start.detach()
 
     def _refuse_overflow(self, words: Tensor) -> NoReturn:
         outside = ~torch.isfinite(words).flatten(2).all(2).all(0)
@@ -307,65 +343,86 @@ class LRP:
             )
         raise NonFiniteError(f"A relevance{where} is NaN or infinite: {cause}.")
 
-    def _scaled(self, start: Tensor) -> Tensor:
-        """What relevance starts from, `[B]`: a score or a difference of scores, or 1."""
-        if self.options.start == "score":
-            return start
-        if bool((start == 0).any()):
-            row = int((start == 0).nonzero()[0])
-            raise OptionError(
-                f"The score of document {row} is exactly 0, so that relevance cannot start from "
-                f"one; use start='score'."
-            )
-        return start / start.detach()
 
-    def _check_finite(self) -> None:
-        versions = tuple(
-            number
-            for p in parameters_of(self.model)
-            for number in (id(p), 0 if p.is_inference() else p._version)
+def _relevance(run: Propagation, gammas: Iterable[Sequence[Tensor | None]]) -> list[Tensor]:
+    """Return relevance x · γ of each dimension of each word, `[*ids, D]` for each pass."""
+    return [
+        run.gather(
+            [
+                None if gamma is None else reading.vectors.detach() * gamma
+                for reading, gamma in zip(run.readings, of_pass, strict=True)
+            ]
         )
-        if versions != self._finite_at:
-            door.check_finite(self.model)
-            self._finite_at = versions
+        for of_pass in gammas
+    ]
+
+
+def _check_padding_relevance(
+    run: Propagation,
+    gammas: Iterable[Sequence[Tensor | None]],
+    padding: Tensor,
+    words: Tensor,
+) -> None:
+    """Warn if relevance flows to padding, even if its vectors are zero."""
+    if not bool(padding.any()):
+        return
+    for of_pass in gammas:
+        on_padding = run.gather([None if gamma is None else gamma.abs() for gamma in of_pass])
+        if bool((on_padding[padding] != 0).any()):
+            share = words[:, padding].abs().sum() / words.abs().sum().clamp_min(1e-30)
+            return tell_of_padding(float(share), stacklevel=5)
 
 
 def _ledger(
     run: Propagation,
+    forward: Forward,
     words: Tensor,
-    starts: Tensor,
-    for_all: bool,
-    padding: Tensor | None,
-    accounts: list[dict[tuple[str, str, str], Tensor]],
+    starts: Sequence[Tensor],
+    amounts: Sequence[passes.Amounts],
 ) -> Ledger:
-    batch = len(starts)
+    """Return the ledger of the scores; `words` is the relevance of the words, `[C or 1, *ids]`."""
 
-    def shaped(amounts: list[Tensor]) -> Tensor:
-        return torch.stack(amounts, 1) if for_all else amounts[0]
+    def shaped(of_starts: list[Tensor]) -> Tensor:
+        return torch.stack(of_starts, 1) if forward.target is None else of_starts[0]
 
-    if words.ndim == 2:  # bags: ids [N], whose documents the readings know
+    if words.ndim == 2:  # bags: ids [N], with documents known from the readings
         owner = _bag_owner(run)
-        per_word = [
-            torch.zeros(batch, dtype=torch.float64, device=w.device).index_add_(
-                0, owner, w.double()
-            )
-            for w in words
-        ]
-        on_padding = [torch.zeros_like(w) for w in per_word]
+        zero = torch.zeros(len(starts[0]), dtype=torch.float64, device=words.device)
+        on_words = [zero.index_add(0, owner, w.double()) for w in words]
+        on_padding = [torch.zeros_like(zero) for _ in words]
     else:
-        outside = torch.zeros_like(words[0], dtype=torch.bool) if padding is None else padding
-        flat = [w.double().masked_fill(outside, 0).flatten(1).sum(1) for w in words]
-        per_word = flat
-        on_padding = [w.double().masked_fill(~outside, 0).flatten(1).sum(1) for w in words]
-    entries = [Entry("tokens", "embedding", "", shaped(per_word))]
-    entries.append(Entry("padding", "embedding", "", shaped(on_padding)))
-    nothing = torch.zeros(batch, dtype=torch.float64, device=starts.device)
-    keys = dict.fromkeys(key for account in accounts for key in account)
-    for key in keys:
-        amounts = [account.get(key, nothing) for account in accounts]
-        entries.append(Entry(*key, shaped(amounts)))
-    score = starts.double()
-    return Ledger(score if for_all else score.squeeze(1), tuple(entries))
+        wide, padding = words.double(), forward.padding
+        on_words = [w.masked_fill(padding, 0).flatten(1).sum(1) for w in wide]
+        on_padding = [w.masked_fill(~padding, 0).flatten(1).sum(1) for w in wide]
+    entries = [
+        Entry("tokens", "embedding", "", shaped(on_words)),
+        Entry("padding", "embedding", "", shaped(on_padding)),
+    ]
+    nothing = torch.zeros(len(starts[0]), dtype=torch.float64, device=words.device)
+    for key in dict.fromkeys(key for of_pass in amounts for key in of_pass):
+        entries.append(Entry(*key, shaped([of_pass.get(key, nothing) for of_pass in amounts])))
+    score = torch.stack([start.detach() for start in starts], 1).double()
+    return Ledger(score if forward.target is None else score.squeeze(1), tuple(entries))
+
+
+def _check_ledger(ledger: Ledger, dtype: torch.dtype) -> None:
+    """Refuse an answer whose ledger does not add up to the score, to rounding.
+
+    Raises:
+        LedgerError: it does not; relevance was lost where a law was not applied.
+    """
+    size = torch.stack([entry.amount.abs() for entry in ledger.entries]).sum(0)
+    lost = ledger.residual.abs()
+    # Amounts that cancel leave rounding errors, which a score of nearly 0 must not magnify.
+    size = (size + ledger.score.abs()).clamp_min(1e-3)
+    wrong = lost > (100 * torch.finfo(dtype).eps) ** 0.5 * size
+    if bool(wrong.any()):
+        share = float((lost / ledger.score.abs().clamp_min(1e-30))[wrong].max())
+        raise LedgerError(
+            f"The ledger does not add up to the score: {share:.1%} of it is missing, so the model "
+            f"computes in a way that was not followed. Please report the model; "
+            f"seqlrp.LRP(model, verify=False) gives the answer as it is."
+        )
 
 
 def _bag_owner(run: Propagation) -> Tensor:
@@ -375,19 +432,3 @@ def _bag_owner(run: Propagation) -> Tensor:
             "with offsets; hand ids [B, T] in."
         )
     return run.bag_owner
-
-
-def _warn_of_padding(padding: Tensor, words: Tensor) -> None:
-    share = words[:, padding].abs().sum() / words.abs().sum().clamp_min(1e-30)
-    taken = f"takes {float(share):.1%} of all absolute relevance"
-    if not share:
-        taken = "takes no relevance itself, its vectors being zero"
-    warnings.warn(
-        f"Padding takes part in the model's answer and {taken}: its sequences are not packed, or a "
-        f"mask comes too late (a recurrence that reads backwards starts in the padding), so what "
-        f"it says may depend on how a batch is padded. The padding's share is an entry of its own "
-        f"in the ledger. Pack the sequences (pack_padded_sequence), or explain documents one at a "
-        f"time (batch_tokens=1).",
-        PaddingWarning,
-        stacklevel=4,
-    )

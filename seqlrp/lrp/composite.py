@@ -1,4 +1,4 @@
-"""Which rule holds for which map: by the name of its module, its class, or its place in the order.
+"""Rules for linear maps by the name of a module, by its class, or by place in the order of maps.
 
 `rules={"head": Zero(), 0: WSquare(), nn.Linear: Gamma(0.25)}`: LRP-0 on top, w² at the input, γ
 in all linear layers between. A name beats a place, a place beats a class.
@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from seqlrp.errors import OptionError, near
+from seqlrp.errors import OptionError, check_choice
 from seqlrp.lrp.map_rules import MapRule, WSquare, ZPlus
 
 Key = str | int | type[nn.Module]
@@ -24,43 +24,36 @@ COMPOSITES: dict[str, Mapping[Key, MapRule]] = {
 
 
 class Composite:
-    """Rules by key.
+    """Assigns a rule to each linear map of a model.
 
     Args:
         rules: a mapping; one rule, for all maps; the name of one of `COMPOSITES`; or None.
 
     Raises:
-        OptionError: a key or a rule is none.
+        OptionError: a key is no name, class or number, or a rule is no `MapRule`.
     """
 
     def __init__(self, rules: Mapping[Key, MapRule] | MapRule | str | None) -> None:
         if isinstance(rules, MapRule):
             rules = {nn.Module: rules}
-        if isinstance(rules, type) and issubclass(rules, MapRule):
-            raise OptionError(
-                f"Got the class {rules.__name__} as rules; expected a rule with its options: "
-                f"{rules.__name__}()."
-            )
+        _refuse_class(rules, "rules")
         if rules is not None and not isinstance(rules, (str, Mapping)):
             raise OptionError(
                 f"Got rules {rules!r}; expected a mapping such as {{nn.Linear: Gamma(0.25)}} with "
                 f"rules from seqlrp.rules, or 'deep_taylor'."
             )
         if isinstance(rules, str):
-            if rules not in COMPOSITES:
-                raise OptionError(f"Got rules {rules!r}. {near(rules, COMPOSITES)}")
+            check_choice("rules", rules, COMPOSITES)
             rules = COMPOSITES[rules]
         self.rules: dict[Key, MapRule] = dict(rules or {})
         for key, rule in self.rules.items():
+            _refuse_class(rule, f"the rule for {key!r}")
             if not isinstance(rule, MapRule):
-                a_rule = isinstance(rule, type) and issubclass(rule, MapRule)
                 raise OptionError(
-                    f"Got {rule.__name__ if a_rule else repr(rule)} as the rule for {key!r}; "
-                    + (
-                        f"expected a rule with its options: {rule.__name__}()."
-                        if a_rule
-                        else "expected one of seqlrp.rules, e.g. seqlrp.rules.Gamma(0.25)."
-                    )
+                    f"Got {rule!r} as the rule for {key!r}; expected one of seqlrp.rules, e.g. "
+                    f"seqlrp.rules.Gamma(0.25).",
+                    option="rules",
+                    got=rule,
                 )
             a_class = isinstance(key, type) and issubclass(key, nn.Module)
             if isinstance(key, bool) or not (isinstance(key, (str, int)) or a_class):
@@ -74,19 +67,19 @@ class Composite:
 
     @property
     def counts_from_the_end(self) -> bool:
-        """Whether a key needs to know how many maps there are."""
+        """Whether a key depends on the number of maps."""
         return any(isinstance(key, int) and key < 0 for key in self.rules)
 
-    def chosen(
+    def find(
         self, name: str, module: nn.Module | None, place: int | None, total: int | None
     ) -> MapRule | None:
-        """The rule for a map, or None: the default.
+        """Return the rule for a map, or None for the default.
 
         Args:
-            name: the dotted name of the module it runs in, and
+            name: the dotted name of the module it runs in.
             module: that module.
-            place: how many maps ran before it; None for what has no place, such as a sum.
-            total: how many maps run in all, where known.
+            place: the number of maps that ran before it; None for a sum, which is not counted.
+            total: the number of all maps, if known.
         """
         if name in self.rules:
             return self.rules[name]
@@ -104,7 +97,7 @@ class Composite:
         return None
 
     def check_used(self, names: list[str], modules: Mapping[str, nn.Module]) -> None:
-        """Refuse a name or place that no map has, or classes of which no map has any.
+        """Refuse a key (a name, place or class) that matches no map.
 
         `names` are the modules of all maps, in order.
         """
@@ -125,3 +118,14 @@ class Composite:
                     f"No map of the model has the key {key!r} of rules; the {len(names)} maps run "
                     f"in order in: {shown}.{hint}"
                 )
+
+
+def _refuse_class(rule: object, place: str) -> None:
+    """Refuse a rule class given instead of an instance."""
+    if isinstance(rule, type) and issubclass(rule, MapRule):
+        raise OptionError(
+            f"Got the class {rule.__name__} as {place}; expected a rule with its options: "
+            f"{rule.__name__}().",
+            option="rules",
+            got=rule,
+        )

@@ -1,7 +1,7 @@
-"""Rules for linear maps z = Wᵀx + b, whoever computes them: Linear, convolution, matmul.
+"""Rules for linear maps z = Wᵀx + b of any kind: Linear, convolution, matmul.
 
-Each rule says into which parts a map falls, `z_s`, all of them linear in `x` or in a stand-in for
-it, and which share of R_z each part receives; within a part, input i gets what it contributes,
+Each rule splits a map into parts `z_s`, all linear in `x` or in a stand-in for it, and gives
+each part a share of R_z; within a part, input i receives relevance by its contribution,
 R_i = Σ_j z_sij / z_sj · share_s R_j. Superscripts + and − are max(·, 0) and min(·, 0).
 """
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seqlrp.errors import OptionError
-from seqlrp.lrp.stabilise import kept
+from seqlrp.errors import OptionError, check_number
+from seqlrp.lrp.stabilise import Stabiliser
 
 Bilinear = Callable[[Tensor, Tensor], Tensor]
 StandIn = Callable[[Tensor, Tensor], Tensor]
@@ -26,14 +26,14 @@ class MapRule(ABC):
 
     @abstractmethod
     def weighted(self, f: Bilinear, x: Tensor, w: Tensor, stand_in: StandIn) -> tuple[Tensor, ...]:
-        """The parts without bias; `f(x, w)` is the map, `stand_in(x, u)` is u in place of x."""
+        """Return the parts without bias; `f(x, w)` is the map, `stand_in(x, u)` u for x."""
 
     def biased(self, b: Tensor) -> tuple[Tensor | None, ...]:
-        """The bias in each part; None: it takes nothing there."""
+        """Return the bias in each part; None: the bias gets no relevance there."""
         return (b,)
 
     def shares(self, z: Tensor, features: int) -> tuple[Tensor | float, ...]:
-        """The share of R_z for each part; the outputs of one map lie along `features`."""
+        """Return the share of R_z for each part; the outputs of one map lie along `features`."""
         return (1.0,)
 
 
@@ -51,33 +51,29 @@ class Epsilon(MapRule):
     """LRP-ε: R_i = Σ_j x_i w_ij / (z_j + ε·sign z_j) · R_j (Bach 2015, eq. 58).
 
     Args:
-        epsilon: ε ≥ 0, in units of z;
-        relative: or in units of the mean |z| over the outputs of the map for this one row.
+        epsilon: ε ≥ 0, in units of z.
+        relative: whether ε is in units of the mean |z| over the outputs of the map for a row.
     """
 
     epsilon: float = 1e-6
     relative: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.epsilon < float("inf"):
-            raise OptionError(f"Got Epsilon({self.epsilon}); expected a finite number ≥ 0.")
+        check_number("epsilon", self.epsilon, least=0)
 
     def weighted(self, f: Bilinear, x: Tensor, w: Tensor, stand_in: StandIn) -> tuple[Tensor, ...]:
         """One part, the map itself."""
         return (f(x, w),)
 
-    def shares(self, z: Tensor, features: int) -> tuple[Tensor | float, ...]:
-        """What the stabiliser leaves."""
-        if not self.relative:
-            return (kept(z, self.epsilon),)
-        size = z.abs()
-        total = size + self.epsilon * size.mean(features, keepdim=True)
-        return (size / total.masked_fill(total == 0, 1),)
+    @property
+    def stabiliser(self) -> Stabiliser:
+        """ε as an absolute and a relative part."""
+        return Stabiliser(0.0, self.epsilon) if self.relative else Stabiliser(self.epsilon)
 
 
 @dataclass(frozen=True)
 class Gamma(MapRule):
-    """LRP-γ: what speaks for the sign of z is favoured (Montavon 2019, for inputs of any sign).
+    """LRP-γ: favours contributions of the sign of z (Montavon 2019, for inputs of any sign).
 
     z > 0: R_i = Σ_j [x_i⁺(w + γw⁺) + x_i⁻(w + γw⁻)] / Σ(same) · R_j, the bias as b + γb⁺;
     z < 0: with w⁺ and w⁻ exchanged, the bias as b + γb⁻.
@@ -86,8 +82,7 @@ class Gamma(MapRule):
     gamma: float = 0.25
 
     def __post_init__(self) -> None:
-        if not 0 <= self.gamma < float("inf"):
-            raise OptionError(f"Got Gamma({self.gamma}); expected a finite number ≥ 0.")
+        check_number("gamma", self.gamma, least=0)
 
     def weighted(self, f: Bilinear, x: Tensor, w: Tensor, stand_in: StandIn) -> tuple[Tensor, ...]:
         """For outputs above and below 0."""
@@ -100,7 +95,7 @@ class Gamma(MapRule):
         return b + self.gamma * b.clamp(min=0), b + self.gamma * b.clamp(max=0)
 
     def shares(self, z: Tensor, features: int) -> tuple[Tensor | float, ...]:
-        """All to the part of the output's sign."""
+        """Give all relevance to the part of the output's sign."""
         return (z > 0).to(z.dtype), (z < 0).to(z.dtype)
 
 
@@ -119,7 +114,7 @@ class AlphaBeta(MapRule):
             )
 
     def weighted(self, f: Bilinear, x: Tensor, w: Tensor, stand_in: StandIn) -> tuple[Tensor, ...]:
-        """What raises the output, and what lowers it."""
+        """Return the contributions that raise the output, and those that lower it."""
         up, down = x.clamp(min=0), x.clamp(max=0)
         plus, minus = w.clamp(min=0), w.clamp(max=0)
         raising = f(up, plus) + f(down, minus)
@@ -128,17 +123,17 @@ class AlphaBeta(MapRule):
         return raising, f(up, minus) + f(down, plus)
 
     def biased(self, b: Tensor) -> tuple[Tensor | None, ...]:
-        """As the weights."""
+        """Return the positive and the negative part of the bias."""
         parts = b.clamp(min=0), b.clamp(max=0)
         return parts if self.beta else parts[:1]
 
     def shares(self, z: Tensor, features: int) -> tuple[Tensor | float, ...]:
-        """α to what raises, −β to what lowers."""
+        """Return α for the positive part, −β for the negative part."""
         return (self.alpha, -self.beta) if self.beta else (self.alpha,)
 
 
 class ZPlus(AlphaBeta):
-    """LRP-z⁺: only what raises the output counts, αβ with α = 1, β = 0 (Montavon 2017, sec. 4)."""
+    """LRP-z⁺: only positive contributions count, αβ with α = 1, β = 0 (Montavon 2017, sec. 4)."""
 
     def __init__(self) -> None:
         super().__init__(1.0, 0.0)
@@ -162,7 +157,7 @@ class WSquare(MapRule):
 
 @dataclass(frozen=True)
 class Flat(MapRule):
-    """The flat rule: every input of an output gets the same (Lapuschkin 2019)."""
+    """The flat rule: all inputs of an output get equal relevance (Lapuschkin 2019)."""
 
     def weighted(self, f: Bilinear, x: Tensor, w: Tensor, stand_in: StandIn) -> tuple[Tensor, ...]:
         """The map of ones with weights of one."""
@@ -180,8 +175,8 @@ class ZB(MapRule):
     R_i = Σ_j (x_i w_ij − l_i w_ij⁺ − h_i w_ij⁻) / Σ_i' (same) · R_j.
 
     Args:
-        low: the bound l ≤ 0 of every input from below, a number or a tensor `[D]`.
-        high: the bound h ≥ 0 from above, likewise.
+        low: the lower bound l ≤ 0 of every input, a number or a tensor `[D]`.
+        high: the upper bound h ≥ 0 of every input, a number or a tensor `[D]`.
     """
 
     low: float | Tensor
@@ -196,7 +191,7 @@ class ZB(MapRule):
             )
 
     def weighted(self, f: Bilinear, x: Tensor, w: Tensor, stand_in: StandIn) -> tuple[Tensor, ...]:
-        """The map, less that of the bounds."""
+        """Return the map less the maps of the bounds."""
         low, high = (
             torch.as_tensor(bound, dtype=x.dtype, device=x.device).expand_as(x)
             for bound in (self.low, self.high)
@@ -216,10 +211,10 @@ class ZB(MapRule):
 
 @dataclass(frozen=True)
 class Pass(MapRule):
-    """Input i gets what output i has; shapes must be equal."""
+    """The pass rule: input i gets the relevance of output i; shapes must be equal."""
 
     def weighted(self, f: Bilinear, x: Tensor, w: Tensor, stand_in: StandIn) -> tuple[Tensor, ...]:
-        """The output in place of the input."""
+        """Return the output, which replaces the input."""
         z = f(x.detach(), w)
         if z.shape != x.shape:
             raise OptionError(
@@ -233,10 +228,10 @@ class Pass(MapRule):
         return (None,)
 
 
-def absolute_epsilon(rule: MapRule | None, default: float) -> float | None:
-    """The ε of a rule that is the ε-rule with an absolute ε, or None."""
+def stabiliser_of(rule: MapRule | None, default: Stabiliser) -> Stabiliser | None:
+    """Return ε if a rule is the ε-rule or LRP-0, else None; `default` without a rule."""
     if rule is None:
         return default
     if isinstance(rule, Zero):
-        return 0.0
-    return rule.epsilon if isinstance(rule, Epsilon) and not rule.relative else None
+        return Stabiliser(0.0)
+    return rule.stabiliser if isinstance(rule, Epsilon) else None

@@ -1,11 +1,8 @@
-"""The table: torch function → law. Three lists: ruled, transparent, refused.
-
-A function that is on none of the first two is refused by name; `RANDOM` is refused wherever it
-stands. `ruled()` and `transparent()` list the names for people, and
+"""LRP's table: the law of each kind of torch function; other functions are refused by name.
 
     python -m seqlrp.lrp.table
 
-prints all three lists with what each law does: the page docs/functions.md.
+prints what each law does, with the functions that have it: the page docs/reference/functions.md.
 """
 
 from __future__ import annotations
@@ -16,284 +13,181 @@ from typing import Any
 
 import torch
 
-from seqlrp.lrp import fused
-from seqlrp.lrp.functions import (
-    MOVES,
-    QUESTIONS,
-    families,
-    family,
-    full_name,
-    spelled,
-    works_in_place,
-)
+from seqlrp.engine import decompositions
+from seqlrp.engine.dispatch import Law, Table
+from seqlrp.engine.functions import Kind, function_name, random_functions
 from seqlrp.lrp.laws import (
-    attention,
     elementwise,
     maps,
     moving,
     normalisation,
     products,
     reductions,
+    softmax,
     sums,
 )
-from seqlrp.lrp.laws.in_place import Law, copy, in_place
-
-# Ruled: a law of LRP decides what γ does.
-_RULED: dict[str, Law] = {
-    family("linear"): maps.linear,
-    **dict.fromkeys(
-        families(
-            (
-                "conv1d", "conv2d", "conv3d",
-                "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-            )
-        ),
-        maps.convolution,
-    ),
-    family("bilinear"): maps.bilinear,
-    family("matmul", "mm", "bmm", "mv", "dot", "rmatmul"): products.multiply_matrices,
-    family("einsum"): products.einsum,
-    family("addmm", "addmv", "baddbmm"): sums.add_product,
-    family("addcmul"): sums.add_product,
-    family("add", "radd"): sums.add,
-    family("sub", "subtract", "rsub"): sums.add,
-    family("neg", "negative"): sums.negative,
-    family("mul", "multiply", "rmul"): products.multiply,
-    family("div", "divide", "true_divide", "truediv", "rdiv", "rtruediv"): products.divide,
-    **dict.fromkeys(
-        families(
-            (
-                "tanh", "relu", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish",
-                "hardtanh", "relu6", "hardswish", "softsign", "tanhshrink", "hardshrink",
-                "softshrink", "prelu", "abs", "absolute", "atan", "arctan", "sin", "sinh", "asinh",
-                "arcsinh", "erf", "expm1", "log1p",
-            )
-        ),
-        elementwise.identity,
-    ),
-    **dict.fromkeys(families(("sigmoid", "hardsigmoid")), elementwise.gate),
-    family("expit"): elementwise.gate,
-    family("softplus"): elementwise.squashing,
-    family("softmax"): attention.softmax,
-    **dict.fromkeys(families(("exp", "log_softmax", "logsigmoid")), elementwise.weights),
-    family("log"): elementwise.of_gates,
-    **dict.fromkeys(families(("sqrt", "square", "pow")), elementwise.root_or_power),
-    **dict.fromkeys(families(("clamp", "clip", "clamp_min", "clamp_max")), elementwise.clamp),
-    family("glu"): elementwise.gated_linear_unit,
-    family("lerp"): elementwise.interpolation,
-    family("layer_norm"): normalisation.layer,
-    family("rms_norm"): normalisation.rms,
-    family("batch_norm"): normalisation.batch,
-    family("group_norm"): normalisation.group,
-    family("instance_norm"): normalisation.instance,
-    family("normalize"): normalisation.unit_length,
-    family("cosine_similarity"): normalisation.cosine,
-    **dict.fromkeys(
-        families(("norm", "vector_norm", "std", "var", "rsqrt", "reciprocal")), normalisation.scale
-    ),
-    family("scaled_dot_product_attention"): attention.scaled_dot_product,
-    family("multi_head_attention_forward"): attention.multi_head,
-    **dict.fromkeys(families(("maximum", "minimum", "fmax", "fmin")), reductions.larger),
-    family("logsumexp"): reductions.log_sum_exp,
-    **dict.fromkeys(families(("lstm", "gru", "rnn_tanh", "rnn_relu")), fused.sequence),
-    **dict.fromkeys(
-        families(("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")), fused.cell
-    ),
-}  # fmt: skip
+from seqlrp.lrp.laws.bounded import follow_bounds
+from seqlrp.lrp.recurrent import calls
+from seqlrp.lrp.run import Run
 
 # Transparent: linear without a bias, or a selection; automatic differentiation is right as it is.
-_TRANSPARENT: dict[str, Law] = {
-    **dict.fromkeys(MOVES, moving.move),
-    **dict.fromkeys(
-        families(
-            ("to", "type_as", "cpu", "cuda", "float", "double", "half", "bfloat16", "contiguous")
-        ),
-        moving.cast,
-    ),
-    "setitem": moving.set_item,
-    family("copy"): copy,
-    **dict.fromkeys((*families(("detach", "requires_grad", "as_tensor")), ".data"), moving.same),
-    **dict.fromkeys(
-        families(
-            (
-                "dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout",
-                "dropout1d", "dropout2d", "dropout3d",
-            )
-        ),
-        moving.dropout,
-    ),
-    **dict.fromkeys(families(("sum", "mean", "max", "min", "amax", "amin")), reductions.reduce),
-    **dict.fromkeys(
-        families(
-            (
-                "max_pool1d", "adaptive_max_pool1d", "avg_pool1d", "adaptive_avg_pool1d",
-                "max_pool2d", "adaptive_max_pool2d", "avg_pool2d", "adaptive_avg_pool2d",
-                "topk", "sort", "cumsum",
-            )
-        ),
-        reductions.along_last,
-    ),
-    **dict.fromkeys(
-        families(
-            (
-                "_nested_tensor_from_mask_left_aligned",  # asks whether padding is on the right
-                "repr", "str", "format", "hash", "type", "eq", "ne", "lt", "le", "gt", "ge",
-                "greater", "less", "isnan", "isinf", "isfinite", "argmax", "argmin", "argsort",
-                "allclose", "equal", "zeros_like",
-                "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_full",
-                "new_empty", "new_tensor", "result_type",
-            )
-        ),
-        moving.ask,
-    ),
-    **dict.fromkeys((*QUESTIONS, ".grad", ".grad_fn", ".names"), moving.ask),
-}  # fmt: skip
+_TRANSPARENT: dict[Kind, Law[Run]] = {
+    Kind.MOVE: moving.move,
+    Kind.CAST: moving.cast,
+    Kind.ASSIGNMENT: moving.assign,
+    Kind.COPY: moving.copy,
+    Kind.FILL: moving.fill,
+    Kind.SAME: moving.same,
+    Kind.DROPOUT: moving.dropout,
+    Kind.QUESTION: moving.ask,
+    Kind.ANSWER: moving.ask,
+    Kind.REDUCTION: reductions.reduce,
+    Kind.EXTREME: reductions.reduce,
+    Kind.ORDER: reductions.along_last,
+    Kind.RUNNING_SUM: reductions.along_last,
+    Kind.AVERAGE_POOLING: reductions.along_last,
+    Kind.MAX_POOLING: reductions.along_last,
+}
 
-# Refused even on constants: the answer would change from call to call.
-RANDOM: frozenset[Any] = frozenset(
-    getattr(torch, name)
-    for name in (
-        "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like",
-        "normal", "bernoulli", "multinomial", "poisson",
-    )
-) | frozenset(
-    getattr(torch.Tensor, name)
-    for name in (
-        "normal_", "uniform_", "bernoulli", "bernoulli_", "exponential_", "random_", "multinomial",
-        "cauchy_", "log_normal_", "geometric_",
-    )
-)  # fmt: skip
+# Ruled: a law of LRP decides how γ is propagated.
+_RULED: dict[Kind, Law[Run]] = {
+    Kind.LINEAR: maps.linear,
+    Kind.CONVOLUTION: maps.convolution,
+    Kind.PRODUCT: follow_bounds(products.multiply),
+    Kind.MATRIX_PRODUCT: products.multiply_matrices,
+    Kind.EINSUM: products.einsum,
+    Kind.QUOTIENT: follow_bounds(products.divide),
+    Kind.SUM: follow_bounds(sums.add),
+    Kind.ADDED_PRODUCT: sums.add_product,
+    Kind.NEGATION: follow_bounds(sums.negate),
+    Kind.ACTIVATION: follow_bounds(elementwise.identity),
+    Kind.GATE: elementwise.gate,
+    Kind.SOFTPLUS: elementwise.squashing,
+    Kind.EXPONENTIAL: elementwise.weights,
+    Kind.LOGARITHM: elementwise.gate_function,
+    Kind.POWER: elementwise.root_or_power,
+    Kind.CLAMP: follow_bounds(elementwise.clamp),
+    Kind.INVERSE: normalisation.scale,
+    Kind.SIZE: normalisation.scale,
+    Kind.LARGER: reductions.larger,
+    Kind.RUNNING: reductions.running,
+    Kind.COMPOSED: decompositions.take_apart,
+    Kind.RECURRENCE: calls.sequence,
+    Kind.CELL: calls.cell,
+}
 
-RANDOM_NAMES = frozenset(
-    (
-        "F.gumbel_softmax", "F.rrelu", "torch.nn.init.normal_", "torch.nn.init.uniform_",
-        "torch.nn.init.kaiming_normal_", "torch.nn.init.kaiming_uniform_",
-        "torch.nn.init.xavier_normal_", "torch.nn.init.xavier_uniform_",
-        "torch.nn.init.trunc_normal_", "torch.nn.init.orthogonal_",
-    )
-)  # fmt: skip
+# Exceptions, by name: these are not decomposed.
+_BY_NAME: dict[str, Law[Run]] = {
+    "softmax": softmax.softmax,
+    "log_softmax": elementwise.weights,
+    "logsumexp": softmax.log_sum_exp,
+    "layer_norm": normalisation.layer,
+    "rms_norm": normalisation.rms,
+    "batch_norm": normalisation.batch,
+    "group_norm": normalisation.group,
+    "instance_norm": normalisation.instance,
+    "normalize": normalisation.unit_length,
+}
 
-_TABLE = _TRANSPARENT | _RULED
-_OUT_OF_PLACE: dict[str, Any] = {
-    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "neg": torch.neg,
-    "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "hardsigmoid":
-    torch.nn.functional.hardsigmoid, "leaky_relu": torch.nn.functional.leaky_relu,
-    "elu": torch.nn.functional.elu, "selu": torch.selu, "celu": torch.celu,
-    "silu": torch.nn.functional.silu, "mish": torch.nn.functional.mish,
-    "hardtanh": torch.nn.functional.hardtanh, "relu6": torch.nn.functional.relu6,
-    "hardswish": torch.nn.functional.hardswish, "exp": torch.exp, "addcmul": torch.addcmul,
-    "addmm": torch.addmm, "baddbmm": torch.baddbmm, "addmv": torch.addmv,
-    "masked_fill": torch.masked_fill, "index_put": torch.index_put,
-    "index_copy": torch.index_copy, "scatter": torch.scatter, "expit": torch.sigmoid,
-}  # fmt: skip
-
-
-def lookup(function: Any) -> Law | None:
-    """The law of a function in any of its spellings, or None: it is to be refused."""
-    name = spelled(function)
-    law = _TABLE.get(name) if name is not None else None
-    if law is None or name is None or not works_in_place(function):
-        return law
-    if law in (moving.same, moving.dropout, copy):
-        return law
-    if name in _OUT_OF_PLACE:
-        return in_place(law, _OUT_OF_PLACE[name])
-    return None
+TABLE: Table[Run] = Table(_RULED | _TRANSPARENT, _BY_NAME)
 
 
 def ruled() -> tuple[str, ...]:
-    """Names of the functions that have a law of LRP."""
-    return tuple(sorted(_RULED))
+    """Return the names of the functions with a law of LRP."""
+    return tuple(sorted(set(TABLE.laws) - set(transparent())))
 
 
 def transparent() -> tuple[str, ...]:
-    """Names of the functions through which γ goes as a gradient does."""
-    return tuple(sorted(_TRANSPARENT))
+    """Return the names of the functions through which γ flows like a gradient."""
+    return tuple(sorted(n for n in TABLE.laws if TABLE.kind(n) in _TRANSPARENT))
 
 
 _PAGE = """# Which functions have a law
 
 *This page is what `python -m seqlrp.lrp.table` prints; a test compares the two.*
 
-While a model runs, every torch function that it calls with a value made of the words is looked up
-here. What is found is explained by its law; everything else is refused by name, together with the
-module that called it. Functions of constants alone (weights, masks, positions) are free.
+While a model runs, every torch function that it calls with a value that depends on the words is
+looked up here. A function in the tables is explained by its law; any other is refused by name,
+together with the module that called it. Functions of constants alone (weights, masks, positions)
+need no law.
 
 A name stands for all spellings of a function: `mul` is `torch.mul`, `Tensor.mul` and `*`, and
-`relu` is `nn.ReLU` and `F.relu` too. Aliases stand in brackets. What begins with a dot is an
-attribute of a tensor. Forms that work in place, such as `mul_` and `*=`, are known of
+`relu` is also `nn.ReLU` and `F.relu`. Aliases are in brackets. A name that begins with a dot is an
+attribute of a tensor. In-place forms, such as `mul_` and `*=`, are supported for
 {in_place}.
 
-`embedding` and `embedding_bag` are where words are read: relevance ends there.
+`embedding` and `embedding_bag` read the words: relevance ends there.
 
 ## Ruled
 
-A law of LRP decides. [laws.md](laws.md) has the formulas and their sources.
+A law of LRP decides. [The laws](../explanation/laws.md) has the formulas and their sources.
 {ruled}
 ## Transparent
 
-Linear without a bias, a selection, or a question: relevance goes as a gradient would.
+Linear without a bias, a selection, or a query of shape or dtype: relevance flows like a gradient.
 {transparent}
 ## Refused
 
-Everything else is refused by name. With `on_unknown="absorb"` it takes what reaches it instead,
-and the ledger shows how much, as `refused`.
+All other functions are refused by name. With `on_unknown="absorb"` they absorb the relevance that
+reaches them instead, and the ledger shows its amount as `refused`.
 
-These draw random numbers, and are refused even of constants, since the answer would change from
-call to call:
+These functions draw random numbers. They are refused even for constants, because the result would
+change from call to call:
 
 {random}
 """
 
 
 def as_markdown() -> str:
-    """The page docs/functions.md: which functions have a law, and what each law does."""
-    drawn = sorted({full_name(function) for function in RANDOM} | RANDOM_NAMES)
-    writing = sorted({*_OUT_OF_PLACE, "copy", "setitem"})
+    """Return the page docs/reference/functions.md: each function with a law, and that law."""
+    writing = sorted({*TABLE.names_in_place(), "setitem"})
     return _PAGE.format(
         in_place=", ".join(f"`{name}`" for name in writing),
-        ruled=_laws_as_markdown(_RULED),
-        transparent=_laws_as_markdown(_TRANSPARENT),
-        random=", ".join(f"`{name}`" for name in drawn),
+        ruled=_laws_as_markdown(ruled()),
+        transparent=_laws_as_markdown(transparent()),
+        random=", ".join(f"`{name}`" for name in random_functions()),
     )
 
 
-def _laws_as_markdown(listed: dict[str, Law]) -> str:
-    """A table for each module of laws, with a row for each law."""
+def _laws_as_markdown(names: tuple[str, ...]) -> str:
+    """Return a table for each module of laws, with a row for each law."""
     aliases = _aliases()
 
     def shown(name: str) -> str:
         others = ", ".join(f"`{alias}`" for alias in sorted(aliases.get(name, ())))
         return f"`{name}` ({others})" if others else f"`{name}`"
 
-    by_module: dict[str, dict[Law, list[str]]] = {}
-    for name, law in listed.items():
-        by_module.setdefault(law.__module__, {}).setdefault(law, []).append(name)
+    by_module: dict[str, dict[Any, list[str]]] = {}
+    for name, law in TABLE.laws.items():
+        if law is decompositions.take_apart:
+            law = decompositions.DECOMPOSITIONS[name]
+        if name in names:
+            by_module.setdefault(law.__module__, {}).setdefault(law, []).append(name)
     lines: list[str] = []
     for module, laws in by_module.items():
         lines += ["", _first_sentence(sys.modules[module])]
         lines += ["", "| functions | what the law does |", "| --- | --- |"]
-        for law, names in laws.items():
-            lines.append(f"| {', '.join(map(shown, sorted(names)))} | {_first_sentence(law)} |")
+        for law, its in laws.items():
+            lines.append(f"| {', '.join(map(shown, sorted(its)))} | {_first_sentence(law)} |")
     return "\n".join([*lines, ""])
 
 
 def _first_sentence(documented: Any) -> str:
-    """The first paragraph of a docstring, on one line of a table."""
+    """Return the first paragraph of a docstring, on one line of a table."""
     doc = inspect.getdoc(documented)
     assert doc is not None, f"{documented} has no docstring"
     return " ".join(doc.split("\n\n")[0].split()).replace("|", "\\|")
 
 
 def _aliases() -> dict[str, set[str]]:
-    """What else people call the functions of a family."""
+    """Return the aliases of each function."""
     found: dict[str, set[str]] = {}
     for namespace in (torch, torch.Tensor):
         for name in dir(namespace):
             function = getattr(namespace, name)
-            known = spelled(function) if callable(function) else None
+            known = function_name(function) if callable(function) else None
             also = getattr(function, "__name__", "")
-            if known and function not in RANDOM and also == name.strip("_") != known:
+            if known and known in TABLE.laws and also == name.strip("_") != known:
                 found.setdefault(known, set()).add(name)
     return found
 

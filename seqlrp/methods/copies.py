@@ -1,4 +1,4 @@
-"""Copies of documents, each changed in some way: many go through the model at a time."""
+"""Modified copies of documents, which go through the model in batches."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from seqlrp.batching import BatchTokens, Budget, in_batches
+from seqlrp.engine.batches import BatchTokens, Budget, in_batches
+from seqlrp.engine.checks import Target, check_documents, select_output
+from seqlrp.engine.explainer import Explainer, Forward
+from seqlrp.engine.inputs import InputMode
 from seqlrp.errors import IdsError, NonFiniteError
-from seqlrp.lrp import door
-from seqlrp.lrp.inputs import InputMode
-from seqlrp.methods.explainer import Explainer, Forward
+from seqlrp.lrp import SharedReading
 
 BATCH_TOKENS = 8192
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class CopiesExplainer(Explainer):
-    """A method that asks the model about copies of a document whose words differ.
+    """Base class of methods that run the model on modified copies of a document.
 
     Args:
-        model: as for `seqlrp.LRP`; its answer must not depend on how a batch is padded.
+        model: an `nn.Module`, see `seqlrp.LRP`; its answer must not depend on how a batch is
+            padded.
         batch_tokens: the most tokens in a batch of copies; halved when memory runs out. `"auto"`
             finds it.
         output: which part of the model's output holds the scores, if it returns several.
 
     Raises:
-        OptionError: `batch_tokens` is none.
+        OptionError: `batch_tokens` is neither `"auto"` nor a whole number from 1 on.
         ModelError: the model cannot be run as it is.
     """
 
@@ -39,21 +41,21 @@ class CopiesExplainer(Explainer):
         batch_tokens: BatchTokens = BATCH_TOKENS,
         output: int | str | None = None,
     ) -> None:
-        Budget(batch_tokens, torch.device("cpu"))  # refuses what is none
+        Budget(batch_tokens, torch.device("cpu"))  # checks batch_tokens
         super().__init__(model, output=output)
         self.batch_tokens = batch_tokens
 
     def forward(
         self,
         inputs: Tensor,
-        target: door.Target,
+        target: Target,
         additional_forward_args: Any,
         padding: Tensor | None,
     ) -> Forward:
-        """As `Explainer.forward`, but its graph is gone; a document must have a row to be copied.
+        """Run the model unchanged and free its graph; each document must have a row, to be copied.
 
         Raises:
-            ModelError, InputError: as there; ids of one dimension.
+            ModelError, InputError: see `Explainer.forward`; or the ids have one dimension.
         """
         run = super().forward(inputs, target, additional_forward_args, padding)
         if run.padding.ndim < 2:
@@ -61,55 +63,55 @@ class CopiesExplainer(Explainer):
                 f"Got ids of shape {list(inputs.shape)}; {self.name} needs a row for each "
                 f"document, [B, T] or [B, S, W]."
             )
-        door.check_padding(run.padding)
+        check_documents(run.padding)
         return run._replace(scores=run.scores.detach())
 
-    def in_batches(
-        self, documents: Tensor, copies: int, work: Callable[[Tensor], Found]
-    ) -> Iterator[tuple[Tensor, Found]]:
-        """Work on copies numbered 0, 1, …, some at a time; gives their numbers and what was found.
+    def iter_batches(
+        self, documents: Tensor, copies: int, work: Callable[[Tensor], Result]
+    ) -> Iterator[tuple[Tensor, Result]]:
+        """Call `work` on batches of copies; yield the numbers of each batch and its result.
 
         Args:
-            documents: a tensor whose rows are shaped as the ids of one document.
-            copies: how many there are in all.
-            work: gets the numbers of a batch of copies, int64 `[N]`.
+            documents: a tensor with rows shaped as the ids of one document.
+            copies: the number of all copies.
+            work: a function of the numbers of a batch of copies, int64 `[N]`.
         """
         device = documents.device
         lengths = [documents.shape[1:].numel()] * copies
         budget = Budget(self.batch_tokens, device, halves=True)
 
-        def numbered(batch: list[int]) -> Found:
+        def run_batch(batch: list[int]) -> Result:
             return work(torch.tensor(batch, device=device))
 
-        for batch, found in in_batches(lengths, budget, numbered):
+        for batch, found in in_batches(lengths, budget, run_batch):
             yield torch.tensor(batch, device=device), found
 
-    def in_order(
+    def map_copies(
         self, documents: Tensor, copies: int, work: Callable[[Tensor], tuple[Tensor, ...]]
     ) -> list[Tensor]:
-        """As `in_batches`, for work that gives tensors with a row for each copy: all rows."""
-        batches, found = zip(*self.in_batches(documents, copies, work), strict=True)
+        """Call `work` on batches of copies; concatenate its tensors, with one row for each copy."""
+        batches, found = zip(*self.iter_batches(documents, copies, work), strict=True)
         order = torch.cat(batches).argsort()
         return [torch.cat(parts)[order] for parts in zip(*found, strict=True)]
 
-    def answers(
+    def score_copies(
         self, mode: InputMode, inputs: Tensor, additional: Any, rows: Tensor, *, graph: bool = False
     ) -> Tensor:
-        """Scores `[N, C]` of copies, whose vectors are as `mode` makes them.
+        """Return scores `[N, C]` of copies, with vectors modified by `mode`.
 
         Args:
-            mode: hands the model its vectors.
-            inputs: ids or vectors of the documents, as for `attribution`.
-            additional: what the model takes after its input. Tensors with a row for each document
-                go along with it.
-            rows: which document each of the copies is of, int64 `[N]`.
+            mode: the mode that modifies the vectors.
+            inputs: ids or vectors of the documents.
+            additional: the model's arguments after its input. Tensors with a row for each document
+                are copied along with it.
+            rows: the document of each copy, int64 `[N]`.
             graph: whether a gradient will be taken.
 
         Raises:
             NonFiniteError: a score is NaN or infinite.
         """
-        arguments = arguments_of(additional, inputs, rows)
-        found = self.scored(inputs[rows], arguments, mode, graph=graph)
+        arguments = select_arguments(additional, inputs, rows)
+        found = self.score_texts(inputs[rows], arguments, mode, graph=graph)
         if not bool(found.detach().isfinite().all()):
             raise NonFiniteError(
                 f"{self.name} changes the vectors of the words, and a score is then NaN or "
@@ -118,7 +120,7 @@ class CopiesExplainer(Explainer):
             )
         return found
 
-    def scored(
+    def score_texts(
         self,
         texts: Tensor,
         arguments: tuple[Any, ...],
@@ -126,20 +128,20 @@ class CopiesExplainer(Explainer):
         *,
         graph: bool = False,
     ) -> Tensor:
-        """Scores `[N, C]` of texts, by the model as it is or as `mode` runs it."""
-        with torch.set_grad_enabled(graph):
+        """Return scores `[N, C]` of texts, by the unchanged model or under `mode`."""
+        with torch.set_grad_enabled(graph), SharedReading():
             if mode is None:
                 output = self.model(texts, *arguments)
             else:
                 output = mode.run(self.model, texts, arguments)
-            found: Tensor = door.selected(output, self.output)
+            found: Tensor = select_output(output, self.output)
             return found.reshape(len(texts), -1)
 
-    def check_found(self, relevance: Tensor) -> Tensor:
-        """The same relevance, which must be finite.
+    def check_finite(self, relevance: Tensor) -> Tensor:
+        """Check that relevance is finite, and return it.
 
         Raises:
-            NonFiniteError: it is not.
+            NonFiniteError: a value is NaN or infinite.
         """
         if not bool(relevance.isfinite().all()):
             raise NonFiniteError(
@@ -149,8 +151,8 @@ class CopiesExplainer(Explainer):
         return relevance
 
 
-def arguments_of(additional: Any, inputs: Tensor, rows: Tensor) -> tuple[Any, ...]:
-    """What the model takes after its input; tensors with a row for each document lend `rows`."""
+def select_arguments(additional: Any, inputs: Tensor, rows: Tensor) -> tuple[Any, ...]:
+    """Return the model's further arguments; select `rows` of tensors with a row per document."""
     arguments = additional if isinstance(additional, tuple) else (additional,)
     return tuple(
         a[rows] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a

@@ -1,4 +1,4 @@
-"""Attributions from outside: a function of another package, checked and used as a method."""
+"""Attributions of other packages: a function that is checked and used as a method."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seqlrp.engine.attribution import Attribution
+from seqlrp.engine.checks import Target, check_model
+from seqlrp.engine.explainer import Explainer, Forward
 from seqlrp.errors import NonFiniteError, OptionError
-from seqlrp.lrp import Attribution, door
-from seqlrp.methods.explainer import Explainer, Forward
 
 
 class Outside(Explainer):
-    """What a function says of the words, as a method: checked, with the model's own scores.
+    """Uses a function that returns attributions as a method, with checks and the model's scores.
 
-    With Captum, of a model that reads ids,
+    With Captum, for a model that reads ids,
 
         integrated = captum.attr.LayerIntegratedGradients(model, model.embedding)
         method = Outside(model, lambda ids, target: integrated.attribute(ids, target=target))
         seqlrp.explain(classifier, texts, method)
 
-    and of one that reads vectors, `Outside(model, captum.attr.InputXGradient(model).attribute)`.
+    and for one that reads vectors, `Outside(model, captum.attr.InputXGradient(model).attribute)`.
 
-    All classes, or a pair of them, are asked for one after the other: relevance of a difference of
-    scores is the difference of two relevances, which is right where they are linear in the score.
-    What the function draws at random, or leaves behind in the model, is its own affair.
+    For all classes, or a pair, the function is called once per class: relevance of a difference of
+    scores is the difference of two relevances, which is correct if they are linear in the score.
+    Random numbers and changes of the model are the responsibility of the function.
 
     Args:
-        model: as for `seqlrp.LRP`.
+        model: an `nn.Module` in evaluation mode, see `seqlrp.LRP`.
         function: `(inputs, target)` -> `[B, T]`, or `[B, T, D]` which is summed over D, with the
-            inputs as they are handed in and the class `[B]` int64 of each document. It gets a
-            third argument where there are `additional_forward_args`.
-        name: what the method is called in explanations.
-        parameters: its options, JSON values, for the record.
+            unchanged inputs and the class `[B]` int64 of each document. It gets a third argument
+            if there are `additional_forward_args`.
+        name: the name of the method in explanations.
+        parameters: its options, as JSON values.
         output: which part of the model's output holds the scores, if it returns several.
 
     Raises:
@@ -69,41 +70,40 @@ class Outside(Explainer):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What was said of the function's options."""
+        """Return the options of the function that the user gave."""
         return dict(self._parameters)
 
-    def attribution(
-        self,
-        inputs: Tensor,
-        target: door.Target = "predicted",
-        additional_forward_args: Any = None,
-        *,
-        padding: Tensor | None = None,
+    def compute(
+        self, inputs: Tensor, target: Target, additional_forward_args: Any, padding: Tensor | None
     ) -> Attribution:
-        """Attribution `[B, T]` or `[B, C, T]`, 0 on padding, with the model's scores.
+        """Compute an attribution `[B, T]` or `[B, C, T]`, 0 on padding, with the model's scores.
 
         Raises:
-            OptionError: what the function returns has another shape, or is no number.
-            NonFiniteError: it is NaN or infinite.
-            ModelError, InputError: as for other methods.
+            OptionError: the result of the function has another shape, or is not numeric.
+            NonFiniteError: the result is NaN or infinite.
+            ModelError, InputError: see `Explainer.attribute`.
         """
         run = self.forward(inputs, target, additional_forward_args, padding)
-        if run.wanted is None:
+        if run.target is None:
             count, classes = run.scores.shape
             asked = [run.scores.new_full((count,), c, dtype=torch.int64) for c in range(classes)]
         else:
-            asked = [run.wanted]
-        found = [self._said(run, inputs, one, additional_forward_args) for one in asked]
+            asked = [run.target]
+        found = [self._call_function(run, inputs, one, additional_forward_args) for one in asked]
         if run.against is not None:
-            found[0] = found[0] - self._said(run, inputs, run.against, additional_forward_args)
-        door.checked_model(self.model)  # the function may have left it in training mode
+            found[0] = found[0] - self._call_function(
+                run, inputs, run.against, additional_forward_args
+            )
+        check_model(self.model)  # the function may have left it in training mode
         return run.attribution(torch.stack(found))
 
-    def _said(self, run: Forward, inputs: Tensor, target: Tensor, additional: Any) -> Tensor:
-        """What the function says for one target, `[*ids]`."""
+    def _call_function(
+        self, run: Forward, inputs: Tensor, target: Tensor, additional: Any
+    ) -> Tensor:
+        """Return the function's result for one target, `[*ids]`."""
         more = () if additional is None else (additional,)
         with torch.enable_grad(), warnings.catch_warnings():
-            # Captum says so of the copy that it is handed, which is nobody's business.
+            # Captum warns about the copy of the inputs, which does not concern the user.
             warnings.filterwarnings("ignore", ".*required_grads has been set", UserWarning)
             made = self.function(inputs.detach().clone(), target.clone(), *more)
         if isinstance(made, tuple) and len(made) == 1:

@@ -1,4 +1,4 @@
-"""Text, words and corpora: what stands between a document and the ids that a model reads."""
+"""Tokenisation, vocabularies, corpora and word vectors: from texts to the ids a model reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Corpora: texts and their labels, by a path, by a known name, or from the hub."""
+"""Corpora: texts and their labels, from a file or folder, by a known name, or from the hub."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from seqlrp.errors import (
     LeftOutWarning,
     MissingPackageError,
     OptionError,
+    check_choice,
+    check_number,
     near,
 )
 from seqlrp.text.hub import endpoint, is_hub_name, read_hub
@@ -38,16 +40,16 @@ _LINE_BREAK = re.compile(r"<br\s*/?>")
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Texts, N of them, and the class of each where it is known.
+    """N texts, and the class of each where it is known.
 
     Attributes:
-        name: what it was loaded by.
+        name: the name or path that it was loaded by.
         texts: the documents.
         labels: int64 `[N]`, indices into `label_names`, or None.
         label_names: the classes.
-        numbers: int64 `[N]`, which row or line of its source each text is, from 0, where that need
-            not be its place here: some were left out, or the source is a file of lines. The ids of
-            explanations are these numbers. None otherwise.
+        numbers: int64 `[N]`, the row or line of its source that each text is, counted from 0, where
+            rows may have been left out: then the ids of explanations are these numbers. None where
+            every row is here.
 
     Raises:
         CorpusError: there are more or fewer labels or numbers than texts.
@@ -84,7 +86,7 @@ class Corpus:
         return len(self.texts)
 
     def class_counts(self) -> dict[str, int]:
-        """How many documents each class has.
+        """The number of documents of each class.
 
         Raises:
             CorpusError: the corpus has no labels.
@@ -95,7 +97,7 @@ class Corpus:
         return dict(zip(self.label_names, counts.tolist(), strict=True))
 
     def split(self, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
-        """Part the corpus in what is left and what is held out, each class by the same fraction.
+        """Split the corpus into the rest and a part that is held out, the same share of each class.
 
         Both parts keep the order of the documents, and have at least one of each class. Without
         labels all documents count as one class.
@@ -108,8 +110,7 @@ class Corpus:
             OptionError: `fraction` is not between 0 and 1.
             CorpusError: a class has fewer than two documents.
         """
-        if not 0 < fraction < 1:
-            raise OptionError(f"Got fraction={fraction}, expected more than 0 and less than 1.")
+        check_number("fraction", fraction, above=0, below=1)
         labels = np.zeros(len(self), np.int64) if self.labels is None else self.labels
         random = np.random.default_rng(seed)
         held_out = np.zeros(len(self), dtype=bool)
@@ -126,7 +127,7 @@ class Corpus:
         return self.part(~held_out), self.part(held_out)
 
     def part(self, rows: slice | Sequence[int] | npt.NDArray[Any]) -> Corpus:
-        """The documents of some rows: their indices in any order, a mask bool `[N]`, or a slice.
+        """The documents of some rows, given by indices, by a mask bool `[N]`, or by a slice.
 
         Raises:
             OptionError: there is no such row, or the mask is not of this corpus.
@@ -155,12 +156,12 @@ def load_corpus(
     split: str | None = None,
     label_names: Sequence[str] | None = None,
     on_unanswerable: Literal["raise", "skip"] = "raise",
-    labelled: bool = True,
+    labelled: bool | Literal["required"] = True,
 ) -> Corpus:
     """Load a corpus: a path that exists, else a known name, else a data set of the hub.
 
-    A path is a CSV, TSV, JSON, JSON lines or Parquet file, a text file with one text a line and no
-    labels, or a folder that holds `CLASS/*.txt`,
+    A path is a CSV (also with semicolons or tabs), TSV, JSON, JSON lines or Parquet file, a text
+    file with one text a line and no labels, or a folder that holds `CLASS/*.txt`,
     `SPLIT/CLASS/*.txt` or files such as `train.csv`. Known names are "generated" (sentences made by
     a grammar, part of the package), "reviews" and "imdb" (both in the extra "demo").
 
@@ -175,7 +176,8 @@ def load_corpus(
             names that are there, sorted.
         on_unanswerable: `"skip"` leaves out rows that have no text, with a warning; blank lines of
             a text file are always left out so. `Corpus.numbers` keeps which ones are there.
-        labelled: False leaves the labels out, whatever they are.
+        labelled: False leaves the labels out, whatever they are; "required" refuses a corpus
+            without a column of labels.
 
     Raises:
         CorpusError: there is no such corpus, it is empty or broken, lacks a column, or a row
@@ -184,26 +186,55 @@ def load_corpus(
         LabelError: a label is not among `label_names`.
         MissingPackageError: the corpus is in an extra that is not installed.
     """
+    return corpus_from_table(
+        _table(name, split),
+        str(name),
+        text=text,
+        label=label,
+        label_names=label_names,
+        on_unanswerable=on_unanswerable,
+        labelled=labelled,
+    )
+
+
+def corpus_from_table(
+    table: Table,
+    name: str,
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    label_names: Sequence[str] | None = None,
+    on_unanswerable: Literal["raise", "skip"] = "raise",
+    labelled: bool | Literal["required"] = True,
+) -> Corpus:
+    """The texts and labels in the columns of a table; options and errors as in `load_corpus`."""
     if label_names is not None and (isinstance(label_names, str) or not _distinct(label_names)):
         raise OptionError(
-            f"Got label_names={label_names!r}, expected a sequence of distinct names."
+            option="label_names", got=label_names, expected="a sequence of distinct names"
         )
-    if on_unanswerable not in ("raise", "skip"):
-        raise OptionError(f"Got on_unanswerable={on_unanswerable!r}, expected 'raise' or 'skip'.")
-    table = _table(name, split)
+    check_choice("on_unanswerable", on_unanswerable, ("raise", "skip"))
     if not any(len(values) for values in table.columns.values()):
         raise CorpusError(f"{table.name} is empty: it has no row.")
-    text = _text_column(table, text)
+    text = text_column(table, text)
     table = _with_texts(table, text, skip=on_unanswerable == "skip")
     texts = _texts(table, text)
     if not texts:
         raise CorpusError(f"{table.name} is empty: no {table.unit} has a text.")
     numbers = None if table.numbers is None else np.array(table.numbers, dtype=np.int64)
-    label = _column(table, label, _LABEL_COLUMNS, "label") if labelled else None
+    label = label_column(table, label) if labelled else None
+    if label is None and labelled == "required":
+        raise CorpusError(
+            f"{table.name} has no column named {', '.join(_LABEL_COLUMNS)} for the labels, but "
+            f"{_listed(table.columns)}.",
+            "Set label to the column of the labels.",
+            option="label",
+            known=tuple(table.columns),
+            code="unknown_label_column",
+        )
     if label is None:
-        return Corpus(str(name), texts, None, tuple(label_names or ()), numbers)
+        return Corpus(name, texts, None, tuple(label_names or ()), numbers)
     labels, names = _labels(table, label, label_names)
-    return Corpus(str(name), texts, labels, names, numbers)
+    return Corpus(name, texts, labels, names, numbers)
 
 
 # Where the columns come from
@@ -214,7 +245,7 @@ def _table(name: str | Path, split: str | None) -> Table:
         return read_path(Path(name), split)
     if name in _KNOWN:
         if split is not None:
-            raise CorpusError(f"Got split={split!r}, but the corpus {name!r} has no splits.")
+            raise CorpusError(f"The corpus {name!r} has no splits.", option="split", got=split)
         return _KNOWN[str(name)]()
     hint = near(str(name), _KNOWN).rstrip(".")
     sought = f"{str(name)[:80]!r} is no path that exists and no known corpus ({hint})"
@@ -282,36 +313,54 @@ def _movie_reviews(source: str) -> Table:
 
 
 def _column(table: Table, asked: str | None, usual: Sequence[str], option: str) -> str | None:
-    """The column that is asked for, else the first of the usual ones that is there."""
+    """The requested column, or without a request the first of the usual ones that exists."""
     if asked is None:
         by_lower = {column.lower(): column for column in reversed(list(table.columns))}
         return next((by_lower[name] for name in usual if name in by_lower), None)
     if asked not in table.columns:
         raise CorpusError(
-            f"{table.name} has no column {asked!r}, which the option {option} asks for, "
-            f"but {_listed(table.columns)}."
+            f"{table.name} has no column {asked!r}, but {_listed(table.columns)}.",
+            f"Set {option} to one of them.",
+            option=option,
+            got=asked,
+            known=tuple(table.columns),
+            code=f"unknown_{option}_column",
         )
     return asked
 
 
-def _text_column(table: Table, asked: str | None) -> str:
+def label_column(table: Table, asked: str | None) -> str | None:
+    """The column of the labels: the one that was asked for, or one with a usual name, if any."""
+    return _column(table, asked, _LABEL_COLUMNS, "label")
+
+
+def text_column(table: Table, asked: str | None) -> str:
+    """The column of the texts: the one that was asked for, or the first with a usual name.
+
+    Raises:
+        CorpusError: there is no such column.
+    """
     column = _column(table, asked, _TEXT_COLUMNS, "text")
     if column is None:
         raise CorpusError(
             f"{table.name} has no column named {', '.join(_TEXT_COLUMNS)}, "
-            f"but {_listed(table.columns)}; set the option text to the column of the texts."
-            + (_NO_HEADER if table.name.lower().endswith((".csv", ".tsv")) else "")
+            f"but {_listed(table.columns)}."
+            + (_NO_HEADER if table.name.lower().endswith((".csv", ".tsv")) else ""),
+            "Set text to the column of the texts.",
+            option="text",
+            known=tuple(table.columns),
+            code="unknown_text_column",
         )
     return column
 
 
 def _with_texts(table: Table, column: str, *, skip: bool) -> Table:
-    """The rows that have a text, where that is wished or data are others' and cannot be mended."""
+    """Leave out rows without a text, if asked to or if the user cannot edit the source."""
     missing = [row for row, text in enumerate(table.columns[column]) if _is_missing(text)]
     if not (skip or table.borrowed or table.unit == "line") or not missing:
         return table
     message = left_out(table.name, table.unit, len(missing), missing[:SHOWN])
-    warnings.warn(message, LeftOutWarning, stacklevel=3)
+    warnings.warn(message, LeftOutWarning, stacklevel=4)
     gone = set(missing)
     rows = [row for row in range(len(table.columns[column])) if row not in gone]
     columns = {name: [values[row] for row in rows] for name, values in table.columns.items()}
@@ -323,8 +372,9 @@ def _texts(table: Table, column: str) -> list[str]:
     for row, text in table.numbered(texts):
         if _is_missing(text):
             raise CorpusError(
-                f"Row {row} of {table.name} has no text in the column {column!r}; "
-                "take such rows out (on_unanswerable='skip')."
+                f"Row {row} of {table.name} has no text in the column {column!r}.",
+                "Take such rows out (on_unanswerable='skip').",
+                code="row_without_text",
             )
         if not isinstance(text, str):
             raise CorpusError(
@@ -337,14 +387,12 @@ def _texts(table: Table, column: str) -> list[str]:
 def _labels(
     table: Table, column: str, label_names: Sequence[str] | None
 ) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-    """Indices into the names of the classes, and these names."""
+    """The labels as indices into the names of the classes, and these names."""
     class_names = table.class_names.get(column)
-    labels = []
-    for row, value in table.numbered(table.columns[column]):
-        try:
-            labels.append(_label(value, class_names))
-        except ValueError as error:
-            raise CorpusError(f"Row {row} of {table.name} has {error}.") from error
+    labels = [
+        _label(value, class_names, f"Row {row} of {table.name}")
+        for row, value in table.numbered(table.columns[column])
+    ]
     numbers = all(_INTEGER.fullmatch(label) for label in labels)
     if label_names is not None:
         names = tuple(map(str, label_names))
@@ -359,28 +407,37 @@ def _labels(
         if label not in ids:
             raise LabelError(
                 f"Row {row} of {table.name} has the label {label!r}, which is not among the "
-                f"label names. {near(label, names)}"
+                "label names.",
+                near(label, names),
+                got=label,
+                known=names,
+                code="unknown_label",
             )
     return np.array([ids[label] for label in labels], dtype=np.int64), names
 
 
-def _label(value: object, class_names: tuple[str, ...] | None) -> str:
+def _label(value: object, class_names: tuple[str, ...] | None, row: str) -> str:
+    """The name of a label; `row` says in errors where it stands."""
     # Data sets of the hub mark a label that is kept secret by -1.
     if _is_missing(value) or (class_names and value == -1):
-        raise ValueError(
-            "no label; take such rows out, or leave out the column if no row is to have one"
+        raise CorpusError(
+            f"{row} has no label.",
+            "Take such rows out, or leave out the column if no row is to have one.",
+            code="row_without_label",
         )
     if class_names is not None:
         if not isinstance(value, int) or not 0 <= value < len(class_names):
-            raise ValueError(
-                f"the label {value!r}, expected an index into its {len(class_names)} class names"
+            raise CorpusError(
+                f"{row} has the label {value!r}, expected an index into its {len(class_names)} "
+                "class names."
             )
         return class_names[value]
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # tables with gaps keep integers as floats
     if not isinstance(value, str | int):
-        raise ValueError(
-            f"a label of type {type(value).__name__}, expected the name or number of one class"
+        raise CorpusError(
+            f"{row} has a label of type {type(value).__name__}, expected the name or number of one "
+            "class."
         )
     return str(value)
 

@@ -11,13 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqlrp.errors import IdsError, TextError
-from seqlrp.text.tokens import (
-    SpacyTokenizer,
-    TokenizedText,
-    checked_text,
-    from_doc,
-    located,
-)
+from seqlrp.text.tokens import SpacyTokenizer, TokenizedText, checked_text, from_doc, located
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -64,6 +58,22 @@ class EncodedText:
             )
         kept = np.ones(len(self), dtype=bool)
         kept[chosen] = False
+        return self._only(kept)
+
+    def truncated(self, length: int, cut: str) -> EncodedText:
+        """Cut the "head" or the "tail" off, so that at most `length` tokens are left.
+
+        The text itself stays; `source.unread` says how many tokens went.
+        """
+        unread = len(self) - length
+        if unread <= 0:
+            return self
+        kept = np.ones(len(self), dtype=bool)
+        kept[slice(unread) if cut == "head" else slice(length, None)] = False
+        short = self._only(kept)
+        return replace(short, source=replace(short.source, unread=self.source.unread + unread))
+
+    def _only(self, kept: npt.NDArray[np.bool_]) -> EncodedText:
         pieces = self.source.pieces
         source = replace(
             self.source,
@@ -99,7 +109,7 @@ def _source(found: Any, text: str | None = None) -> TokenizedText:
         return from_doc(found)
     raise TextError(
         f"The tokenizer returned {type(found).__name__}, expected a list of tokens or a "
-        f"TokenizedText.{fast_hint(found, 'input_ids')}"
+        f"TokenizedText. {fast_hint(found, 'input_ids')}".rstrip()
     )
 
 
@@ -108,6 +118,6 @@ def fast_hint(thing: Any, attribute: str) -> str:
     if not hasattr(thing, attribute):
         return ""
     return (
-        " A fast tokenizer of Hugging Face is wrapped: "
+        "A fast tokenizer of Hugging Face is wrapped: "
         "seqlrp.integrations.tokenizers.FastTokenizer(tokenizer)."
     )

@@ -27,12 +27,13 @@ class Table:
     """Columns of equal length, by name.
 
     Attributes:
-        name: what messages call it.
+        name: its name in messages.
         columns: the values of each column; None where a row has none.
-        class_names: of those columns whose integers are known to stand for names.
-        borrowed: whether the data are others', so that nobody can take out rows without a text.
+        class_names: the names that integers stand for, by the columns where they are known.
+        borrowed: whether the data come from the hub, where the user cannot take out rows.
         unit: what holds a text: a row, or a line, which may be blank.
-        numbers: which row or line of the source each one is, from 0; None where none was left out.
+        numbers: the row or line of the source that each one is, counted from 0; None where none was
+            left out.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Table:
 
 
 def left_out(name: str, unit: str, count: int, first: Sequence[int]) -> str:
-    """That rows or lines without a text are left out: how many, and the first, numbered from 0."""
+    """The warning that rows or lines are left out: their count, and the first, numbered from 0."""
     what = f"row{'s' * (count > 1)} without a text"
     if unit == "line":
         what = f"blank line{'s' * (count > 1)}"
@@ -74,28 +75,40 @@ def read_path(path: Path, split: str | None) -> Table:
         return _read_folder(path, split)
     if split is not None:
         raise CorpusError(
-            f"Got split={split!r} for {path}, which is a single file and has no splits; "
-            "leave the split out."
+            f"{path} is a single file and has no splits.",
+            "Leave the split out.",
+            option="split",
+            got=split,
         )
     return _read_file(path)
 
 
 def choose_split(name: object, splits: Sequence[str], split: str | None) -> str:
-    """The split that is meant: the one asked for, else "train", else the only one.
+    """The split to read: the requested one, else "train", else the only one.
 
     Raises:
         CorpusError: there is no such split, or several and none was asked for.
     """
     if split is not None:
         if split not in splits:
-            raise CorpusError(f"The corpus {name} has no split {split!r}. {near(split, splits)}")
+            raise CorpusError(
+                f"The corpus {name} has no split {split!r}.",
+                near(split, splits),
+                option="split",
+                got=split,
+                known=tuple(splits),
+            )
         return split
     if "train" in splits:
         return "train"
     if len(splits) == 1:
         return splits[0]
     raise CorpusError(
-        f"The corpus {name} has the splits {', '.join(map(repr, splits))}; set split to one."
+        f"The corpus {name} has the splits {', '.join(map(repr, splits))}.",
+        "Set split to one.",
+        option="split",
+        known=tuple(splits),
+        code="several_splits",
     )
 
 
@@ -112,7 +125,7 @@ def from_dataset(name: str, dataset: datasets.Dataset, *, borrowed: bool = False
 
 
 def cause(error: BaseException) -> str:
-    """What really went wrong, in one line: libraries wrap their errors in each other."""
+    """The innermost cause of an error, in one line: libraries wrap their errors in each other."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     lines = str(error).strip().splitlines()
@@ -122,7 +135,7 @@ def cause(error: BaseException) -> str:
 def _read_file(path: Path) -> Table:
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
-        return _read_csv(path, "," if suffix == ".csv" else "\t")
+        return _read_csv(path)
     if suffix in (".json", ".jsonl"):
         return _read_json(path)
     if suffix == ".parquet":
@@ -150,9 +163,19 @@ def _opened(path: Path) -> Iterator[TextIO]:
         ) from error
 
 
-def _read_csv(path: Path, delimiter: str) -> Table:
+def _delimiter(path: Path) -> str:
+    """Return what separates the names of the header: a comma, or else a semicolon or a tab."""
+    with _opened(path) as handle:
+        header = handle.readline(100_000)
+    usual = "," if path.suffix.lower() == ".csv" else "\t"
+    others = [d for d in ",;\t" if d in header]
+    return usual if usual in header or not others else max(others, key=header.count)
+
+
+def _read_csv(path: Path) -> Table:
     # The module csv, as readers that guess take the first column for an index where rows are
     # longer than the header (a comma that nobody quoted), and "None" or "NA" for missing.
+    delimiter = _delimiter(path)
     limit = csv.field_size_limit(sys.maxsize)
     try:
         with _opened(path) as handle:
@@ -238,7 +261,7 @@ def _read_folder(path: Path, split: str | None) -> Table:
         if splits:
             path = path / choose_split(path, splits, split)
         elif split is not None:
-            raise CorpusError(f"Got split={split!r}, but {path} has no folder of that name.")
+            raise CorpusError(f"{path} has no folder {split!r}.", option="split", got=split)
         return _read_texts(path)
     except OSError as error:
         raise CorpusError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from seqlrp.errors import MissingPackageError, OptionError, TextError, near
+from seqlrp.errors import MissingPackageError, TextError, check_choice
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -24,6 +24,8 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 # exclamation marks take most of a minute. A longer run than this is tokenised in parts.
 _LONGEST_RUN = 500
 _LONG_RUN = re.compile(rf"\S{{{_LONGEST_RUN + 1},}}")
+
+_SUSPECTS = 200  # tokens that are tried when one is not found, so that an error takes no minutes
 
 _EXTRA_PACKAGES = {
     "ja": "sudachipy sudachidict_core",
@@ -43,8 +45,13 @@ class TokenizedText:
             not stand in it, such as `[CLS]`.
         offsets: int32 `[T, 2]`, the first character of each token and the one after its last.
         sentences: int32 `[T]`, the index of the sentence that each token is in: 0, 0, 1, ...
+            All 0 where the tokenizer does not split sentences.
         pieces: how the vocabulary spells the tokens, where that is not as they are written, such
             as `##ing`.
+        splits_sentences: whether `sentences` are what the tokenizer found; False where it does not
+            look for any.
+        unread: how many tokens were cut off at the beginning or the end, for the model reads a
+            fixed number.
     """
 
     text: str
@@ -52,6 +59,8 @@ class TokenizedText:
     offsets: npt.NDArray[np.int32]
     sentences: npt.NDArray[np.int32]
     pieces: tuple[str, ...] | None = None
+    splits_sentences: bool = True
+    unread: int = 0
 
     @property
     def spelled(self) -> tuple[str, ...]:
@@ -78,26 +87,45 @@ def located(text: str, tokens: Sequence[str]) -> TokenizedText:
     if len(offsets) < len(tokens):
         # Neither of them ever makes a character shorter, so that equal lengths mean one for one.
         folded = [f for f in (text.lower(), text.casefold()) if len(f) == len(text)]
-        places = max((_found(f, tokens) for f in folded), key=len, default=[])
+        found = [(_found(f, tokens), f) for f in folded]
+        places, read = max(found, key=lambda one: len(one[0]), default=(offsets, text))
         if len(places) < len(tokens):
-            end = offsets[-1][1] if offsets else 0
+            places, read = (places, read) if len(places) > len(offsets) else (offsets, text)
+            wrong = _misplaced(read, tokens, places)
+            end = places[wrong - 1][1] if wrong else 0
+            before = " and before the tokens that follow it" if wrong < len(places) else ""
             raise TextError(
-                f"The tokenizer returned {tokens[len(offsets)]!r}, which does not stand in the "
-                f"text after character {end}; expected tokens as they are written in the text, or "
-                "all in lower case, in order. A tokenizer that changes them otherwise returns "
-                "seqlrp.TokenizedText(text, tokens, offsets, sentences, pieces=…), whose pieces "
-                "are what the vocabulary is asked for."
+                f"The tokenizer returned {tokens[wrong]!r}, which does not stand in the "
+                f"text after character {end}{before}; expected tokens as they are written in the "
+                "text, or all in lower case, in order. A tokenizer that changes them otherwise "
+                "returns seqlrp.TokenizedText(text, tokens, offsets, sentences, pieces=…), whose "
+                "pieces are what the vocabulary is asked for."
             )
         offsets, pieces = places, tuple(tokens)
         written = tuple(text[start:end] for start, end in places)
     array = np.array(offsets, dtype=np.int32).reshape(-1, 2)
-    return TokenizedText(text, written, array, np.zeros(len(offsets), np.int32), pieces)
+    sentences = np.zeros(len(offsets), np.int32)
+    return TokenizedText(text, written, array, sentences, pieces, splits_sentences=False)
 
 
-def _found(text: str, tokens: Sequence[Any]) -> list[tuple[int, int]]:
-    """Places of tokens in order, up to the first one that is not there."""
+def _misplaced(text: str, tokens: Sequence[Any], places: Sequence[tuple[int, int]]) -> int:
+    """The number of the token without which most of the others are found.
+
+    A token that the tokenizer made up may stand in the text by chance, much later; then the first
+    one that is not found is another. It left a gap that holds more than white space.
+    """
+    ends = [0, *(end for _, end in places)]
+    suspects = [k for k, (start, _) in enumerate(places) if text[ends[k] : start].strip()]
+
+    def found_without(k: int) -> int:
+        return k + len(_found(text, tokens[k + 1 :], ends[k]))
+
+    return max([len(places), *suspects[-_SUSPECTS:]], key=found_without)
+
+
+def _found(text: str, tokens: Sequence[Any], end: int = 0) -> list[tuple[int, int]]:
+    """Places of tokens in order from character `end`, up to the first one that is not there."""
     places: list[tuple[int, int]] = []
-    end = 0
     for token in tokens:
         start = text.find(token, end) if isinstance(token, str) and token else -1
         if start < 0:
@@ -111,13 +139,15 @@ def from_doc(doc: Doc) -> TokenizedText:
     """What spaCy has split: its tokens but for white space, in its sentences if it found any."""
     words = [token for token in doc if not token.is_space]
     sentences = np.zeros(len(words), dtype=np.int32)
-    if doc.has_annotation("SENT_START"):
+    split = doc.has_annotation("SENT_START")
+    if split:
         starts = [sentence.start for sentence in doc.sents]
         held = np.searchsorted(starts, [token.i for token in words], side="right")
         sentences = np.unique(held, return_inverse=True)[1].astype(np.int32)
     spans = [(token.idx, token.idx + len(token)) for token in words]
     offsets = np.array(spans, dtype=np.int32).reshape(-1, 2)
-    return TokenizedText(doc.text, tuple(token.text for token in words), offsets, sentences)
+    tokens = tuple(token.text for token in words)
+    return TokenizedText(doc.text, tokens, offsets, sentences, splits_sentences=split)
 
 
 def without_surrogates(text: str) -> str:
@@ -151,11 +181,7 @@ class SpacyTokenizer:
         import spacy.lang
 
         known = sorted(m.name for m in pkgutil.iter_modules(spacy.lang.__path__) if m.ispkg)
-        if language not in known:
-            raise OptionError(
-                f"Got the language {language!r}, expected one of spaCy's language codes. "
-                f"{near(str(language), known)}"
-            )
+        check_choice("language", language, known)
         try:
             self._nlp = spacy.blank(language)
         except ImportError as error:

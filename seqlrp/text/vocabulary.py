@@ -1,4 +1,4 @@
-"""Which id stands for which token."""
+"""`Vocabulary`: the tokens that a model knows, and their ids."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from seqlrp.errors import OptionError, SavedFileError, VocabularyError, near
-from seqlrp.writing import written_whole
+from seqlrp.errors import SavedFileError, VocabularyError, check_number, near
+from seqlrp.writing import read_file, written_whole
 
 _SPECIALS = ("<pad>", "<unk>")
 _FORMAT = "seqlrp vocabulary"
@@ -27,18 +27,15 @@ _VERSIONS = (1, 2)  # 2 says where padding and the unknown word are
 class Vocabulary:
     """Tokens and their ids: `tokens[id]`, where id 0 is `<pad>` and id 1 is `<unk>`.
 
-    A model of somebody else's may have its specials elsewhere, or call them something else: `pad`
-    and `unk` say which they are, by id or as they are spelled.
-
-    The two specials are no words: a token of a text that is spelled `<pad>` or `<unk>` is an
-    unknown word. With `lowercase`, tokens are looked up in lower case.
+    Where a model has other special tokens, `pad` and `unk` name them by id or by spelling. Special
+    tokens are no words: a token of a text that is spelled `<pad>` or `<unk>` is an unknown word.
 
     Args:
         tokens: the token of each id.
         lowercase: look tokens up in lower case.
-        pad: what fills up the shorter texts of a batch.
-        unk: what stands for a word that is not there; None where the model has no such thing, and
-            an unknown word is an error.
+        pad: the token that fills up the shorter texts of a batch.
+        unk: the token that stands for unknown words; None where the model has none, so that an
+            unknown word is an error.
 
     Raises:
         VocabularyError: the specials are missing, a token is there twice or could never be found.
@@ -96,7 +93,7 @@ class Vocabulary:
         max_size: int | None = None,
         lowercase: bool = True,
     ) -> Vocabulary:
-        """Collect the words of tokenised documents, the most frequent first, ties alphabetical.
+        """Collect the words of tokenised documents, the most frequent first, then by spelling.
 
         Args:
             documents: the tokens of each document.
@@ -109,8 +106,8 @@ class Vocabulary:
             VocabularyError: not a single word is left.
         """
         for name, value in (("min_count", min_count), ("max_size", max_size)):
-            if value is not None and value < 1:
-                raise OptionError(f"Got {name}={value}, expected 1 or more.")
+            if value is not None:
+                check_number(name, value, least=1, whole=True)
         counts = Counter(chain.from_iterable(map(_sequence, documents)))
         if lowercase:
             lowered: Counter[str] = Counter()
@@ -160,7 +157,7 @@ class Vocabulary:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over all that the vocabulary holds, in hex: equal where it is equal."""
+        """The SHA-256 of the content, in hex: equal for equal vocabularies."""
         held: list[Any] = [self.lowercase, self.tokens]
         if self._version > 1:
             held += [self.pad, self.unk]
@@ -169,7 +166,7 @@ class Vocabulary:
 
     @property
     def _version(self) -> int:
-        """The first format says nothing of the specials, which are where they always were."""
+        """The file format: 1 where the special tokens are the usual ones, 2 where it names them."""
         return 1 if self.tokens[:2] == _SPECIALS and (self.pad, self.unk) == (0, 1) else 2
 
     def save(self, path: str | Path) -> None:
@@ -219,7 +216,7 @@ def _sequence(tokens: Sequence[str]) -> Sequence[str]:
 
 
 def _special(tokens: tuple[str, ...], special: int | str, name: str) -> int:
-    """The id of a special that is given by its id or by its spelling."""
+    """The id of a special token that is given by its id or by its spelling."""
     if isinstance(special, str):
         if special not in tokens:
             raise VocabularyError(
@@ -252,7 +249,7 @@ def _check(tokens: tuple[str, ...], lowercase: bool, specials: set[int | None]) 
 
 
 def _specials(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record says of its specials, as the constructor takes it."""
+    """The special tokens of a record, as arguments of the constructor."""
     if record["version"] == 1:
         return {}
     tokens = record["tokens"]
@@ -267,7 +264,7 @@ def _specials(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(read_file(path))
     except OSError as error:
         raise SavedFileError(
             f"Could not read the vocabulary {path}: {error.strerror or error}."

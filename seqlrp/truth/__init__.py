@@ -1,4 +1,4 @@
-"""Truth by construction: texts of which it is known what an explanation has to find."""
+"""Generated texts for which the right explanation is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts of which it is known what each part does."""
+"""Corpora with annotated spans: parts of texts whose role or value is known."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seqlrp.errors import CorpusError, OptionError, near
+from seqlrp.errors import CorpusError, check_choice
 from seqlrp.text.corpora import Corpus
 
 
 class Span(NamedTuple):
-    """A part of a text, characters `start` to `end` (exclusive), and what is known of it.
+    """An annotated part of a text.
 
-    `kind` says what it does or where it comes from; `value` is a number that goes with it, such as
-    +1 for a word that means something good and -1 for one that means something bad.
+    Attributes:
+        start: the index of its first character.
+        end: the index after its last character.
+        kind: its role or origin.
+        value: a number, e.g. +1 for a word with a positive meaning, -1 for a negative one.
     """
 
     start: int
@@ -28,11 +31,11 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Annotated:
-    """A corpus, and for each of its N texts the spans of which the truth is known.
+    """A corpus with annotated spans for each of its N texts.
 
     Attributes:
         corpus: texts, and their classes where a text has one.
-        spans: one tuple a text.
+        spans: one tuple for each text.
 
     Raises:
         CorpusError: there are more or fewer tuples than texts, or a span is not in its text.
@@ -44,15 +47,16 @@ class Annotated:
     def __post_init__(self) -> None:
         if len(self.spans) != len(self.corpus):
             raise CorpusError(
-                f"Got the spans of {len(self.spans)} texts for {len(self.corpus)} texts, expected "
-                "one tuple a text."
+                f"Got the spans of {len(self.spans)} texts for {len(self.corpus)} texts; expected "
+                "one tuple for each text."
             )
         for row, (text, spans) in enumerate(zip(self.corpus.texts, self.spans, strict=True)):
             for span in spans:
                 if not 0 <= span.start < span.end <= len(text):
                     raise CorpusError(
                         f"Text {row} has {len(text)} characters and a span from {span.start} to "
-                        f"{span.end}; expected 0 <= start < end <= {len(text)}."
+                        f"{span.end}; expected 0 <= start < end <= {len(text)}.",
+                        text=row,
                     )
 
     def __len__(self) -> int:
@@ -60,34 +64,33 @@ class Annotated:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What kinds of spans there are, sorted."""
+        """The kinds of spans in the corpus, sorted."""
         return tuple(sorted({span.kind for spans in self.spans for span in spans}))
 
     def rationales(self, *kinds: str) -> list[list[tuple[int, int]]]:
-        """For each text where the spans of these kinds are, as (start, end); without kinds: all.
+        """Return the places (start, end) of the spans of these kinds, for each text.
 
-        This is what people's rationales look like, and what `seqlrp.evaluation` compares with.
+        This is the form of people's rationales, which `seqlrp.evaluation.marked_words` takes.
+
+        Args:
+            kinds: the kinds of spans; by default all.
+
+        Raises:
+            OptionError: no text has a span of that kind.
+        """
+        return [[(start, end) for start, end, _ in spans] for spans in self.values(*kinds)]
+
+    def values(self, *kinds: str) -> list[list[tuple[int, int, float]]]:
+        """Return the places and values (start, end, value) of spans of these kinds, for each text.
+
+        Args:
+            kinds: the kinds of spans; by default all.
 
         Raises:
             OptionError: no text has a span of that kind.
         """
         for kind in kinds:
-            if kind not in self.kinds:
-                raise OptionError(
-                    f"There is no span of the kind {kind!r}. {near(kind, self.kinds)}"
-                )
-        return [
-            [(span.start, span.end) for span in spans if not kinds or span.kind in kinds]
-            for spans in self.spans
-        ]
-
-    def values(self, *kinds: str) -> list[list[tuple[int, int, float]]]:
-        """As `rationales`, with the value of each span: (start, end, value).
-
-        Raises:
-            OptionError: no text has a span of that kind.
-        """
-        self.rationales(*kinds)
+            check_choice("kind", kind, self.kinds)
         return [
             [
                 (span.start, span.end, span.value)
@@ -98,7 +101,7 @@ class Annotated:
         ]
 
     def part(self, chosen: Sequence[int] | npt.NDArray[np.integer]) -> Annotated:
-        """The texts at these positions, in this order."""
+        """Return the texts at these positions, in this order."""
         rows = np.asarray(chosen, dtype=np.int64)
         labels = None if self.corpus.labels is None else self.corpus.labels[rows]
         texts = [self.corpus.texts[row] for row in rows.tolist()]
@@ -106,10 +109,11 @@ class Annotated:
         return Annotated(corpus, [self.spans[row] for row in rows.tolist()])
 
     def split(self, fraction: float, seed: int) -> tuple[Annotated, Annotated]:
-        """Part the texts as `Corpus.split` does, in what is left and what is held out.
+        """Split the texts as `Corpus.split` does, into the remaining and the held-out texts.
 
         Raises:
-            OptionError, CorpusError: as `Corpus.split`.
+            OptionError: `fraction` is out of range, see `Corpus.split`.
+            CorpusError: the corpus cannot be split, see `Corpus.split`.
         """
         numbered = replace(self.corpus, texts=range(len(self)))  # type: ignore[arg-type]
         left, held_out = numbered.split(fraction, seed)

@@ -1,10 +1,9 @@
-"""A grammar of sentences whose sentiment follows word by word.
+"""A grammar that generates sentences with an opinion, and the role of each word.
 
-Each sentence has one or two clauses with an opinion each, and neutral words around them. A
-negation turns the opinion of its clause round. Where "but" joins two clauses, they disagree, and
-the second one decides. If asked for, somebody else's opinion is reported beside them, which
-decides nothing. So counting good and bad words is not enough, and it is known of each word what it
-does: that is its role.
+A sentence has one or two clauses with an opinion each, and neutral words around them. A negation
+inverts the opinion of its clause. Where "but" joins two clauses, their opinions disagree, and the
+second one decides the label. On request, the opinion of another person is reported, which does not
+decide the label. Counting positive and negative words is therefore not enough to find the label.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ Word = tuple[str, str]  # as written, and its role
 
 OPPOSITE = {"negative": "positive", "positive": "negative"}
 
-LONGEST = 30  # tokens
-MOST = 1_000_000  # sentences; there are many more, but the search for new ones slows down
+LONGEST = 30  # tokens in a sentence
+MOST = 1_000_000  # sentences; more exist, but finding new ones gets slow
 
 ADJECTIVES = {
     "positive": """good great wonderful excellent lovely brilliant charming delightful splendid
@@ -35,7 +34,7 @@ ADJECTIVES = {
         ghastly careless pointless dire insipid stale unconvincing muddled lifeless crude""",
 }
 
-# What a thing did to somebody: past tense and base form.
+# The effect of a thing on a person: past tense and base form.
 EFFECTS = {
     "positive": """delighted/delight charmed/charm impressed/impress amused/amuse thrilled/thrill
         moved/move enchanted/enchant pleased/please inspired/inspire dazzled/dazzle""",
@@ -44,7 +43,7 @@ EFFECTS = {
         appalled/appal""",
 }
 
-# What somebody felt about a thing: past tense and base form.
+# The feeling of a person about a thing: past tense and base form.
 FEELINGS = {
     "positive": """loved/love liked/like enjoyed/enjoy admired/admire adored/adore
         cherished/cherish praised/praise recommended/recommend""",
@@ -55,7 +54,7 @@ FEELINGS = {
 NEGATIONS = "not n't never hardly scarcely"
 INTENSIFIERS = """very really truly quite rather so utterly thoroughly remarkably surprisingly
     extremely exceptionally"""
-# "Not utterly awful" may still be awful; these leave no doubt.
+# Without "utterly" and the like: "not utterly awful" may still be awful.
 NEGATED_INTENSIFIERS = "very really particularly especially"
 ADVERBS = "really truly thoroughly deeply clearly certainly simply"
 
@@ -131,7 +130,7 @@ TAILS = (
 )
 
 
-# Another's opinion, which says nothing of the writer's.
+# Opinions of another person, which do not decide the label.
 REPORTS_BEFORE = (
     "unlike {first} {last} , who called it {opinion}",
     "{first} {last} , the owner , had promised something {opinion}",
@@ -147,9 +146,9 @@ class Grammar:
     """Draws sentences, the same ones for the same seed.
 
     Args:
-        seed: another seed gives other sentences.
-        reported: the share of sentences that report another's opinion, drawn without regard to
-            the label.
+        seed: the seed of the random choices.
+        reported: the share of sentences that report the opinion of another person, which does not
+            depend on the label.
     """
 
     def __init__(self, seed: int, reported: float = 0.0) -> None:
@@ -178,7 +177,7 @@ class Grammar:
             words = self._with_report(words)
         return [*words, *_neutral(".")], label
 
-    # Clauses of one opinion, which a negation turns round
+    # Clauses with one opinion, which a negation inverts
 
     def _clause(self, label: str) -> list[Word]:
         negated = self._chance(0.25)
@@ -221,10 +220,10 @@ class Grammar:
         ]
         return [*report, *_neutral(","), *words] if before else [*words, *_neutral(","), *report]
 
-    # Their parts
+    # Parts of clauses
 
     def _thing(self) -> tuple[list[Word], str]:
-        """The noun with what is said of it, and its form of "to be"."""
+        """A noun with its distractors, and its form of "to be"."""
         noun = self._word(THINGS[self._topic])
         words = _neutral(f"the {noun.removesuffix('/')}")
         if self._chance(0.3):
@@ -267,7 +266,7 @@ class Grammar:
         template = self._one_of(templates)
         return _neutral(re.sub(r"{(\w+)}", lambda slot: self._word(slots[slot[1]]), template))
 
-    # Chance, by `random()` alone: of all that a seed gives only this is promised to stay
+    # Random choices use `random()` alone, the only method that is stable across versions of Python
 
     def _chance(self, probability: float) -> bool:
         return self._random.random() < probability
@@ -280,7 +279,7 @@ class Grammar:
 
 
 def generate(seed: int, size: int, reported: float = 0.0) -> Iterator[tuple[str, str, str]]:
-    """Draw sentences, none twice: text, label, roles; the last as tokens of the text."""
+    """Generate `size` different sentences: text, label and roles, one role a token."""
     grammar = Grammar(seed, reported)
     seen: set[str] = set()
     while len(seen) < size:

@@ -1,38 +1,36 @@
-"""Hybrid documents: pieces of several classes shuffled into one (Poerner et al. 2018).
+"""Hybrid documents: texts of several classes joined to one document (Poerner et al. 2018).
 
-A classifier that explains itself should find the evidence for a class in the pieces of that class,
-and where these are is known because they were put there.
+The evidence for a class is in the texts of that class, whose places in the document are known.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from seqlrp.errors import CorpusError, OptionError
+from seqlrp.errors import CorpusError, check_number
 from seqlrp.text.corpora import Corpus
 from seqlrp.truth.annotated import Annotated, Span
 
 
 def hybrid_documents(corpus: Corpus, sentences: int = 10, seed: int = 0) -> Annotated:
-    """Shuffle the texts of a labelled corpus and join so many at a time to one document.
+    """Shuffle the texts of a labelled corpus and join them to documents.
 
-    Each text is used once. A rest of fewer texts, and documents all of whose pieces have the same
-    class, are left out. A document has no class of its own; its pieces are spans whose kind is the
-    name of their class and whose value is its index.
+    Each text is used at most once. Remaining texts, and documents whose texts have the same class,
+    are left out. A document has no class; each of its texts is a span whose kind is the name of
+    its class and whose value is the index of its class.
 
     Args:
         corpus: sentences or short texts with their classes.
-        sentences: how many make a document, 2 or more.
-        seed: the same seed gives the same documents.
+        sentences: the number of texts in a document, at least 2.
+        seed: the seed of the shuffling.
 
     Raises:
-        CorpusError: the corpus has no labels, or no document comes of it.
-        OptionError: `sentences` is below 2.
+        CorpusError: the corpus has no labels, or no document can be made.
+        OptionError: `sentences` is not a whole number of at least 2.
     """
-    if isinstance(sentences, bool) or not isinstance(sentences, int) or sentences < 2:
-        raise OptionError(f"Got sentences={sentences!r}, expected a whole number from 2 on.")
+    check_number("sentences", sentences, least=2, whole=True)
     if corpus.labels is None:
-        raise CorpusError(f"The corpus {corpus.name} has no labels, expected one a text.")
+        raise CorpusError(f"The corpus {corpus.name} has no labels; expected one for each text.")
     order = np.random.default_rng(seed).permutation(len(corpus))
     texts, spans = [], []
     for first in range(0, len(order) - sentences + 1, sentences):
@@ -52,7 +50,7 @@ def hybrid_documents(corpus: Corpus, sentences: int = 10, seed: int = 0) -> Anno
         )
     if not texts:
         raise CorpusError(
-            f"The corpus {corpus.name} has {len(corpus)} texts, of which no document of "
-            f"{sentences} with two classes or more comes; add texts, or take fewer a document."
+            f"The corpus {corpus.name} has {len(corpus)} texts, too few for a document of "
+            f"{sentences} with two classes; add texts, or pass fewer sentences."
         )
     return Annotated(Corpus(f"hybrid {corpus.name}", texts, None, corpus.label_names), spans)

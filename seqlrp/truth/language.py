@@ -1,10 +1,10 @@
-"""A small language of sentiment in which every word's role is known."""
+"""A generated corpus of opinions in which the role of every word is known."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from seqlrp.errors import OptionError
+from seqlrp.errors import check_number
 from seqlrp.text.corpora import Corpus
 from seqlrp.truth.annotated import Annotated, Span
 from seqlrp.truth.grammar import MOST, generate
@@ -14,37 +14,34 @@ _SIGNS = {"negative": -1.0, "positive": 1.0}
 
 
 def sentiment_language(size: int = 3000, seed: int = 1, *, reported: float = 0.0) -> Annotated:
-    """Draw sentences with an opinion, their label, and the role of every token.
+    """Generate sentences with an opinion, their label, and the role of every token.
 
-    Tokens are separated by single spaces, just as the English tokeniser would split them. Each is a
-    span whose kind is its role and whose value is what the word means by itself: +1 good, -1 bad,
-    0 neither.
+    Tokens are separated by single spaces, as the English tokeniser would split them. Each token is
+    a span whose kind is its role and whose value is the meaning of the word by itself: +1 good,
+    -1 bad, 0 neither. The roles are
 
-    - `sentiment`: states an opinion that counts;
-    - `negation`: turns the next opinion of its clause round;
-    - `intensifier`: *very*, *really*: changes nothing;
-    - `contrast`: *but*: what stands before it does not count;
-    - `distractor`: an opinion that does not count, with its negation and intensifier: in the clause
-      before *but*, or reported of somebody else;
+    - `sentiment`: an opinion that decides the label;
+    - `negation`: inverts the next opinion of its clause;
+    - `intensifier`: *very*, *really*; does not change the label;
+    - `contrast`: *but*; the clause before it does not decide the label;
+    - `distractor`: an opinion that does not decide the label, with its negation and intensifier: in
+      the clause before *but*, or reported of another person;
     - `filler`: everything else.
 
-    So the label is the value of any `sentiment` word, turned round where a `negation` stands before
+    The label is therefore the value of any `sentiment` word, inverted where a `negation` precedes
     it in its clause.
 
     Args:
-        size: how many sentences; none is there twice.
-        seed: the same seed gives the same sentences. With the defaults these are the corpus
-            "generated".
-        reported: the share of sentences that report somebody else's opinion, which agrees with the
-            label in one half of them.
+        size: the number of sentences, all different, at most 1,000,000.
+        seed: the seed of the generator. The defaults give the corpus "generated".
+        reported: the share of sentences that report the opinion of another person, which agrees
+            with the label in half of them.
 
     Raises:
-        OptionError: a size or share out of its range.
+        OptionError: `size` or `reported` is out of range.
     """
-    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MOST:
-        raise OptionError(f"Got size={size!r}, expected a whole number from 1 to {MOST:,}.")
-    if not 0 <= reported <= 1:
-        raise OptionError(f"Got reported={reported!r}, expected a share from 0 to 1.")
+    check_number("size", size, least=1, most=MOST, whole=True)
+    check_number("reported", reported, least=0, most=1)
     texts, labels, spans = [], [], []
     for text, label, roles in generate(seed, size, reported):
         texts.append(text)
@@ -63,10 +60,10 @@ def _spans(text: str, roles: str) -> tuple[Span, ...]:
 
 
 def _kind(role: str) -> tuple[str, float]:
-    """The kind and the value of a role of the grammar."""
-    whose, _, role = role.rpartition("-")
+    """Return the kind and the value of a role of the grammar."""
+    prefix, _, role = role.rpartition("-")
     value = _SIGNS.get(role, 0.0)
-    if whose:  # overruled or reported
+    if prefix:  # "overruled" or "reported"
         return "distractor", value
     if value:
         return "sentiment", value

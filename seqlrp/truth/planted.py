@@ -1,7 +1,7 @@
-"""Planted artefacts: a word put into texts of one class, which a classifier will learn to trust.
+"""Planted artefacts: a word inserted into texts of one class, which classifiers learn to rely on.
 
-Such a classifier is right for a wrong reason ("Clever Hans", Lapuschkin et al. 2019), and since the
-artefact was put there, it is known what an explanation has to point at.
+Such a classifier is right for the wrong reason ("Clever Hans", Lapuschkin et al. 2019), and its
+explanations should point at the artefact, whose place is known.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from seqlrp.errors import CorpusError, LabelError, OptionError, near
+from seqlrp.errors import CorpusError, LabelError, OptionError, check_number, near
 from seqlrp.text.corpora import Corpus
 from seqlrp.truth.annotated import Annotated, Span
 
@@ -25,34 +25,40 @@ def planted(
     share: float = 0.5,
     seed: int = 0,
 ) -> Annotated:
-    """Put an artefact between two words of a share of the texts of one class.
+    """Insert an artefact between words of a share of the texts of one class.
 
-    Where it stands is a span of the kind "artefact", of value 1; other texts are as they were, and
-    have no span. Labels stay.
+    Its place is a span of the kind "artefact" and the value 1. Other texts are unchanged and have
+    no span. Labels are unchanged.
 
     Args:
         corpus: labelled texts.
-        artefact: the word, or words, without spaces around them.
-        label: the class, by name or index; None takes texts of any class, e.g. to see whether a
-            classifier falls for the artefact alone.
-        share: of the texts of that class that get it, above 0 and up to 1; at least one does.
-        seed: of which texts and which place in them.
+        artefact: a word, or several, without spaces around them.
+        label: the class, by name or index; None takes texts of any class, e.g. to test whether the
+            artefact alone changes predictions.
+        share: the share of the texts of that class, above 0 and at most 1; at least one text.
+        seed: the seed that draws the texts and the places.
 
     Raises:
-        CorpusError: the corpus has no labels, or the artefact is in one of its texts already.
-        LabelError: no such class, or one without a text.
-        OptionError: an artefact of nothing, or a share out of its range.
+        CorpusError: the corpus has no labels, or one of its texts holds the artefact already.
+        LabelError: there is no such class, or it has no text.
+        OptionError: `artefact` is empty or has spaces around it, or `share` is out of range.
     """
     if not isinstance(artefact, str) or not artefact or artefact != artefact.strip():
-        raise OptionError(f"Got the artefact {artefact!r}, expected a word without spaces around.")
-    if not 0 < share <= 1:
-        raise OptionError(f"Got share={share!r}, expected above 0 and up to 1.")
-    there = re.compile(rf"(?<!\w){re.escape(artefact)}(?!\w)", re.IGNORECASE)
+        raise OptionError(
+            f"Got artefact={artefact!r}; expected a word without spaces around it.",
+            option="artefact",
+            got=artefact,
+        )
+    check_number("share", share, above=0, most=1)
+    pattern = re.compile(rf"(?<!\w){re.escape(artefact)}(?!\w)", re.IGNORECASE)
     for row, text in enumerate(corpus.texts):
-        if there.search(text):
+        if pattern.search(text):
             raise CorpusError(
-                f"Text {row} of the corpus {corpus.name} has {artefact!r} in it already; plant a "
-                "word that no text has, so that it is known where it stands."
+                f"Text {row} of the corpus {corpus.name} has {artefact!r} in it already; choose a "
+                "word that is in no text.",
+                option="artefact",
+                got=artefact,
+                text=row,
             )
     members = _members(corpus, label)
     random = np.random.default_rng(seed)
@@ -75,13 +81,22 @@ def _members(corpus: Corpus, label: int | str | None) -> list[int]:
     if label is None:
         return list(range(len(corpus)))
     if corpus.labels is None:
-        raise CorpusError(f"The corpus {corpus.name} has no labels, expected one a text.")
+        raise CorpusError(f"The corpus {corpus.name} has no labels; expected one for each text.")
     names = corpus.label_names
     if isinstance(label, str):
         if label not in names:
-            raise LabelError(f"There is no class {label!r}. {near(label, names)}")
+            raise LabelError(
+                f"There is no class {label!r}. {near(label, names)}",
+                option="label",
+                got=label,
+                known=names,
+            )
         label = names.index(label)
     members: list[int] = np.flatnonzero(corpus.labels == label).tolist()
     if not members:
-        raise LabelError(f"The corpus {corpus.name} has no text of the class {label!r}.")
+        raise LabelError(
+            f"The corpus {corpus.name} has no text of the class {label!r}.",
+            option="label",
+            got=label,
+        )
     return members

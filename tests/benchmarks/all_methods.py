@@ -106,7 +106,6 @@ def main() -> None:
         seed=given.seed,
         out=given.out,
     )
-    report.save(given.out)
     print(by_method(report))
 
 

@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from occlusion import Occlusion
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from tqdm import tqdm
 
 import seqlrp
-from seqlrp.methods.gradient import GradientXInput
+from benchmarks.occlusion import Occlusion
+from seqlrp.methods.gradients.gradient import GradientXInput
 from seqlrp.writing import written_whole
 
 LENGTHS = range(4, 11)
@@ -209,10 +209,11 @@ def methods() -> dict[str, Callable[[nn.Module], Method]]:
         # The stabiliser hardly moves the other rules, whose lot is decided at the gates.
         for epsilon in EPSILONS if rule == "all" else (0.0, 1e-3):
             found[f"LRP-{rule}, epsilon {epsilon:g}"] = _lrp(rule, epsilon)
+    found["LRP-all, epsilon 5%"] = _lrp("all", "5%")
     return found
 
 
-def _lrp(rule: Any, epsilon: float) -> Callable[[nn.Module], Method]:
+def _lrp(rule: Any, epsilon: float | str) -> Callable[[nn.Module], Method]:
     return lambda model: seqlrp.LRP(model, epsilon=epsilon, gate_rule=rule)
 
 

@@ -22,11 +22,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from occlusion import Occlusion
 from torch import Tensor, nn
 
 import seqlrp
-from seqlrp.methods.gradient import GradientXInput
+from benchmarks.occlusion import Occlusion
+from seqlrp.methods.gradients.gradient import GradientXInput
 
 TOKENS = ("(", ")", "x")
 CONTRIBUTION = (1.0, -1.0, 0.0)

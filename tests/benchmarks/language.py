@@ -24,9 +24,9 @@ import numpy as np
 import torch
 
 import seqlrp
-from seqlrp.evaluation.agreement import auroc, average_precision, pointing, tokens_inside
 from seqlrp.evaluation.hybrid import hybrid_pointing
-from seqlrp.explanation import Explanation
+from seqlrp.evaluation.metrics.agreement import auroc, average_precision, pointing, tokens_inside
+from seqlrp.explanations.record import Explanation
 from seqlrp.truth import Annotated, hybrid_documents, planted, sentiment_language
 
 METHODS = ("lrp", "gradient_x_input", "sensitivity", "occlusion", "random")

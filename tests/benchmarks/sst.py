@@ -28,8 +28,8 @@ import torch
 
 import seqlrp
 from seqlrp.errors import CorpusError, SeqlrpError
-from seqlrp.evaluation.agreement import span_relevance, value_agreement
 from seqlrp.evaluation.correlation import spearman
+from seqlrp.evaluation.metrics.agreement import span_relevance, value_agreement
 from seqlrp.text import Corpus, TokenizedText, located
 
 LABELS = ("very negative", "negative", "neutral", "positive", "very positive")

@@ -1,4 +1,4 @@
-"""The script behind the tables of seqlrp/docs/evaluation.md, on a corpus of some words."""
+"""The script behind the tables of docs/evaluation.md, on a corpus of some words."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import csv
 import sys
 from pathlib import Path
 
-import all_methods
 import pytest
 
 import seqlrp
+from benchmarks import all_methods
 
 
 def test_a_corpus_becomes_a_table(

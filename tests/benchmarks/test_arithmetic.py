@@ -7,27 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import arithmetic
 import pytest
 import torch
-from arithmetic import CELLS, TASKS, TOLERANCE, Calculator, agreements, drawn
-from occlusion import Occlusion
 from torch import nn
 from torch.nn.utils import parameters_to_vector
 
 import seqlrp
-from seqlrp.methods.gradient import GradientXInput
+from benchmarks import arithmetic
+from benchmarks.arithmetic import CELLS, TASKS, TOLERANCE, Calculator, agreements, drawn
+from benchmarks.occlusion import Occlusion
+from seqlrp.methods.gradients.gradient import GradientXInput
 
 KINDS = list(itertools.product(TASKS, CELLS))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Matrices of one row gain nothing from threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def lrp(epsilon: float, gate_rule: Any = "all") -> Callable[[nn.Module], Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
-from brackets import (
+
+import seqlrp
+from benchmarks.brackets import (
     CELLS,
     GATE_RULES,
     TOKENS,
@@ -18,20 +18,9 @@ from brackets import (
     squared_error,
     trained,
 )
-from occlusion import Occlusion
-
-import seqlrp
+from benchmarks.occlusion import Occlusion
 
 cells = pytest.mark.parametrize("cell", CELLS)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small matrices gain nothing from threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @cells

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-import torch
-from language import (
+
+from benchmarks.language import (
     ARTEFACT,
     Trained,
     main,
@@ -17,19 +15,9 @@ from language import (
     of_words,
     trained,
 )
-from language import with_artefact as planted_in
-
+from benchmarks.language import with_artefact as planted_in
 from seqlrp.evaluation.sanity import cascading_randomisation, randomised_labels
 from seqlrp.truth import sentiment_language
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Small matrices gain nothing from threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_even_a_little_training_shows_where_the_opinions_are() -> None:
@@ -45,7 +33,7 @@ def test_even_a_little_training_shows_where_the_opinions_are() -> None:
 
 
 @pytest.fixture(scope="module")
-def run(one_thread: None) -> Trained:
+def run() -> Trained:
     return trained(5000)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sst import (
+
+from benchmarks.sst import (
     LABELS,
     METHODS,
     Phrase,
@@ -21,7 +22,6 @@ from sst import (
     sentences,
     tree,
 )
-
 from seqlrp.errors import CorpusError
 
 words = st.text("ab'.é\u00a0-", min_size=1, max_size=4)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from whole_path import main, measured
 
 import seqlrp
-from seqlrp.classifiers import RecurrentClassifier
+from benchmarks.whole_path import main, measured
+from seqlrp.models.networks import RecurrentClassifier
 
 
 def classifier() -> seqlrp.TextClassifier:

@@ -20,11 +20,11 @@ from unittest.mock import patch
 import torch
 
 import seqlrp
-from seqlrp.explain import explained
-from seqlrp.explanation_files import explanation_writer
+from seqlrp.explaining.explain import iter_explanations
+from seqlrp.explanations.files import explanation_writer
 from seqlrp.lrp import LRP, Attribution
+from seqlrp.models.classifier import TextClassifier
 from seqlrp.text.corpora import load_corpus
-from seqlrp.text_classifier import TextClassifier
 
 
 class Shares(NamedTuple):
@@ -68,7 +68,7 @@ def measured(classifier: TextClassifier, texts: list[str], labels: list[str] | N
     ):
         start = time.perf_counter()
         with explanation_writer(Path(folder) / "r.parquet") as file:
-            file.extend(explained(classifier, texts, lrp, labels=labels))
+            file.extend(iter_explanations(classifier, texts, lrp, labels=labels))
         total = time.perf_counter() - start
     return Shares(total, lrp.seconds, spent, len(texts))
 

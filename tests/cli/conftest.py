@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from classifier_samples import WORDS
+from samples.classifiers import WORDS
 
 import seqlrp
-from seqlrp.classifiers import RecurrentClassifier
+from seqlrp.models.networks import RecurrentClassifier
 
 
 @pytest.fixture(scope="module")

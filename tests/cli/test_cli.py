@@ -11,8 +11,8 @@ import sys
 import warnings
 
 import pytest
-from classifier_samples import WORDS
-from cli_samples import refused, run
+from samples.classifiers import WORDS
+from samples.commands import refused, run
 
 import seqlrp
 
@@ -117,7 +117,7 @@ def test_the_version_is_told(capsys) -> None:  # type: ignore[no-untyped-def]
 def test_check_tells_where_the_score_goes(model, corpus, capsys) -> None:  # type: ignore[no-untyped-def]
     status, out, err = run(capsys, "check", model)
     assert status == 0
-    assert out.startswith("Where the scores of 8 documents went (LRP: epsilon 0.005, gate_rule all")
+    assert out.startswith("Where the scores of 8 documents went (LRP: epsilon 5%, gate_rule all")
     assert "sentences of seqlrp's own" in err
     status, out, err = run(capsys, "check", model, corpus, "--first", 7, "--epsilon", 0)
     assert status == 0
@@ -129,13 +129,14 @@ def test_check_tells_where_the_score_goes(model, corpus, capsys) -> None:  # typ
         "positive", "--against", "negative", "--gate-rule", "abs",
     )  # fmt: skip
     assert status == 0
-    assert "2 documents went (LRP: epsilon 0.005, gate_rule abs)" in out
+    assert "2 documents went (LRP: epsilon 5%, gate_rule abs)" in out
 
 
 def test_check_warns_and_still_succeeds(model, corpus, capsys) -> None:  # type: ignore[no-untyped-def]
     status, out, err = run(capsys, "check", model, corpus, "--epsilon", 1000)
     assert status == 0
-    (warning,) = err.strip().splitlines()
+    warning, pointer = err.strip().splitlines()
+    assert "seqlrp analyse" in pointer  # one word is strongest everywhere
     assert warning.startswith("seqlrp: Only 0% of the relevance reaches the words")
     assert "lost to the stabiliser" in warning
     assert "Take a smaller epsilon; it is 1000" in warning
@@ -176,7 +177,7 @@ def test_evaluate(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-u
 def test_what_the_user_got_wrong(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "r.parquet"
     explain = ("explain", model, corpus, "--out", out)
-    assert "Say what to look at" in refused(capsys, "explain", model)
+    assert "Name the texts" in refused(capsys, "explain", model)
     assert "Did you mean 'positive'" in refused(capsys, *explain, "--target", "positiv")
     assert "Did you mean 'lrp'" in refused(capsys, *explain, "--method", "lrpp")
     assert "epsilon" in refused(capsys, *explain, "--epsilon", -1)
@@ -188,7 +189,7 @@ def test_what_the_user_got_wrong(model, corpus, tmp_path, capsys) -> None:  # ty
     (tmp_path / "file").touch()
     blocked = tmp_path / "file" / "model"
     assert "Could not write" in refused(capsys, "train", corpus, "--out", blocked)
-    assert "--k 'one'" in refused(
+    assert "Got --k one;" in refused(
         capsys, "evaluate", model, corpus, "--out", tmp_path, "--k", "one"
     )
     assert "no column" in refused(capsys, *explain, "--text-column", "body")
@@ -350,8 +351,8 @@ def test_a_model_of_ones_own(tmp_path, corpus, capsys, monkeypatch) -> None:  # 
     assert seqlrp.Explanations.load("r.jsonl")[0].tokens == ("a", "good", "film")
     assert run(capsys, "check", "model", "--text", "good", "--factory", "own_reviews:build")[0] == 0
     for wrong in ("own_reviews:biuld", "own_reviewz:build", "own_reviews", ":build"):
-        assert f"Got --factory '{wrong}'" in refused(capsys, *asked, "--factory", wrong)
-    assert "leave out .py, as in own_reviews:build" in refused(
+        assert f"Got --factory {wrong};" in refused(capsys, *asked, "--factory", wrong)
+    assert "Leave out .py, as in own_reviews:build" in refused(
         capsys, *asked, "--factory", "own_reviews.py:build"
     )
     assert sys.path == path

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from cli_samples import refused, run
-from explanation_samples import explanation
+from samples.commands import refused, run
+from samples.explanations import explanation
 
 import seqlrp
-from seqlrp.cli.words import in_words
+from seqlrp.cli.plain_text import format_explanation
 from seqlrp.errors import ImbalanceWarning
 
 
@@ -43,10 +43,11 @@ def test_a_line_is_a_text(model, capsys, monkeypatch) -> None:  # type: ignore[n
 
 def test_texts_are_counted_from_0_to_the_last(model, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     texts: list[object] = ["a good film"] * 150 + [7]
-    monkeypatch.setattr("seqlrp.cli.reading.lines", lambda _: enumerate(texts))
+    monkeypatch.setattr("seqlrp.cli.input_texts.numbered_lines", lambda _: enumerate(texts))
     status, out, err = run(capsys, "explain", model, "-", "--out", "-")
     assert status == 2
-    assert err.startswith("seqlrp: Text number 150 (counted from 0) is int")
+    assert err.startswith("seqlrp: Text 150 is int")
+    assert err.endswith(" Texts are counted from 0.\n")
     assert len(out.splitlines()) == 128  # what was explained before is there
 
 
@@ -55,7 +56,18 @@ def test_json_lines_on_standard_output_are_those_of_a_file(model, corpus, tmp_pa
     run(capsys, "explain", model, corpus, "--out", file)
     status, out, _ = run(capsys, "explain", model, corpus, "--out", "-")
     assert status == 0
-    assert out == file.read_text()
+    guards = ("number", "checksum")  # in a file, rows are counted
+    lines, rows = ([json.loads(line) for line in text.splitlines()]
+                   for text in (out, file.read_text()))  # fmt: skip
+    assert [row.pop("count") for row in rows] == [None] * (len(rows) - 1) + [len(rows)]
+    assert all(line.pop("count") is None for line in lines)
+    assert [row["number"] for row in rows] == list(range(1, len(rows) + 1))
+    assert all(
+        line.pop(name) != row.pop(name)
+        for name in guards
+        for line, row in zip(lines, rows, strict=True)
+    )
+    assert lines == rows
     status, out, _ = run(capsys, "explain", model, corpus, "--out", "-", "--first", 3)
     assert len(out.splitlines()) == 3
     page = tmp_path / "r.html"
@@ -100,7 +112,7 @@ def test_the_verdict(model, corpus, capsys) -> None:  # type: ignore[no-untyped-
 
 def test_probabilities_where_they_are_known() -> None:
     e = explanation(probabilities=np.array([0.06, 0.94], np.float32))
-    verdict = in_words(e).splitlines()[0]
+    verdict = format_explanation(e).splitlines()[0]
     assert verdict.startswith("reviews/1: positive, probability 0.940, wrong: it is negative  (")
     assert "Predicted: positive, probability 0.940 (wrong, it is negative)" in e.to_ansi()
 
@@ -139,7 +151,7 @@ def test_options_of_methods(model, corpus, tmp_path, capsys) -> None:  # type: i
 
 def test_a_page_and_a_file_from_one_stream(model, corpus, tmp_path, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     out, page, pages = tmp_path / "r.parquet", tmp_path / "r.html", tmp_path / "pages"
-    monkeypatch.setattr("seqlrp.cli.explaining._SHOWN", 4)
+    monkeypatch.setattr("seqlrp.cli.pages.SHOWN", 4)
     status, said, err = run(capsys, "explain", model, corpus, "--out", out, "--html", page)
     assert (status, said.split()) == (0, [str(page), str(out)])
     assert "shows the first 4 texts" in err
@@ -157,7 +169,7 @@ def test_a_page_and_a_file_from_one_stream(model, corpus, tmp_path, capsys, monk
 
 
 def test_only_the_texts_of_a_page_are_explained(model, tmp_path, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("seqlrp.cli.explaining._SHOWN", 4)
+    monkeypatch.setattr("seqlrp.cli.pages.SHOWN", 4)
 
     class Endless(io.StringIO):
         def __iter__(self) -> Iterator[str]:  # type: ignore[override]
@@ -184,7 +196,7 @@ def test_an_interrupt_leaves_what_was_there(model, corpus, tmp_path, capsys, mon
     out = tmp_path / "r.parquet"
     run(capsys, "explain", model, corpus, "--out", out, "--first", 2)
     before, names = out.read_bytes(), set(os.listdir(tmp_path))
-    written = seqlrp.explanation_files.ExplanationWriter.append
+    written = seqlrp.explanations.files.ExplanationWriter.append
     count = 0
 
     def interrupted(self, explanation) -> None:  # type: ignore[no-untyped-def]
@@ -194,7 +206,7 @@ def test_an_interrupt_leaves_what_was_there(model, corpus, tmp_path, capsys, mon
             raise KeyboardInterrupt
         written(self, explanation)
 
-    monkeypatch.setattr(seqlrp.explanation_files.ExplanationWriter, "append", interrupted)
+    monkeypatch.setattr(seqlrp.explanations.files.ExplanationWriter, "append", interrupted)
     status, said, err = run(capsys, "explain", model, corpus, "--out", out)
     assert (status, said) == (130, "")
     assert err == (
@@ -218,7 +230,9 @@ def test_an_interrupted_evaluation_says_where_it_goes_on(
 
 def test_a_warning_is_a_sentence(capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     def warn(*_: object, **__: object) -> None:
-        warnings.warn("pass class_weights='balanced'.", ImbalanceWarning, stacklevel=2)
+        advice = "Pass class_weights='balanced'."
+        warning = ImbalanceWarning("Some are rare.", advice, code="imbalanced_classes")
+        warnings.warn(warning, stacklevel=2)
         raise seqlrp.errors.CorpusError("Enough.")
 
     monkeypatch.setattr("seqlrp.text.corpora.load_corpus", warn)
@@ -226,7 +240,9 @@ def test_a_warning_is_a_sentence(capsys, monkeypatch) -> None:  # type: ignore[n
         warnings.simplefilter("always")
         status, _, err = run(capsys, "train", "x", "--out", "y")
     assert status == 2
-    assert err == "seqlrp: pass --class-weights balanced.\nseqlrp: Enough.\n"
+    first, second = err.splitlines()
+    assert first.startswith("seqlrp: Some are rare. Pass --class-weights balanced")
+    assert second == "seqlrp: Enough."
 
 
 def test_a_model_is_not_replaced_unasked(corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
@@ -248,7 +264,7 @@ def test_a_model_is_not_replaced_unasked(corpus, tmp_path, capsys) -> None:  # t
 
 def test_a_demo_replaces_what_demos_made(corpus, tmp_path, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     ran = []
-    monkeypatch.setattr("seqlrp.demo.run_demo", lambda *a, **_: ran.append(a))
+    monkeypatch.setattr("seqlrp.cli.demonstration.run_demo", lambda *a, **_: ran.append(a))
     demo = ("demo", "--corpus", corpus, "--out", tmp_path)
     assert run(capsys, *demo)[0] == 0
     (tmp_path / "model").mkdir()
@@ -331,9 +347,37 @@ def test_an_interrupt_from_the_keyboard(model, tmp_path) -> None:  # type: ignor
         assert done.stderr is not None
         done.stdin.write(b"a good film\n" * 5000)
         done.stdin.flush()
-        while not list(tmp_path.glob(".r.parquet.*/r.parquet")):  # it has begun
+        while not list(tmp_path.glob(".r.parquet.*/new/r.parquet")):  # it has begun
             assert done.poll() is None
         done.send_signal(signal.SIGINT)
         assert done.wait(60) == 130
         assert b"interrupted; no file is left half-written" in done.stderr.read()
     assert os.listdir(tmp_path) == []
+
+
+def test_an_output_that_is_an_input_is_refused(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "r.jsonl"
+    run(capsys, "explain", model, corpus, "--out", file)
+    before = file.read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(file)
+    for out in (file, tmp_path / "link.jsonl", tmp_path / "." / "r.jsonl"):
+        assert "would be lost" in refused(capsys, "render", file, "--out", out)
+        said = refused(capsys, "explain", model, file, "--no-labels", "--out", out)
+        assert "would be lost" in said
+    assert file.read_bytes() == before
+
+
+def test_a_closed_standard_output_is_one_sentence(model) -> None:  # type: ignore[no-untyped-def]
+    command = f"{sys.executable} -m seqlrp explain {model} --text good >&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "Standard output is closed" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux")
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
+def test_a_file_name_that_is_not_utf_8(model, tmp_path, capsys, suffix) -> None:  # type: ignore[no-untyped-def]
+    out = os.fsdecode(os.fsencode(tmp_path) + b"/\xff") + suffix
+    assert run(capsys, "explain", model, "--text", "good", "--out", out)[0] == 0
+    assert os.path.exists(out)
+    assert run(capsys, "render", out, "--out", tmp_path / "r.html")[0] == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from evaluation_samples import labelled, lively_classifier
+from samples.evaluations import labelled, lively_classifier
 
 import seqlrp
-from seqlrp.deletion import scores_without
 from seqlrp.errors import (
     CorpusError,
     InputError,
@@ -23,12 +22,15 @@ from seqlrp.errors import (
     OptionError,
     TextError,
 )
-from seqlrp.evaluation import Explained, Measured, Metric, Quantity, WordDeletion
+from seqlrp.evaluation import ExplainedDocuments, Measured, Metric, Quantity, WordDeletion
+from seqlrp.evaluation.removal import scores_without
 from seqlrp.lrp import Attribution
-from seqlrp.lrp.attribution import DEFAULT_EPSILON
+from seqlrp.lrp.options import DEFAULT_EPSILON
 from seqlrp.methods import Random
+from seqlrp.models.classifier import TextClassifier
+from seqlrp.models.networks import RecurrentClassifier
 from seqlrp.text.encoded import EncodedText
-from seqlrp.text_classifier import TextClassifier
+from seqlrp.text.vocabulary import Vocabulary
 
 QUICK: dict[str, Any] = {"metrics": ["word_deletion", "aopc"], "ks": (1, 3), "progress": False}
 
@@ -39,7 +41,8 @@ def test_a_corpus_is_split_into_words_once(monkeypatch: pytest.MonkeyPatch) -> N
     encoded: list[str] = []
     encode = TextClassifier.encode
 
-    def counted(self: TextClassifier, given: list[str]) -> Iterator[EncodedText]:
+    def counted(self: TextClassifier, given: Iterable[str]) -> Iterator[EncodedText]:
+        given = list(given)
         encoded.extend(given)
         return encode(self, given)
 
@@ -65,7 +68,7 @@ def test_the_protocol_of_the_experiment(removal: str) -> None:
     assert report.ks("deletion_accuracy") == (0, 1, 3)
     assert report.ks("comprehensiveness") == (1, 5, 10, 20, 50)
     assert report.ks("abpc") == ()
-    assert report.methods == ("lrp", "gradient_x_input", "sensitivity", "random")
+    assert report.methods == ("lrp", "gradient_x_input", "occlusion", "sensitivity", "random")
     table = report.table
     assert list(table.columns) == [
         "document", "method", "order", "metric", "direction", "k", "value",
@@ -79,7 +82,7 @@ def test_the_protocol_of_the_experiment(removal: str) -> None:
     assert 5 < right.sum() < len(texts) - 5
     assert (start["value"] == (start["direction"] == "right")).all()
     assert table.groupby("method")["order"].max().to_dict() == {
-        "lrp": 0, "gradient_x_input": 0, "sensitivity": 0, "random": 4,
+        "lrp": 0, "gradient_x_input": 0, "occlusion": 0, "sensitivity": 0, "random": 4,
     }  # fmt: skip
     # one document by hand
     explanation = seqlrp.explain(classifier, [texts[0]], target="label", labels=[labels[0]])[0]
@@ -147,6 +150,21 @@ def test_attributions_from_outside_are_taken_as_if_computed_here(hierarchical: b
     assert "–" in report.summary()
 
 
+def test_attributions_from_outside_need_no_unknown_word() -> None:
+    torch.manual_seed(0)
+    words = ("[PAD]", *"abcdef")
+    model = RecurrentClassifier(len(words), 2, embedding=3, hidden=2).eval()
+    vocabulary = Vocabulary(words, pad=0, unk=None)
+    classifier = TextClassifier(model, vocabulary, ("no", "yes"), str.split)
+    texts = ["a b c d e f", "f e d c b a"]
+    given = [e.relevance for e in seqlrp.explain(classifier, texts, target="all")]
+    methods = {"given": given, "inside": "lrp"}
+    report = seqlrp.evaluate(classifier, texts, [0, 1], methods, min_words=1)
+    values = [report.table[report.table["method"] == name]["value"].to_numpy()
+              for name in ("given", "inside")]  # fmt: skip
+    np.testing.assert_allclose(*values, atol=1e-5)
+
+
 def test_attributions_that_do_not_fit_are_refused() -> None:
     classifier = lively_classifier()
     texts, labels = labelled(3)
@@ -178,7 +196,7 @@ def test_what_is_refused() -> None:
         with pytest.raises(error, match=match):
             seqlrp.evaluate(classifier, **{"texts": texts, "labels": labels, **QUICK, **options})
 
-    refused("pass labels=", LabelError, labels=None)
+    refused("Pass labels=", LabelError, labels=None)
     refused("Got 3 labels for 4 texts", LabelError, labels=labels[:3])
     refused("Text 2 has the label 'good'", LabelError, labels=["negative"] * 2 + ["good"] * 2)
     refused("None of the 4 texts has 100 words", CorpusError, min_words=100)
@@ -189,10 +207,10 @@ def test_what_is_refused() -> None:
     refused("Text 4 is int", TextError, texts=[*texts, 7], labels=[*labels, 0])
     refused("Got no metric", metrics=[])
     refused("Did you mean 'aopc'", metrics=["aopcs"])
-    refused("Two metrics give 'deletion_accuracy'", metrics=["word_deletion", WordDeletion()])
+    refused("Two metrics compute 'deletion_accuracy'", metrics=["word_deletion", WordDeletion()])
     refused("Did you mean 'zero'", removal="zeros")
     refused("random_orders=0", random_orders=0)
-    refused("whole numbers from 0 on", ks=[-1])
+    refused("ks=-1; expected a whole number, at least 0", ks=[-1])
     refused("Got 1 rationales for 4 texts", InputError, rationales=[[1.0]])
     refused(r"text 0 has the shape \[1\]", InputError, rationales=[[1.0]] * 4)
     report = seqlrp.evaluate(classifier, texts, labels, ["lrp", "sensitivity"], **QUICK)
@@ -308,7 +326,7 @@ class Length(Metric):
         super().__init__()
         self.quantities = {"length": Quantity("length in words", "neither", "How long texts are.")}
 
-    def measure(self, explained: Explained) -> list[Measured]:
+    def measure(self, explained: ExplainedDocuments) -> list[Measured]:
         assert explained.rationales is not None
         assert explained.explainer is not None
         marks = [float(marks.sum()) for marks in explained.rationales]

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from classifier_samples import small_classifier, some_texts
 from matplotlib.figure import Figure
-from samples_explained import bag_classifier
+from samples.classifiers import small_classifier, some_texts
+from samples.explained import bag_classifier
 from torch import nn
 
 from seqlrp import Corpus, explain
@@ -21,9 +21,9 @@ from seqlrp.evaluation.sanity import (
     randomised_labels,
 )
 from seqlrp.evaluation.twin import Twin
-from seqlrp.explain import chosen_method
+from seqlrp.explaining.explain import chosen_method
 from seqlrp.methods import Method
-from seqlrp.text_classifier import TextClassifier
+from seqlrp.models.classifier import TextClassifier
 
 TEXTS = [text for text in some_texts(60, seed=3) if len(text.split()) > 4]
 
@@ -243,7 +243,7 @@ def test_the_curve_has_the_means_and_their_intervals():
     assert [t.get_text() for t in ax.get_xticklabels()][:3] == ["none", "head", "encoder.attention"]
     assert "|relevance|" in ax.get_ylabel()
     ax.figure.draw_without_rendering()
-    with pytest.raises(OptionError, match="There is no metric 'pearson'"):
+    with pytest.raises(OptionError, match="Got metric='pearson'"):
         found.plot("pearson")
 
 

@@ -13,13 +13,13 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from classifier_samples import small_classifier, some_texts
 from datasets.fingerprint import Hasher
+from samples.classifiers import small_classifier, some_texts
 
 import seqlrp
 from seqlrp.errors import CorpusError, LabelError, OptionError, TargetError, TextError
 from seqlrp.integrations.datasets import COLUMNS, ExplainColumns
-from seqlrp.text_classifier import TextClassifier
+from seqlrp.models.classifier import TextClassifier
 
 TEXTS = some_texts(12)
 TRUTHS = [k % 2 for k in range(len(TEXTS))]
@@ -142,7 +142,7 @@ def test_blank_rows_may_be_skipped() -> None:
 
 def test_what_is_wrong_is_said_before_work_begins() -> None:
     classifier = small_classifier()
-    with pytest.raises(OptionError, match="There is no method 'lpr'"):
+    with pytest.raises(OptionError, match="method='lpr'"):
         ExplainColumns(classifier, method="lpr")
     with pytest.raises(OptionError, match="takes no option 'eps'"):
         ExplainColumns(classifier, eps=1)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from classifier_samples import small_classifier, some_texts
+from samples.classifiers import small_classifier, some_texts
 
 import seqlrp
-from seqlrp.errors import LabelError
-from seqlrp.text_classifier import TextClassifier
+from seqlrp.errors import LabelError, NotTrainedWarning
+from seqlrp.models.classifier import TextClassifier
 
 sklearn: Any = pytest.importorskip("sklearn")
 
@@ -61,7 +61,10 @@ def test_metrics_say_what_their_definitions_say() -> None:
     columns = [LABELS.index(label) for label in y]
     chances = classifier.predict_proba(TEXTS)[np.arange(len(y)), columns]
     assert log_loss(y, estimator.predict_proba(TEXTS)) == pytest.approx(-np.log(chances).mean())
-    assert cross_val_score(estimator, TEXTS, y, cv=4).mean() == pytest.approx(right)
+    frozen = FrozenEstimator(estimator)
+    assert cross_val_score(frozen, TEXTS, y, cv=4).mean() == pytest.approx(right)
+    with pytest.warns(NotTrainedWarning, match="the same classifier"):
+        cross_val_score(estimator, TEXTS, y, cv=4)
 
 
 def test_classes_may_be_numbers() -> None:
@@ -101,6 +104,7 @@ def test_calibration_and_clones() -> None:
     np.testing.assert_allclose(copy.predict_proba(TEXTS), estimator.predict_proba(TEXTS))
 
 
+@pytest.mark.filterwarnings("ignore::seqlrp.errors.NotTrainedWarning")
 def test_fit_leaves_the_model_alone_and_refuses_other_classes() -> None:
     classifier = small_classifier()
     before = {k: v.clone() for k, v in classifier.model.state_dict().items()}

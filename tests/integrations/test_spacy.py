@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,15 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 import spacy
-from classifier_samples import WORDS, small_classifier, some_texts
 from hypothesis import given
 from hypothesis import strategies as st
+from samples.classifiers import WORDS, small_classifier, some_texts
+from spacy import displacy
 from spacy.tokens import Doc, DocBin
 
 import seqlrp
-from seqlrp.errors import OptionError, TargetError, TextError
+from seqlrp.errors import OptionError, SavedFileError, TargetError, TextError
 from seqlrp.integrations import spacy as component
-from seqlrp.text_classifier import TextClassifier
+from seqlrp.models.classifier import TextClassifier
 
 PROJECT = Path(seqlrp.__file__).parents[1] / "pyproject.toml"
 
@@ -105,6 +107,35 @@ def test_a_classifier_with_other_tokens_shares_by_characters() -> None:
     assert doc._.relevance.sum() == pytest.approx(explanation.relevance.sum(dtype=np.float64))
 
 
+def test_a_saved_pipeline_takes_the_classifier_along(folder: str, tmp_path: Path) -> None:
+    here = tmp_path / "model"
+    shutil.copytree(folder, here)
+    nlp = pipeline(model=str(here), target="positive")
+    expected = [token._.relevance for token in nlp(TEXT)]
+    nlp.to_disk(tmp_path / "pipeline")
+    shutil.rmtree(here)
+    loaded = spacy.load(tmp_path / "pipeline")
+    assert [token._.relevance for token in loaded(TEXT)] == pytest.approx(expected)
+    with pytest.raises(SavedFileError, match=r"no classifier in .*model"):
+        pipeline(model=str(here))(TEXT)
+    made = pipeline(model={"@misc": "seqlrp_tests.words.v1"})
+    made.to_disk(tmp_path / "made")
+    assert not list((tmp_path / "made").rglob("weights*"))
+    assert spacy.load(tmp_path / "made")(TEXT)._.explanation is not None
+
+
+def test_displacy_shows_the_strongest_words(folder: str) -> None:
+    doc = pipeline(model=folder, target="positive")(TEXT)
+    spans = list(doc.spans["seqlrp"])
+    largest = max(abs(token._.relevance) for token in doc)
+    strong = [token.i for token in doc if abs(token._.relevance) >= 0.1 * largest]
+    assert [span.start for span in spans] == strong
+    for span in spans:
+        assert span.label_ == ("positive" if span._.relevance > 0 else "not positive")
+    shown = displacy.render(doc, style="span", options={"spans_key": "seqlrp"}, jupyter=False)
+    assert "positive" in shown
+
+
 def test_tokens_that_are_merged_later_have_the_sum(folder: str) -> None:
     doc = pipeline(model=folder)("a good film, not dull")
     before = [token._.relevance for token in doc]
@@ -178,7 +209,7 @@ def test_what_is_wrong_is_said_when_the_component_is_added(folder: str) -> None:
         pipeline(model=folder, target="neutral")
     with pytest.raises(OptionError, match="a token has one number"):
         pipeline(model=folder, target="all")
-    with pytest.raises(OptionError, match="There is no method 'lpr'"):
+    with pytest.raises(OptionError, match="method='lpr'"):
         pipeline(model=folder, method="lpr")
     with pytest.raises(OptionError, match="takes no option 'eps'"):
         pipeline(model=folder, options={"eps": 1})

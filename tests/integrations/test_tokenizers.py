@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from classifier_samples import WORDS
 from hypothesis import given
 from hypothesis import strategies as st
+from samples.classifiers import WORDS
 from torch import Tensor, nn
 
 import seqlrp
 from seqlrp.errors import OptionError, TextError, VocabularyError
+from seqlrp.models.classifier import TextClassifier
 from seqlrp.text.corpora import Corpus
-from seqlrp.text_classifier import TextClassifier
 
 tokenizers: Any = pytest.importorskip("tokenizers")
 
@@ -205,12 +205,12 @@ def test_one_of_our_own_models_may_be_trained_with_it() -> None:
 
 
 def test_what_is_none_is_refused() -> None:
-    with pytest.raises(OptionError, match="does not say where its tokens stand"):
+    with pytest.raises(OptionError, match="gives no offsets of its tokens"):
         FastTokenizer(str.split)
     with pytest.raises(TextError, match="Got a text of type int"):
         FastTokenizer(word_pieces())(3)  # type: ignore[arg-type]
     nothing = Tokenizer(models.WordLevel({word: k for k, word in enumerate(WORDS)}, "a"))
-    with pytest.raises(VocabularyError, match="names no token that fills up shorter texts"):
+    with pytest.raises(VocabularyError, match="has no padding token"):
         FastTokenizer(nothing).vocabulary()
     assert FastTokenizer(nothing).vocabulary(pad="but").pad == len(WORDS) - 1
 

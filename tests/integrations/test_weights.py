@@ -51,9 +51,9 @@ def test_the_order_of_published_code() -> None:
             [left, right], order="igfo", inputs=X, outputs=outputs, tolerance=1e-12
         )
         np.testing.assert_allclose(layer(torch.from_numpy(X))[0].detach(), states, atol=1e-12)
-    with pytest.raises(WeightsError, match="answers otherwise"):
+    with pytest.raises(WeightsError, match="outputs of the layer differ"):
         weights.lstm([left, right], inputs=X, outputs=states)
-    with pytest.raises(WeightsError, match="answers otherwise"):
+    with pytest.raises(WeightsError, match="outputs of the layer differ"):
         weights.lstm([right, left], order="igfo", inputs=X, outputs=states)
 
 
@@ -84,18 +84,18 @@ def test_one_of_two_biases_may_be_missing() -> None:
     assert whole.bias_ih is not None
     one = whole._replace(bias_hh=None)
     zero = whole._replace(bias_hh=np.zeros(12))
-    states = weights._layer(nn.GRU, [weights.reordered(zero, "rzn", "rzn")])(torch.from_numpy(X))[0]
+    states = weights._layer(nn.GRU, [weights.reorder(zero, "rzn", "rzn")])(torch.from_numpy(X))[0]
     made = weights.gru([one], inputs=X, outputs=states.detach().numpy())
     assert (made.bias_hh_l0 == 0).all()
     other = Direction(whole.weight_ih, whole.weight_hh, None, whole.bias_ih)
-    with pytest.raises(WeightsError, match="answers otherwise"):
+    with pytest.raises(WeightsError, match="outputs of the layer differ"):
         weights.gru([other], inputs=X, outputs=states.detach().numpy())
 
 
 @pytest.mark.parametrize(
     ("directions", "order", "message"),
     [
-        ([arrays(4)], "ifco", "Got the order 'ifco', expected the letters of 'ifgo'"),
+        ([arrays(4)], "ifco", "Got the order 'ifco'; expected the letters of 'ifgo'"),
         ([arrays(3)], "ifgo", r"Got arrays of the shapes \[12, 3\].*expected 4·H rows"),
         ([arrays(4)] * 3, "ifgo", "Got 3 directions"),
         ([], "ifgo", "Got 0 directions"),

@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-import architectures_attention
-import architectures_cells
-import architectures_convolution
-import architectures_feedforward
-import architectures_habits
-import architectures_recurrent
 import pytest
 import torch
-from architectures import (
+from samples.architectures import (
     ARCHITECTURES,
+    FAMILIES,
     SENTENCES,
     Architecture,
     arguments,
     built,
     inputs,
+    recurrent,
 )
-from test_unchanged import nothing_changes
+from samples.architectures.attribution import EPSILON, attribute, check_ledger, close
+from samples.unchanged import nothing_changes
 from torch import Tensor, nn
 
 import seqlrp
 from seqlrp.errors import PaddingWarning
-from seqlrp.lrp import Attribution
 
-FAMILIES = (
-    architectures_attention,
-    architectures_cells,
-    architectures_convolution,
-    architectures_feedforward,
-    architectures_habits,
-    architectures_recurrent,
-)
-EPSILON = 0.01
 each = pytest.mark.parametrize("entry", ARCHITECTURES, ids=lambda entry: entry.name)
 by_documents = pytest.mark.parametrize(
     "entry", [e for e in ARCHITECTURES if e.fed != "bag"], ids=lambda entry: entry.name
 )
-
-
-def explained(
-    entry: Architecture, model: nn.Module, ids: Tensor, target: Any = "all", **options: Any
-) -> Attribution:
-    """An attribution, which warns of padding if it is there and the model reads it."""
-    lrp = seqlrp.LRP(model, EPSILON, output=entry.output, **options)
-    with warnings.catch_warnings():
-        if entry.warned and bool((ids == 0).any()):
-            warnings.simplefilter("ignore", PaddingWarning)
-        return lrp.attribution(ids, target, arguments(entry, ids))
 
 
 def plain_scores(entry: Architecture, model: nn.Module, ids: Tensor) -> Tensor:
@@ -61,19 +36,6 @@ def plain_scores(entry: Architecture, model: nn.Module, ids: Tensor) -> Tensor:
     if entry.output is not None:
         output = output[entry.output]
     return output if output.ndim == 2 else output.unsqueeze(1)  # type: ignore[no-any-return]
-
-
-def close(a: Tensor, b: Tensor, tolerance: float = 1e-11) -> None:
-    """Equal to a part of the largest value."""
-    scale = max(1.0, b.abs().max().item())
-    torch.testing.assert_close(a, b, rtol=0, atol=tolerance * scale)
-
-
-def check_ledger(found: Attribution, tolerance: float) -> None:
-    ledger = found.ledger
-    assert ledger is not None
-    moved = torch.stack([entry.amount.abs() for entry in ledger.entries]).sum(0)
-    assert (ledger.residual.abs() <= tolerance * torch.maximum(moved, ledger.score.abs())).all()
 
 
 def test_there_are_many_with_names_of_their_own() -> None:
@@ -88,7 +50,7 @@ def test_scores_are_the_models_own_and_all_of_them_is_accounted_for(entry: Archi
     model, ids = built(entry.make), inputs(entry)
     with nothing_changes(model, ids):
         expect = plain_scores(entry, model, ids)
-        found = explained(entry, model, ids)
+        found = attribute(entry, model, ids)
     close(found.scores, expect, 1e-13)
     check_ledger(found, 1e-10)
     classes = expect.shape[1]
@@ -103,9 +65,9 @@ def test_scores_are_the_models_own_and_all_of_them_is_accounted_for(entry: Archi
 @each
 def test_one_target_is_its_row_of_all_targets(entry: Architecture) -> None:
     model, ids = built(entry.make), inputs(entry)
-    every = explained(entry, model, ids)
+    every = attribute(entry, model, ids)
     last = every.scores.shape[1] - 1
-    found = explained(entry, model, ids, last)
+    found = attribute(entry, model, ids, last)
     close(found.relevance, every.relevance[:, last])
 
 
@@ -113,8 +75,8 @@ def test_one_target_is_its_row_of_all_targets(entry: Architecture) -> None:
 @pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")  # torch's own
 def test_single_precision_is_close_to_double(entry: Architecture) -> None:
     model, ids = built(entry.make).float(), inputs(entry)
-    single = explained(entry, model, ids)
-    double = explained(entry, model.double(), ids)
+    single = attribute(entry, model, ids)
+    double = attribute(entry, model.double(), ids)
     assert single.relevance.dtype == torch.float32
     close(single.relevance.double(), double.relevance, 2e-4)
     check_ledger(single, 2e-5)
@@ -139,14 +101,14 @@ def alone(entry: Architecture, document: Tensor) -> Tensor:
 @by_documents
 def test_each_document_is_explained_as_if_it_were_alone(entry: Architecture) -> None:
     model, ids = built(entry.make), inputs(entry)
-    together = explained(entry, model, ids, 0)
+    together = attribute(entry, model, ids, 0)
     assert together.ledger is not None
     if not entry.reads_padding:
         assert not together.relevance[ids == 0].any()
         assert not together.ledger.total("padding").any()
     for b, document in enumerate(ids):
         one = alone(entry, document)
-        single = explained(entry, model, one, 0)
+        single = attribute(entry, model, one, 0)
         assert single.ledger is not None
         close(single.scores, together.scores[b : b + 1])
         close(single.relevance, together.relevance[b : b + 1][..., : one.shape[-1]])
@@ -159,7 +121,7 @@ def test_the_order_of_the_batch_does_not_matter(entry: Architecture) -> None:
     model, ids = built(entry.make), inputs(entry)
     order = torch.arange(len(ids)).roll(1).flip(0)
     close(
-        explained(entry, model, ids[order]).relevance, explained(entry, model, ids).relevance[order]
+        attribute(entry, model, ids[order]).relevance, attribute(entry, model, ids).relevance[order]
     )
 
 
@@ -171,15 +133,13 @@ def test_the_order_of_the_batch_does_not_matter(entry: Architecture) -> None:
 def test_more_padding_changes_nothing(entry: Architecture) -> None:
     model, ids = built(entry.make), inputs(entry)
     wider = nn.functional.pad(ids, (0, 2))
-    found, expect = explained(entry, model, wider, 0), explained(entry, model, ids, 0)
+    found, expect = attribute(entry, model, wider, 0), attribute(entry, model, ids, 0)
     assert not found.relevance[wider == 0].any()
     close(found.relevance[:, :-2], expect.relevance)
 
 
 def test_padding_within_a_sentence_gets_nothing() -> None:
-    found = seqlrp.LRP(built(architectures_recurrent.HierarchicalAttention), EPSILON).attribution(
-        SENTENCES, 1
-    )
+    found = seqlrp.LRP(built(recurrent.HierarchicalAttention), EPSILON).attribution(SENTENCES, 1)
     assert found.relevance.shape == SENTENCES.shape
     assert not found.relevance[SENTENCES == 0].any()
     assert found.relevance[SENTENCES != 0].all()

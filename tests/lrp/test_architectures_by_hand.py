@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from architectures import WORDS, D, V, built
+from samples.architectures import WORDS, D, V, built
 from torch import Tensor, nn
 
 import seqlrp

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from network_oracle import lstm, sigmoid
-from rule_checks import Function, array, check, double, randomise, seeded
-from rule_oracle import (
+from oracles.networks import lstm, sigmoid
+from oracles.rules import (
     Array,
     Ledger,
     Rule,
@@ -22,6 +21,7 @@ from rule_oracle import (
     linear_map,
     product_rule,
 )
+from samples.rule_checks import Function, array, check, double, randomise, seeded
 from torch import Tensor, nn
 
 import seqlrp

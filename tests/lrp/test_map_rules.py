@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from network_oracle import feed_forward
-from rule_checks import Function, array, check, double, randomise, seeded
-from rule_oracle import (
+from oracles.networks import feed_forward
+from oracles.rules import (
     Array,
     Convolution,
     Ledger,
@@ -29,6 +28,7 @@ from rule_oracle import (
     w_square_rule,
     z_b_rule,
 )
+from samples.rule_checks import Function, array, check, double, randomise, seeded
 from torch import Tensor, nn
 
 import seqlrp

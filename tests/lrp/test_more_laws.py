@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rule_checks import Function, array, check, randomise, seeded
-from rule_oracle import (
+from oracles.rules import (
     Array,
     Ledger,
     batch_norm_map,
     epsilon_rule,
     linear_map,
+    logaddexp_rule,
     logsumexp_rule,
     maximum_rule,
     normalisation_map,
@@ -24,6 +24,7 @@ from rule_oracle import (
     squash_rule,
     sum_rule,
 )
+from samples.rule_checks import Function, array, check, randomise, seeded
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,7 +44,7 @@ def through(
     x: Tensor | None = None,
     bias_factor: float = 0.0,
     **modules: nn.Module,
-) -> seqlrp.lrp.ledger.Ledger:
+) -> seqlrp.engine.ledger.Ledger:
     """Check scores = head(function(x)): the head by the ε-rule, the function by `step`."""
     x = seeded(seed, 3, D) if x is None else x
     values = randomise(Function(function, **modules), seed)(x).flatten(1)
@@ -185,6 +186,54 @@ def test_logsumexp(scale: float) -> None:
 
     x = seeded(9, 3, D) * scale
     through(lambda m, x: torch.logsumexp(x.view(-1, 2, 3), 2), step, 9, x=x)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+def test_logaddexp(scale: float) -> None:
+    def step(x: Array, R: Array, ledger: Ledger) -> Array:
+        return np.concatenate(logaddexp_rule(x[:3], x[3:], R, ledger))
+
+    x = seeded(15, 3, D) * scale
+    through(lambda m, x: torch.logaddexp(x[:, :3], x[:, 3:]), step, 15, x=x)
+    through(lambda m, x: torch.logaddexp(other=x[:, 3:], input=x[:, :3]), step, 15, x=x)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_logaddexp_with_a_constant(first: bool) -> None:
+    fixed = torch.tensor([[0.7], [-0.4], [-torch.inf]], dtype=torch.float64)
+
+    def step(x: Array, R: Array, ledger: Ledger) -> Array:
+        received = np.zeros(D)
+        for k in range(3):
+            constant = np.full(D, fixed[k].item())
+            part = R.reshape(3, D)[k]
+            of_x, of_constant = logaddexp_rule(x, constant, part, ledger)
+            received += of_x
+            ledger["constant"] += of_constant.sum()
+        return received
+
+    def function(m: Any, x: Tensor) -> Tensor:
+        pair = (x.unsqueeze(1), fixed)
+        return torch.logaddexp(*(pair if first else pair[::-1]))
+
+    through(function, step, 16)
+
+
+@pytest.mark.parametrize("bias_factor", [0.0, 0.4])
+def test_logaddexp_of_maps_applies_their_rules_first(bias_factor: float) -> None:
+    a, b = nn.Linear(D, 5), nn.Linear(D, 5, bias=False)
+
+    def step(x: Array, R: Array, ledger: Ledger) -> Array:
+        rule = epsilon_rule(EPSILON, bias_factor=bias_factor)
+        W, V, bias = array(a.weight), array(b.weight), array(a.bias)
+        of_a, of_b = logaddexp_rule(W @ x + bias, V @ x, R, ledger)
+        (from_a,) = linear_map(rule, [(W, x)], [bias], of_a, ledger)
+        (from_b,) = linear_map(rule, [(V, x)], [np.zeros(5)], of_b, ledger)
+        return from_a + from_b
+
+    through(
+        lambda m, x: torch.logaddexp(m.a(x), m.b(x)), step, 17, bias_factor=bias_factor, a=a, b=b
+    )
 
 
 # --- Normalisation ----------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rule_checks import Function, array, randomise, seeded
-from rule_oracle import Ledger, epsilon_rule, linear_map
+from oracles.rules import Ledger, epsilon_rule, linear_map
+from samples.rule_checks import Function, array, randomise, seeded
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 

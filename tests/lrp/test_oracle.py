@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from oracle import Result, explain
+from oracles.lrp import Result, explain
 from torch.nn.utils.rnn import pack_padded_sequence
 
 D, H, P, C = 3, 4, 2, 3

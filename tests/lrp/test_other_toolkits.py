@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from rule_checks import Function, randomise, seeded
+from samples.rule_checks import Function, randomise, seeded
 from torch import Tensor, nn
 
 import seqlrp

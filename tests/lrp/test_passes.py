@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import architectures_attention
-import architectures_cells
-import architectures_convolution
-import architectures_feedforward
-import architectures_habits
-import architectures_recurrent
 import pytest
 import torch
-from architectures import ARCHITECTURES, Architecture, built, inputs
-from test_architectures import check_ledger, close, explained
+from samples.architectures import ARCHITECTURES, Architecture, built, inputs
+from samples.architectures.attribution import attribute, check_ledger, close
 from torch import nn
 
 import seqlrp
 from seqlrp.lrp import passes
-
-FAMILIES = (
-    architectures_attention,
-    architectures_cells,
-    architectures_convolution,
-    architectures_feedforward,
-    architectures_habits,
-    architectures_recurrent,
-)
 
 
 class Tagger(nn.Module):
@@ -46,15 +31,16 @@ def refuse(*_: object, **__: object) -> None:
 
 @pytest.fixture
 def only_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passes, "one", refuse)
+    monkeypatch.setattr(passes, "run_pass", refuse)
 
 
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         passes,
-        "_together",
+        "_run_together",
         lambda run, starts, at_once: [
-            passes.one(run, start, again=k + 1 < len(starts)) for k, start in enumerate(starts)
+            passes.run_pass(run, start, keep_graph=k + 1 < len(starts))
+            for k, start in enumerate(starts)
         ],
     )
 
@@ -64,10 +50,10 @@ def test_together_is_one_by_one(entry: Architecture, monkeypatch: pytest.MonkeyP
     model, ids = built(entry.make).double(), inputs(entry)
     if ids.is_floating_point():
         ids = ids.double()
-    together = explained(entry, model, ids)
+    together = attribute(entry, model, ids)
     check_ledger(together, 1e-10)
     one_by_one(monkeypatch)
-    single = explained(entry, model, ids)
+    single = attribute(entry, model, ids)
     close(together.relevance, single.relevance, 1e-13)
     assert together.ledger is not None
     assert single.ledger is not None
@@ -115,5 +101,5 @@ def test_what_cannot_ride_together_goes_one_by_one(monkeypatch: pytest.MonkeyPat
     def fails(*_: object) -> None:
         raise RuntimeError("no batching rule")
 
-    monkeypatch.setattr(passes, "_together", fails)
+    monkeypatch.setattr(passes, "_run_together", fails)
     torch.testing.assert_close(seqlrp.LRP(model).attribute(ids, "all"), whole, rtol=0, atol=1e-13)

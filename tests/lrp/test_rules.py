@@ -17,7 +17,7 @@ from seqlrp.lrp.rules import (
     slope_at_zero,
     squashing_rule,
 )
-from seqlrp.lrp.stabilise import kept, ratio, stabilised_ratio
+from seqlrp.lrp.stabilise import epsilon_factor, ratio, stabilised_ratio
 
 F64 = torch.float64
 finite = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -39,28 +39,30 @@ def tensor(*values: float, dtype: torch.dtype = F64) -> torch.Tensor:
 def test_kept_is_z_over_stabilised_z(z: float, epsilon: float) -> None:
     denominator = z + epsilon * sign(z)
     expected = 1.0 if epsilon == 0 else z / denominator
-    assert kept(tensor(z), epsilon).item() == pytest.approx(expected, rel=1e-14, abs=1e-300)
+    assert epsilon_factor(tensor(z), epsilon).item() == pytest.approx(
+        expected, rel=1e-14, abs=1e-300
+    )
 
 
 @given(z=finite, epsilon=epsilons)
 def test_kept_never_grows_or_turns(z: float, epsilon: float) -> None:
-    assert 0 <= kept(tensor(z), epsilon).item() <= 1
+    assert 0 <= epsilon_factor(tensor(z), epsilon).item() <= 1
 
 
 def test_kept_at_exactly_minus_epsilon_is_one_half() -> None:
     # An unsigned stabiliser would divide by zero here.
-    assert kept(tensor(-0.25, 0.25), 0.25).tolist() == [0.5, 0.5]
+    assert epsilon_factor(tensor(-0.25, 0.25), 0.25).tolist() == [0.5, 0.5]
 
 
 def test_kept_at_zero() -> None:
-    assert kept(tensor(0.0, -0.0), 0.1).tolist() == [0.0, 0.0]
-    assert kept(tensor(0.0, -0.0), 0.0).tolist() == [1.0, 1.0]
+    assert epsilon_factor(tensor(0.0, -0.0), 0.1).tolist() == [0.0, 0.0]
+    assert epsilon_factor(tensor(0.0, -0.0), 0.0).tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 def test_stabilisers_keep_the_dtype(dtype: torch.dtype) -> None:
     z = tensor(1.0, -2.0, 0.0, dtype=dtype)
-    assert kept(z, 1e-3).dtype == dtype
+    assert epsilon_factor(z, 1e-3).dtype == dtype
     assert ratio(z.tanh(), z, 1.0).dtype == dtype
     assert stabilised_ratio(z.sigmoid(), z, 1e-3).dtype == dtype
 
@@ -68,7 +70,7 @@ def test_stabilisers_keep_the_dtype(dtype: torch.dtype) -> None:
 def test_epsilon_is_not_rounded_to_float32() -> None:
     # where(z >= 0, eps, -eps) of Python numbers is a float32 epsilon: 1e-8 off.
     epsilon = 0.1
-    assert kept(tensor(1.0), epsilon).item() == pytest.approx(1 / 1.1, rel=1e-15)
+    assert epsilon_factor(tensor(1.0), epsilon).item() == pytest.approx(1 / 1.1, rel=1e-15)
     assert stabilised_ratio(tensor(1.0), tensor(1.0), epsilon).item() == pytest.approx(
         1 / 1.1, rel=1e-15
     )

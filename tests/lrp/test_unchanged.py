@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from samples.unchanged import nothing_changes
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -52,65 +52,11 @@ def build(dtype: torch.dtype = torch.float32) -> Tagger:
     return model
 
 
-def hooks(module: nn.Module) -> dict[str, int]:
-    return {
-        f"{name}.{attribute}": len(value)
-        for name, part in module.named_modules()
-        for attribute, value in vars(part).items()
-        if "hooks" in attribute and isinstance(value, dict)
-    }
-
-
-def snapshot(model: nn.Module, ids: Tensor) -> dict[str, Any]:
-    stack = torch.overrides._get_current_function_mode_stack()
-    return {
-        "state": {k: (v.numpy().tobytes(), v.data_ptr()) for k, v in model.state_dict().items()},
-        "training": {name: m.training for name, m in model.named_modules()},
-        "requires_grad": {name: p.requires_grad for name, p in model.named_parameters()},
-        "grad": {
-            name: None if p.grad is None else p.grad.numpy().tobytes()
-            for name, p in model.named_parameters()
-        },
-        "parameter hooks": {
-            name: (bool(p._backward_hooks), len(vars(p))) for name, p in model.named_parameters()
-        },
-        "attributes": {
-            name: sorted(k for k in vars(m) if not k.startswith("__"))
-            for name, m in model.named_modules()
-        },
-        "forwards": {name: m.forward.__func__ for name, m in model.named_modules()},
-        "hooks": hooks(model),
-        "ids": (ids.tolist(), sorted(vars(ids)), ids.requires_grad, ids._version),
-        "grad enabled": torch.is_grad_enabled(),
-        "inference": torch.is_inference_mode_enabled(),
-        "default dtype": torch.get_default_dtype(),
-        "default device": torch.get_default_device(),
-        "rng": torch.get_rng_state().tolist(),
-        "modes": [id(mode) for mode in stack],
-        "threads": torch.get_num_threads(),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "cudnn": torch.backends.cudnn.enabled,
-        "anomaly": torch.is_anomaly_enabled(),
-        "functions": (torch.lstm, torch.gru, torch.embedding, nn.functional.embedding, Tensor.add),
-    }
-
-
-@contextmanager
-def nothing_changes(model: nn.Module, ids: Tensor = IDS) -> Iterator[None]:
-    before = snapshot(model, ids)
-    try:
-        yield
-    finally:
-        after = snapshot(model, ids)
-        for name, value in before.items():
-            assert after[name] == value, name
-
-
 @pytest.mark.parametrize("target", [0, "all", "predicted"])
 @pytest.mark.parametrize("account", [False, True])
 def test_after_an_explanation(target: int | str, account: bool) -> None:
     model = build()
-    with nothing_changes(model):
+    with nothing_changes(model, IDS):
         lrp = seqlrp.LRP(model)
         lrp.attribution(IDS, target, account=account)
 
@@ -119,7 +65,7 @@ def test_after_an_error_half_way() -> None:
     model = build()
     lrp = seqlrp.LRP(model)
     model.fails = True
-    with nothing_changes(model), pytest.raises(RefusedFunctionError, match="cumprod"):
+    with nothing_changes(model, IDS), pytest.raises(RefusedFunctionError, match="cumprod"):
         lrp.attribute(IDS)
     model.fails = False
     assert lrp.attribute(IDS).equal(seqlrp.LRP(build()).attribute(IDS))
@@ -137,7 +83,7 @@ def test_after_a_models_own_error() -> None:
     with pytest.raises(KeyError, match="its own"):
         lrp.attribute(IDS)
     del model.forward
-    with nothing_changes(model):
+    with nothing_changes(model, IDS):
         lrp.attribute(IDS)
     assert not torch.overrides._get_current_function_mode_stack()
 
@@ -145,7 +91,7 @@ def test_after_a_models_own_error() -> None:
 @pytest.mark.parametrize("enabled", [True, False])
 def test_gradients_stay_on_or_off(enabled: bool) -> None:
     model = build()
-    with torch.set_grad_enabled(enabled), nothing_changes(model):
+    with torch.set_grad_enabled(enabled), nothing_changes(model, IDS):
         seqlrp.LRP(model).attribute(IDS, target=1)
     with torch.inference_mode(), nothing_changes(model, IDS):
         seqlrp.LRP(model).attribute(IDS, target=1)
@@ -199,7 +145,7 @@ def test_hooks_of_the_users_run_and_stay() -> None:
     seen: list[str] = []
     model.head.register_forward_hook(lambda *_: seen.append("head"))
     model.lstm.register_forward_pre_hook(lambda *_: seen.append("lstm"))
-    with nothing_changes(model):
+    with nothing_changes(model, IDS):
         relevance = seqlrp.LRP(model).attribute(IDS)
     assert seen == ["lstm", "head"]
     assert relevance.equal(seqlrp.LRP(build()).attribute(IDS))
@@ -279,7 +225,7 @@ def test_eight_threads_on_one_model() -> None:
             assert ledger.residual.abs().max() < 1e-10
         return relevance
 
-    with nothing_changes(model):
+    with nothing_changes(model, IDS):
         together = in_threads(work, 8)
     for a, b in zip(alone, together, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-13)

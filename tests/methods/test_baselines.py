@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from classifier_samples import small_classifier
-from reading_models import Adder, Reader, ids, vectors
+from samples.classifiers import small_classifier
+from samples.reading_models import Adder, Reader, ids, vectors
 from torch import Tensor, nn
 
 from seqlrp.errors import IdsError, NonFiniteError, OptionError, VocabularyError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from classifier_samples import small_classifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reading_models import Reader, vectors
+from samples.classifiers import small_classifier
+from samples.reading_models import Reader, vectors
 from torch import nn
 
 import seqlrp

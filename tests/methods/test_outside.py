@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from classifier_samples import small_classifier
+from samples.classifiers import small_classifier
 from torch import nn
 
 import seqlrp

@@ -138,7 +138,7 @@ def test_splits_without_train_are_listed(reachable, load_dataset):
     import datasets
 
     load_dataset(datasets.DatasetDict({"x": data_set(["a"]), "y": data_set(["b"])}))
-    with pytest.raises(CorpusError, match="has the splits 'x', 'y'; set split to one"):
+    with pytest.raises(CorpusError, match=r"has the splits 'x', 'y'\. Set split to one"):
         load_corpus("name")
 
 

@@ -143,7 +143,7 @@ def test_pipe_refuses_a_single_text(tokenizer):
 
 @pytest.mark.parametrize(("language", "hint"), [("eng", "'en'"), ("xyz", "Known|Did you mean")])
 def test_an_unknown_language_is_refused(language, hint):
-    with pytest.raises(OptionError, match=f"Got the language '{language}'.*({hint})"):
+    with pytest.raises(OptionError, match=f"Got language='{language}'.*({hint})"):
         SpacyTokenizer(language)
 
 
@@ -200,7 +200,7 @@ def test_words_in_lower_case_by_hand():
     ("text", "tokens", "token", "end"),
     [
         ("one Two", ["one", "three"], "three", 3),
-        ("one Two", ["two", "one"], "two", 0),
+        ("one Two", ["two", "one"], "one", 7),
         ("one Two", ["one", ""], "", 3),
         ("one Two", ["one", 3], 3, 3),
         ("İ Two", ["i̇", "two"], "i̇", 0),  # two characters in lower case, so not one for one
@@ -210,3 +210,24 @@ def test_tokens_that_do_not_stand_in_the_text(text, tokens, token, end):
     message = re.escape(f"{token!r}, which does not stand in the text after character {end};")
     with pytest.raises(TextError, match=message + r".* or all in lower case.*pieces=…\)"):
         located(text, tokens)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "wrong"),
+    [
+        ("5 eur m the sum , in eurm", ["5", "eurm", "the", "sum", ",", "in", "eurm"], "eurm"),
+        ("5 EUR m the sum , in eurm", ["5", "eurm", "the", "sum", ",", "in", "eurm"], "eurm"),
+        ("a good film", ["a", "goodish", "film"], "goodish"),
+        ("a good film", ["the", "a", "good", "film"], "the"),
+        ("a good film", ["a", "good", "film", "end"], "end"),
+    ],
+)
+def test_the_token_that_was_made_up_is_named(text, tokens, wrong):
+    with pytest.raises(TextError, match=f"returned '{wrong}'"):
+        located(text, tokens)
+
+
+def test_a_long_text_with_a_wrong_token_is_refused_fast():
+    words = [f"w{k}" for k in range(20_000)]
+    with pytest.raises(TextError, match="'zzz'"):
+        located(" ".join(words), [*words[:-1], "zzz"])

@@ -202,7 +202,7 @@ def test_texts_in_place_of_tokens_are_refused(vocabulary):
 
 @pytest.mark.parametrize("option", [{"min_count": 0}, {"max_size": 0}, {"max_size": -1}])
 def test_counts_below_1_are_refused(option):
-    with pytest.raises(OptionError, match="expected 1 or more"):
+    with pytest.raises(OptionError, match="expected a whole number, at least 1"):
         Vocabulary.build([["a"]], **option)
 
 

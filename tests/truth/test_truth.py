@@ -97,9 +97,9 @@ def test_reported_opinions_say_nothing_about_the_label():
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"size": 0}, "size=0, expected a whole number from 1"),
+        ({"size": 0}, "size=0; expected a whole number, at least 1"),
         ({"size": True}, "size=True"),
-        ({"reported": 1.5}, "reported=1.5, expected a share"),
+        ({"reported": 1.5}, "reported=1.5; expected a finite number, at least 0"),
         ({"reported": float("nan")}, "reported=nan"),
     ],
 )
@@ -193,7 +193,7 @@ def test_hybrids_that_cannot_be_made_are_refused():
         hybrid_documents(corpus([0, 1]), 1)
     with pytest.raises(CorpusError, match="no labels"):
         hybrid_documents(corpus(None, ["x"]), 2)
-    with pytest.raises(CorpusError, match="no document of 2 with two classes"):
+    with pytest.raises(CorpusError, match="too few for a document of 2 with two classes"):
         hybrid_documents(corpus([0, 0, 0]), 2)
 
 

@@ -1,37 +1,35 @@
-"""Functions that have no law, where the user chose to let them keep what reaches them."""
+"""Functions without a law, which absorb relevance under `on_unknown="absorb"`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
+from seqlrp.engine.functions import Call, full_name
+from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.errors import ModelError
-from seqlrp.lrp.functions import full_name
-from seqlrp.lrp.marks import substituted, tensors_in
-
-if TYPE_CHECKING:
-    from seqlrp.lrp.propagate import Propagation
+from seqlrp.lrp.run import Run
 
 
-def absorbed(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
+def absorb_unknown(run: Run, call: Call) -> Any:
     """`on_unknown="absorb"`: relevance ends here, and is booked as `"refused"`."""
-    args_, kwargs_ = substituted((args, kwargs), lambda t: t.detach())
-    result = function(*args_, **kwargs_)
+    nest, name = (call.args, call.kwargs), full_name(call.function)
+    result = call.evaluate(Tensor.detach)
 
-    def ended(tensor: Tensor) -> Tensor:
+    def end(tensor: Tensor) -> Tensor:
         if not tensor.dtype.is_floating_point:
             return tensor
-        documents = _documents(run, (args, kwargs), tensor, full_name(function))
+        documents = _documents(run, nest, tensor, name)
         y = run.end(tensor)
-        y = run.absorb(y, y, "refused", full_name(function), documents)
+        y = run.absorb(y, y, "refused", name, documents)
         return run.mark(y, documents=documents)
 
-    return substituted(result, ended)
+    return map_tensors(result, end)
 
 
-def _documents(run: Propagation, nest: Any, result: Tensor, name: str) -> Tensor | None:
-    """Documents of a result, which are taken to lie where those of an argument do."""
+def _documents(run: Run, nest: Any, result: Tensor, name: str) -> Tensor | None:
+    """Return the documents of a result, assuming the layout of one of the arguments."""
     if not run.follows_documents:
         return None
     for tensor in tensors_in(nest):

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from seqlrp.lrp.functions import spelled
-from seqlrp.lrp.laws.in_place import overwrite
-from seqlrp.lrp.laws.normalisation import scale
-from seqlrp.lrp.marks import substituted, tensors_in
-from seqlrp.lrp.rules import divided, identity_rule, slope_at_zero, squashing_rule
-
-if TYPE_CHECKING:
-    from seqlrp.lrp.propagate import Propagation
+from seqlrp.engine.functions import Call
+from seqlrp.engine.nests import tensors_in
+from seqlrp.lrp.marks import Value
+from seqlrp.lrp.rules import identity_rule, quotient_or_zero, slope_at_zero, squashing_rule
+from seqlrp.lrp.run import Run
 
 
 class _Elementwise(torch.autograd.Function):
-    """y = f(x), whose γ goes back through a rule of its own."""
+    """y = f(x) with a rule of its own for γ in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, f: Any, back: Any, eager: bool) -> Tensor:
@@ -43,59 +40,56 @@ def _elementwise(x: Tensor, f: Any, back: Any, *, eager: bool) -> Tensor:
     return y
 
 
-def identity(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+def identity(run: Run, call: Call) -> Tensor:
     """`y = f(x)` with f(0) = 0: the identity rule, R_x = R_y (Bach 2015)."""
-    kwargs = dict(kwargs)
-    given = args[0] if args else kwargs.pop("input")
-    rest = args[1:]
+    given, rest, kwargs = call.args[0], call.args[1:], dict(call.kwargs)
     overwritten = kwargs.pop("inplace", False)
-    mark = run.known(given)
-    assert mark is not None
-    if mark.inert and not given.requires_grad:  # a constant, as the signal of its product is
-        y = function(given, *rest, **kwargs)
-        return run.mark(y, gate=True, inert=True, documents=mark.documents)
-    x = run.signal(given, mark, spelled(function) or "")
+    mark = run.require_mark(given)
+    if mark.gate and not given.requires_grad:  # if inert, a constant as its signal is
+        y = call.function(given, *rest, **kwargs)
+        return run.mark(y, gate=True, inert=mark.inert, mixed=mark.mixed, documents=mark.documents)
+    x = run.signal(given, mark, call.name)
 
     def f(value: Tensor) -> Tensor:
-        return function(value, *rest, **kwargs)  # type: ignore[no-any-return]
+        return call.function(value, *rest, **kwargs)  # type: ignore[no-any-return]
 
-    slope = slope_at_zero(f, x, tuple(x.shape) if spelled(function) == "prelu" else ())
+    slope = slope_at_zero(f, x, tuple(x.shape) if call.name == "prelu" else ())
     y = _elementwise(x, f, lambda g, x, y: identity_rule(g, x, y, slope), eager=True)
     run.mark(y, documents=mark.documents)
-    return overwrite(run, given, y) if overwritten else y
+    return run.overwrite(given, y) if overwritten else y
 
 
-def gate(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+def gate(run: Run, call: Call) -> Tensor:
     """`sigmoid`: a gate in a product; as a signal, f(x) / (x + ε·sign x)."""
-    return _squashed(run, function, args, kwargs, is_gate=True)
+    return _squash(run, call, is_gate=True)
 
 
-def squashing(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+def squashing(run: Run, call: Call) -> Tensor:
     """`softplus`, a signal with f(0) ≠ 0: f(x) / (x + ε·sign x)."""
-    return _squashed(run, function, args, kwargs, is_gate=False)
+    return _squash(run, call, is_gate=False)
 
 
-def _squashed(run: Propagation, function: Any, args: Any, kwargs: Any, *, is_gate: bool) -> Tensor:
-    kwargs = dict(kwargs)
-    given = args[0] if args else kwargs.pop("input")
+def _squash(run: Run, call: Call, *, is_gate: bool) -> Tensor:
+    given, rest, kwargs = call.args[0], call.args[1:], dict(call.kwargs)
     overwritten = kwargs.pop("inplace", False)
-    mark = run.known(given)
-    assert mark is not None
+    mark = run.require_mark(given)
     if mark.gate and not given.requires_grad:
-        return run.mark(function(given, *args[1:], **kwargs), gate=True, documents=mark.documents)
-    # f(x)/x has a pole at 0: the ε-rule that is due at x is taken into the ratio, and where it is
-    # no plain one, it tames the ratio when it is settled.
-    due, epsilon, x = mark.due, run.epsilon, given
-    if due is not None and due.plain and due.denominator is None:
-        epsilon = due.epsilon
-    elif due is not None:
-        x = run.signal(given, mark, spelled(function) or "")
-        epsilon = 0.0 if due.rule is None else epsilon
+        y = call.function(given, *rest, **kwargs)
+        mixed = mark.mixed and not is_gate
+        return run.mark(y, gate=True, mixed=mixed, documents=mark.documents)
+    # f(x)/x has a pole at 0: a plain ε-rule that is deferred at x goes into the ratio; any other
+    # deferred rule bounds the ratio when it is applied.
+    deferred, x = mark.deferred, given
+    epsilon: float | Tensor = run.at_sums.absolute
+    if deferred is not None and deferred.plain and deferred.denominator is None:
+        epsilon = deferred.epsilon(given.detach())
+    elif deferred is not None:
+        x = run.signal(given, mark, call.name)
+        epsilon = 0.0 if deferred.rule is None else epsilon
     book = None
     if run.account:
-        book = run.booker("stabiliser", spelled(function) or "", run.place(), mark.documents)
-
-    withheld_at = run.watched.get(id(given))
+        book = run.booker("stabiliser", call.name, run.place(), mark.documents)
+    withheld_at = run.withheld_at(given)
 
     def back(gamma: Tensor, x: Tensor, y: Tensor) -> Tensor:
         gamma_x = squashing_rule(gamma, x, y, epsilon)
@@ -103,65 +97,72 @@ def _squashed(run: Propagation, function: Any, args: Any, kwargs: Any, *, is_gat
         if book is not None:
             book(withheld)
         if withheld_at is not None:
-            withheld_at(divided(withheld, x))
+            withheld_at(quotient_or_zero(withheld, x))
         return gamma_x
 
-    y = _elementwise(x, lambda x: function(x, *args[1:], **kwargs), back, eager=False)
+    y = _elementwise(x, lambda x: call.function(x, *rest, **kwargs), back, eager=False)
     run.mark(y, gate=is_gate, documents=mark.documents)
-    return overwrite(run, given, y) if overwritten else y
+    return run.overwrite(given, y) if overwritten else y
 
 
-def weights(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+def weights(run: Run, call: Call) -> Tensor:
     """`softmax`, `exp`: constants in a product; as a signal they are refused."""
-    nest = substituted((args, kwargs), lambda t: t.detach())
-    result: Tensor = function(*nest[0], **nest[1])
-    documents = run.documents_like((args, kwargs), result.ndim)
+    result: Tensor = call.evaluate(Tensor.detach)
+    documents = run.combine_documents((call.args, call.kwargs), result.ndim)
     return run.mark(result, gate=True, documents=documents)
 
 
-def of_gates(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`log` and the like, of gates: gates still; of signals they are refused."""
-    if any((m := run.known(t)) is not None and not m.gate for t in tensors_in((args, kwargs))):
-        run.refuse(function)
-    return weights(run, function, args, kwargs)
+def is_bare(value: Any, mark: Value | None) -> bool:
+    """Return whether a value is a gate without a graph that does not count as a constant."""
+    return mark is not None and mark.gate and not mark.inert and not value.requires_grad
 
 
-def root_or_power(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`sqrt`, `square`, `x ** n` with n > 0: f(0) = 0, the identity rule; of gates, gates."""
-    mark = run.known(args[0])
-    exponent = kwargs.get("exponent", args[1] if len(args) > 1 else 1)
-    if mark is None or mark.gate or isinstance(exponent, Tensor):
-        return of_gates(run, function, args, kwargs)
+def mixture(run: Run, call: Call) -> Tensor:
+    """A sum or maximum of a signal and a gate without a graph, which serves to compute gates."""
+    y = weights(run, call)
+    run.require_mark(y).mixed = True
+    return y
+
+
+_IN_LOG_SPACE = (
+    "the logarithm of a signal. A recurrence that is computed in log space with its candidate, as "
+    "the parallel form of minGRU and minLSTM, has a law in its sequential form: "
+    "h = a * h + b in a loop over the words, or with the gates alone in log space, "
+    "h = exp(A) * cumsum(b * exp(-A)) with A = cumsum(log a)"
+)
+
+
+def gate_function(run: Run, call: Call) -> Tensor:
+    """`log`: the logarithm of a gate is a gate; that of a signal is refused."""
+    marks = [run.known(t) for t in tensors_in((call.args, call.kwargs))]
+    if any(mark is not None and not mark.gate for mark in marks):
+        run.refuse(call.function, _IN_LOG_SPACE if call.name == "log" else "")
+    if any(mark is not None and mark.mixed for mark in marks):
+        return mixture(run, call)
+    return weights(run, call)
+
+
+def root_or_power(run: Run, call: Call) -> Tensor:
+    """`sqrt`, `square`, `x ** n` with n > 0: f(0) = 0, the identity rule; a gate stays a gate."""
+    mark = run.known(call.args[0])
+    exponent = call.argument(1, "exponent", 1)
+    if mark is None or mark.gate or isinstance(exponent, Tensor) or exponent == 0:
+        return gate_function(run, call)
     if exponent > 0:
-        return identity(run, function, args, kwargs)
-    return scale(run, torch.reciprocal, (run.call(torch.pow, (args[0], -exponent), {}),), {})  # type: ignore[no-any-return]
+        return identity(run, call)
+    return run.do(torch.reciprocal, run.do(torch.pow, call.args[0], -exponent))
 
 
-def clamp(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+def clamp(run: Run, call: Call) -> Tensor:
     """`clamp` to bounds about 0 is an activation with f(0) = 0; it keeps a gate a gate."""
-    mark = run.known(args[0])
-    names = ("max",) if spelled(function) == "clamp_max" else ("min", "max")
-    bounds = dict.fromkeys(("min", "max")) | dict(zip(names, args[1:], strict=False)) | kwargs
+    mark = run.known(call.args[0])
+    names = ("max",) if call.name == "clamp_max" else ("min", "max")
+    bounds: dict[str, Any] = dict.fromkeys(("min", "max"))
+    bounds |= dict(zip(names, call.args[1:], strict=False)) | call.kwargs
     low, high = bounds["min"], bounds["max"]
     numbers = all(bound is None or isinstance(bound, (int, float)) for bound in (low, high))
     about_zero = numbers and (low is None or low <= 0) and (high is None or high >= 0)
     if mark is not None and not mark.gate and about_zero:
-        return identity(run, torch.clamp, args[:1], {"min": low, "max": high})
-    return of_gates(run, function, args, kwargs)
-
-
-def gated_linear_unit(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`glu`: the first half times the sigmoid of the second (Dauphin et al. 2017)."""
-    dim = kwargs.get("dim", args[1] if len(args) > 1 else -1)
-    signal, gating = run.call(torch.chunk, (args[0], 2, dim), {})
-    return run.call(torch.mul, (signal, run.call(torch.sigmoid, (gating,), {})), {})  # type: ignore[no-any-return]
-
-
-def interpolation(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`lerp`: (1 − w) · a + w · b, the update of a gated unit."""
-    a, b = args[0], args[1] if len(args) > 1 else kwargs["end"]
-    w = args[2] if len(args) > 2 else kwargs["weight"]
-    rest = run.call(torch.rsub, (w, 1), {}) if isinstance(w, Tensor) else 1 - w
-    return run.call(  # type: ignore[no-any-return]
-        torch.add, (run.call(torch.mul, (a, rest), {}), run.call(torch.mul, (b, w), {})), {}
-    )
+        bounds = {"min": low, "max": high}
+        return identity(run, Call(torch.clamp, call.name, call.args[:1], bounds))
+    return gate_function(run, call)

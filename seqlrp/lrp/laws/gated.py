@@ -1,19 +1,17 @@
-"""A gate times a signal where both get a share: every gate rule but signal-take-all."""
+"""Gate rules that give a share to both gate and signal: all except signal-take-all."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from seqlrp.errors import OptionError
-
-if TYPE_CHECKING:
-    from seqlrp.lrp.propagate import Propagation
+from seqlrp.lrp.run import Run
 
 
-class _Shared(torch.autograd.Function):
+class _Share(torch.autograd.Function):
     """y = gate · signal of one shape; R_gate = share_gate · R_y, R_signal = share_signal · R_y.
 
     As γ = R / a: γ_gate = share_gate · signal · γ_y, and the other way round (Arras 2019, 3.2).
@@ -36,12 +34,12 @@ class _Shared(torch.autograd.Function):
         return of_gate * signal * gamma, of_signal * gate * gamma, None, None
 
 
-def gated(
-    run: Propagation, operands: list[Any], name: str, equation: str, documents: Tensor | None
+def share_product(
+    run: Run, operands: list[Any], name: str, equation: str, documents: Tensor | None
 ) -> Tensor:
-    """The product of a gate and a signal under the gate rule of the run.
+    """Return the product of a gate and a signal under the gate rule of the run.
 
-    `equation`, of `torch.einsum`, says what is summed over; "" says nothing is.
+    `equation` is that of `torch.einsum`; "" is an elementwise product.
     """
     tensors = [o for o in operands if isinstance(o, Tensor)]
     marks = [run.known(o) for o in tensors]
@@ -53,23 +51,23 @@ def gated(
     for k, (tensor, mark) in enumerate(zip(tensors, marks, strict=True)):
         assert mark is not None
         bare = mark.gate and not tensor.requires_grad
-        settled = tensor.detach() if bare else run.signal(tensor, mark, name)
-        if equation:  # spread over what is summed: γ is summed on its way back
-            pair = [settled if j == k else torch.ones_like(t) for j, t in enumerate(tensors)]
+        value = tensor.detach() if bare else run.signal(tensor, mark, name)
+        if equation:  # expand to the full shape: γ is summed in the backward pass
+            pair = [value if j == k else torch.ones_like(t) for j, t in enumerate(tensors)]
             ready.append(torch.einsum(f"{terms}->{full}", *pair))
         else:
-            ready.append(torch.add(settled, torch.zeros_like(tensors[1 - k])))
+            ready.append(torch.add(value, torch.zeros_like(tensors[1 - k])))
     first = 0 if marks[0] is not None and marks[0].gate else 1
     gate, signal = ready[first], ready[1 - first]
-    whose = _spread(documents, full, out)
-    module = run.booked_place()
-    books = {kind: run.booker(kind, name, module, whose) for kind in ("stabiliser", "gate")}
+    owners = _spread(documents, full, out)
+    module = run.ledger_place()
+    books = {kind: run.booker(kind, name, module, owners) for kind in ("stabiliser", "gate")}
     shares = run.options.shares(gate.detach(), signal.detach())
     _check_shares(shares, gate)
     nothing = (gate.detach() == 0) | (signal.detach() == 0)  # a share of nothing may be 0 / 0
     of_gate, of_signal = (torch.as_tensor(s, dtype=gate.dtype) for s in shares)
     both = tuple(s.masked_fill(nothing & s.isnan(), 0) for s in (of_gate, of_signal))
-    y: Tensor = _Shared.apply(  # type: ignore[no-untyped-call]
+    y: Tensor = _Share.apply(  # type: ignore[no-untyped-call]
         gate, signal, both, lambda kind, relevance: books[kind](relevance)
     )
     if len(full) > len(out):
@@ -94,10 +92,3 @@ def _check_shares(shares: Any, gate: Tensor) -> None:
             "A gate_rule of your own must return two shares, that of the gate and that of the "
             f"signal, numbers or tensors that broadcast to {list(gate.shape)}."
         )
-
-
-def constant(value: Any) -> Any:
-    """An operand that no relevance goes to."""
-    if not isinstance(value, Tensor):
-        return value
-    return value.clone() if value.is_inference() else value.detach()

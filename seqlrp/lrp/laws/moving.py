@@ -1,75 +1,104 @@
-"""Values that are only moved, asked about or passed on: linear, without a bias; γ moves back."""
+"""Functions that only move, read or pass on values: linear, without a bias; γ moves back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from seqlrp.errors import TrainingModeError
-from seqlrp.lrp import documents as docs
-from seqlrp.lrp.due import Due
-from seqlrp.lrp.functions import MOVES, spelled, values_in, values_of
-from seqlrp.lrp.marks import Mark, put_mark, record_write, substituted, tensors_in
+from seqlrp.engine import documents as docs
+from seqlrp.engine.functions import Call, identify
+from seqlrp.engine.marks import put_mark
+from seqlrp.engine.moves import mixes, move_numbers, moved_values, reads_bits
+from seqlrp.engine.nests import map_tensors, tensors_in
+from seqlrp.lrp.deferred import DeferredRule
+from seqlrp.lrp.marks import Value
+from seqlrp.lrp.run import Run
 
-if TYPE_CHECKING:
-    from seqlrp.lrp.propagate import Propagation
 
-
-def move(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
+def move(run: Run, call: Call) -> Any:
     """Slicing, reshaping, concatenating, packing: linear, without a bias; γ moves back.
 
-    An ε-rule that is due stays due; where values of several kinds come together, it is applied.
+    A deferred ε-rule stays deferred; where values of several kinds come together, it is applied.
     """
-    name = spelled(function)
-    assert name is not None
-    if kwargs.get("accumulate") or kwargs.get("reduce") or (name == "index_put" and args[3:]):
-        run.refuse(function, "adding up where it writes")
-    if name == "view" and any(isinstance(a, torch.dtype) for a in (*args, *kwargs.values())):
-        run.refuse(function, "the bits of a value read as another dtype")
-    function = torch.where if name == "where" else function
-    function = _Packed.apply if name == "_pack_padded_sequence" else function
-    values = [t for t in values_in(name, args, kwargs) if t.dtype.is_floating_point]
-    marks = [run.known(t) for t in values]
-    marked = [m for m in marks if m is not None]
-    if not marked:  # a signal that only lends its shape
-        return function(*args, **kwargs)
-    mixed = len(values) > 1
-    gate = all(m.gate for m in marked)
-    first = marked[0]
-    constants = len(marked) < len(values)
-    fills = any(isinstance(a, (int, float)) and a != 0 for a in (*args[2:], *kwargs.values()))
-    adds = name in _MIXING and (constants or fills)
-    due = None if adds else _carried(marked, mixed, whole=not constants)
-    if due is None and not (gate and mixed) and (mixed or first.due is not None):
-        args, kwargs = (substituted(n, _ready(run, name)) for n in (args, kwargs))
-    denominators: list[Tensor] = []
-    if due is not None and due.denominator is not None:
-        z, value = due.denominator, values[0]
-        nest = substituted((args, kwargs), lambda t: z if t is value else t)
-        denominators = tensors_in(function(*nest[0], **nest[1]))
-    documents = _moved_documents(run, name, args, kwargs)
-    result = function(*run.constants_detached(args), **run.constants_detached(kwargs))
+    _check_move(run, call)
+    packs = call.name == "_pack_padded_sequence"
+    function: Callable[..., Any] = _Pack.apply if packs else call.function
+    if getattr(function, "__name__", "").startswith("unsafe_"):
+        function = _cut(function)
+    values = [t for t in moved_values(call) if t.dtype.is_floating_point]
+    marks = [m for t in values if (m := run.known(t)) is not None]
+    if not marks:  # only the shape of a signal is used
+        return function(*call.args, **call.kwargs)
+    several, constants = len(values) > 1, len(marks) < len(values)
+    gate, first = all(m.gate for m in marks), marks[0]
+    adds = mixes(call.name) and (constants or _fills(call))
+    deferred = None if adds else _keep_deferred(marks, several, whole=not constants)
+    result = None
+    if deferred is not None and deferred.stabiliser.relative:
+        result = None if several else _move_rows(run, function, call, values[0], deferred)
+        deferred = None if result is None else deferred
+    if deferred is None and not (gate and several) and (several or first.deferred is not None):
+        args, kwargs = map_tensors((call.args, call.kwargs), _ready(run, call.name))
+        call = call._replace(args=args, kwargs=kwargs)
+    denominators = _move_denominator(function, call, values[0], deferred)
+    documents = _moved_documents(run, call)
+    if result is None:
+        args, kwargs = run.detach_constants((call.args, call.kwargs))
+        result = function(*args, **kwargs)
+    if gate and len({t.requires_grad for t in values if run.known(t) is not None}) > 1:
+        result = map_tensors(result, Tensor.detach)  # a part has no graph, so that none has
     results = [r for r in tensors_in(result) if r.dtype.is_floating_point]
+    mixed = any(m.mixed for m in marks) or (several and not gate and any(m.gate for m in marks))
     for k, tensor in enumerate(results):
+        rule = deferred
+        if denominators and deferred is not None:
+            rule = replace(deferred, denominator=denominators[k])
         run.mark(
             tensor,
             gate=gate,
-            inert=not mixed and first.inert,
-            due=replace(due, denominator=denominators[k]) if denominators and due else due,
+            inert=not several and first.inert,
+            deferred=rule,
             documents=documents[k] if documents else None,
         )
+        run.require_mark(tensor).mixed = mixed
     if adds and not gate and run.account:
-        noted = _mixing_absorbed(run, name, args, kwargs, results[0])
+        noted = _absorb_constants(run, call, results[0])
         return (noted, *result[1:]) if isinstance(result, tuple) else noted
     return result
 
 
-class _Packed(torch.autograd.Function):
-    """`torch._pack_padded_sequence`, with a way back that knows a dimension of targets."""
+def _check_move(run: Run, call: Call) -> None:
+    """Refuse functions that do more than move values."""
+    adding = call.kwargs.get("accumulate") or call.kwargs.get("reduce")
+    if adding or (call.name == "index_put" and call.args[3:]):
+        run.refuse(call.function, "adding up where it writes")
+    if reads_bits(call):
+        run.refuse(call.function, "the bits of a value read as another dtype")
+
+
+def _fills(call: Call) -> bool:
+    """Return whether a number other than 0 is filled in."""
+    numbers = (*call.args[2:], *call.kwargs.values())
+    return any(isinstance(a, (int, float)) and a != 0 for a in numbers)
+
+
+def _cut(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `unsafe_chunk` or `unsafe_split` with parts that autograd knows to share memory."""
+
+    def cut(x: Tensor, size: Any, dim: int = 0) -> tuple[Tensor, ...]:
+        sizes = [part.shape[dim] for part in function(x.detach(), size, dim)]
+        starts = [sum(sizes[:k]) for k in range(len(sizes))]
+        return tuple(x.narrow(dim, at, n) for at, n in zip(starts, sizes, strict=True))
+
+    return cut
+
+
+class _Pack(torch.autograd.Function):
+    """`torch._pack_padded_sequence`, with a backward pass that supports a dimension of targets."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, lengths: Tensor, batch_first: bool) -> Any:
@@ -83,7 +112,7 @@ class _Packed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gamma: Tensor, _: Any) -> Any:
-        # Where each step was packed to, time by time; padding was packed nowhere.
+        # The packed row of each step, time by time; padding has no row.
         batch, steps = ctx.shape[:2] if ctx.batch_first else (ctx.shape[1], ctx.shape[0])
         there = torch.arange(steps).unsqueeze(1) < ctx.lengths
         place = (there.reshape(-1).cumsum(0) - 1).clamp(min=0).reshape(steps, batch)
@@ -95,51 +124,72 @@ class _Packed(torch.autograd.Function):
         return moved.masked_fill(outside, 0), None, None
 
 
-def _carried(marked: list[Mark], mixed: bool, whole: bool) -> Due | None:
-    """The rule that stays due at what is moved: one and the same plain ε-rule for all of it."""
-    first = marked[0].due
+def _keep_deferred(marks: list[Value], several: bool, whole: bool) -> DeferredRule | None:
+    """Return the ε-rule that stays deferred at moved values if all share it, else None."""
+    first = marks[0].deferred
     if first is None or not first.plain:
         return None
-    if not mixed:
+    if not several:
         return first
     alike = all(
-        m.due is not None
-        and m.due.plain
-        and m.due.denominator is None
-        and (m.due.kind, m.due.epsilon) == (first.kind, first.epsilon)
-        for m in marked
+        m.deferred is not None
+        and m.deferred.plain
+        and m.deferred.denominator is None
+        and (m.deferred.kind, m.deferred.stabiliser) == (first.kind, first.stabiliser)
+        for m in marks
     )
     return first if alike and whole else None
 
 
-_MIXING = frozenset(
-    (
-        "cat", "stack", "hstack", "vstack", "where", "masked_fill", "pad", "pad_sequence",
-        "_pad_packed_sequence", "index_put", "index_copy", "scatter",
-    )
-)  # fmt: skip
+def _move_rows(
+    run: Run, function: Callable[..., Any], call: Call, value: Tensor, deferred: DeferredRule
+) -> Any:
+    """Move the outputs of a map; None unless they still lie along the last dimension afterwards.
+
+    All of them or a part, as after `chunk`: ε is then relative to the outputs that are used
+    together.
+    """
+    if deferred.features != -1:
+        return None
+    args, kwargs = run.detach_constants((call.args, call.kwargs))
+    result = function(*args, **kwargs)
+    (moved, *_) = tensors_in(result)
+    if not moved.ndim:
+        return None
+    if moved.untyped_storage().data_ptr() != value.untyped_storage().data_ptr():  # a copy
+        kept = moved.shape[-1] == value.shape[-1]
+    else:
+        kept = moved.stride(-1) == value.stride(-1) and moved.shape[-1] <= value.shape[-1]
+    return result if kept else None
 
 
-def _mixing_absorbed(run: Propagation, name: str, args: Any, kwargs: Any, result: Tensor) -> Tensor:
-    """Book what reaches the constants among the values that were put together."""
-    mark = run.known(result)
-    assert mark is not None
-    new_args, new_kwargs = values_of(
-        name,
-        args,
-        kwargs,
-        lambda t: None if run.known(t) is None else torch.zeros_like(t, dtype=torch.int64),
-    )
-    moved = MOVES[name](*new_args, **new_kwargs)
-    constant = tensors_in(moved)[0] == docs.NOBODY
+def _move_denominator(
+    function: Callable[..., Any], call: Call, value: Tensor, deferred: DeferredRule | None
+) -> list[Tensor]:
+    """Return the denominator of a deferred rule, moved as the value; empty if it is the value."""
+    if deferred is None or deferred.denominator is None:
+        return []
+    z = deferred.denominator
+    args, kwargs = map_tensors((call.args, call.kwargs), lambda t: z if t is value else t)
+    return tensors_in(function(*args, **kwargs))
+
+
+def _absorb_constants(run: Run, call: Call, result: Tensor) -> Tensor:
+    """Book the relevance of constants among the combined values."""
+    mark = run.require_mark(result)
+
+    def zero_if_known(value: Tensor) -> Tensor | None:
+        return None if run.known(value) is None else torch.zeros_like(value, dtype=torch.int64)
+
+    constant = move_numbers(call, zero_if_known)[0] == docs.NOBODY
     if not bool(constant.any()):
         return result
     share = result.detach().masked_fill(~constant.to(result.device), 0)
-    noted = run.absorb(result, share, "constant", name, mark.documents)
+    noted = run.absorb(result, share, "constant", call.name, mark.documents)
     return put_mark(noted, mark)
 
 
-def _ready(run: Propagation, user: str) -> Callable[[Tensor], Tensor]:
+def _ready(run: Run, user: str) -> Callable[[Tensor], Tensor]:
     def ready(value: Tensor) -> Tensor:
         mark = run.known(value)
         if mark is None:
@@ -152,36 +202,42 @@ def _ready(run: Propagation, user: str) -> Callable[[Tensor], Tensor]:
     return ready
 
 
-def _moved_documents(run: Propagation, name: str, args: Any, kwargs: Any) -> list[Tensor]:
-    if not run.documents_of((args, kwargs)):
+def _moved_documents(run: Run, call: Call) -> list[Tensor]:
+    nest = (call.args, call.kwargs)
+    if not run.has_documents(nest):
         return []
-    if name in ("where", "masked_fill"):  # what is filled in belongs to the place it is put
-        values = values_in(name, args, kwargs)
-        ndim = max(t.ndim for t in tensors_in((args, kwargs)))
-        documents = run.documents_like(values, ndim)
+    if call.name in (
+        "where",
+        "masked_fill",
+    ):  # a filled-in value belongs to the document at its position
+        ndim = max(t.ndim for t in tensors_in(nest))
+        documents = run.combine_documents(moved_values(call), ndim)
         return [] if documents is None else [documents]
-    new_args, new_kwargs = values_of(name, args, kwargs, run.numbers)
-    result = MOVES[name](*new_args, **new_kwargs)
-    results = tensors_in(result)
-    if name == "_pack_padded_sequence":  # its second result is the batch sizes
+    results = move_numbers(call, run.documents_of)
+    if call.name == "_pack_padded_sequence":  # its second result is the batch sizes
         results = results[:1]
-    return [docs.squeezed(docs.claimed(docs.squeezed(r))) for r in results]
+    return [docs.shrink(docs.assign_unowned(docs.shrink(r))) for r in results]
 
 
-def set_item(run: Propagation, function: Any, args: Any, kwargs: Any) -> None:
+def assign(run: Run, call: Call) -> None:
     """`x[index] = value`: moved into a tensor of constants or of signals."""
-    base, index, value = args
+    base, index, value = call.args
     base_mark, mark = run.known(base), run.known(value)
-    if base_mark is not None and base_mark.gate:
-        run.refuse(function, "an assignment into a gate")
-    source = value if mark is None else run.signal(value, mark, "An assignment")
-    if base_mark is not None and base_mark.due is not None:
+    gates = _only_gates(base, base_mark, mark)
+    if base_mark is not None and base_mark.gate and not gates:
+        run.refuse(call.function, "an assignment of a signal or a constant into a gate")
+    source = value
+    if mark is not None and (value.requires_grad or not gates):
+        source = run.signal(value, mark, "An assignment")
+    if base_mark is not None and base_mark.deferred is not None:
         base.copy_(run.signal(base, base_mark, "An assignment"))
     if base_mark is None and run.account and base._base is None and bool((base != 0).any()):
-        run.opened(base)
+        run.before_writing(base)
     fills = mark is None and run.account and bool((torch.as_tensor(value) != 0).any())
     if fills and base._base is not None:
-        run.refuse(function, "an assignment of constants that are not zero into a part of a signal")
+        run.refuse(
+            call.function, "an assignment of constants that are not zero into a part of a signal"
+        )
     documents = None
     if mark is None and base_mark is not None:
         documents = base_mark.documents
@@ -190,11 +246,13 @@ def set_item(run: Propagation, function: Any, args: Any, kwargs: Any) -> None:
         if base_mark is not None and base_mark.documents is not None:
             documents.copy_(base_mark.documents)
         documents[index] = mark.documents.expand(value.shape)
-    noted = Mark(run, documents=documents)
+    noted = Value(run=run, documents=documents, gate=gates)
+    both = mark is not None and mark.gate and not gates
+    noted.mixed = both or any(m is not None and m.mixed for m in (mark, base_mark))
     if base._base is not None:
-        run.reach_base(base, noted)
+        run.mark_base(base, noted)
     base[index] = run.raw(source) if mark is None else source
-    record_write(base, run, noted)
+    run.record_write(base, noted)
     put_mark(base, noted)
     if fills:
         share = torch.zeros_like(base)
@@ -202,44 +260,75 @@ def set_item(run: Propagation, function: Any, args: Any, kwargs: Any) -> None:
         run.absorb_where_written(base, share, run.constant_kind([value]), base)
 
 
-def cast(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
-    """A change of dtype or device: the value, and all that is known of it, stays."""
-    result = function(*run.constants_detached(args), **kwargs)
-    mark = run.known(args[0])
-    if mark is None or not result.dtype.is_floating_point or result is args[0]:
+def _only_gates(base: Tensor, base_mark: Value | None, mark: Value | None) -> bool:
+    """Return whether a tensor holds only gates, and zeros, once a value is written into it."""
+    if mark is None or not mark.gate or mark.inert or base._base is not None:
+        return False
+    return not bool((base != 0).any()) if base_mark is None else base_mark.gate
+
+
+def copy(run: Run, call: Call) -> Tensor:
+    """`x.copy_(y)`: `x` gets the values and marks of `y`, broadcast to its shape."""
+    target, source = call.args[0], call.args[1]
+    if run.known(source) is None:
+        run.refuse(call.function, "a constant is copied over a signal")
+    return run.overwrite(target, run.do(Tensor.expand_as, source, target))
+
+
+def fill(run: Run, call: Call) -> Tensor:
+    """`x.zero_()`, `x.fill_(c)`: a constant is assigned to all of `x`."""
+    target: Tensor = call.args[0]
+    value = call.argument(1, "value", 0.0)
+    entry = identify(call.function)
+    if entry is None or not entry.in_place:
+        return torch.full_like(target, value)
+    assign(run, Call(Tensor.__setitem__, "setitem", (target, ..., value), {}))
+    return target
+
+
+def cast(run: Run, call: Call) -> Any:
+    """A change of dtype or device: the value keeps its marks."""
+    value, *rest = call.args
+    function, kwargs = call.function, call.kwargs
+    result = function(*run.detach_constants(call.args), **kwargs)
+    mark = run.known(value)
+    if not isinstance(result, Tensor):  # `x.type()` asks for a name
         return result
-    due, documents = mark.due, mark.documents
-    if due is not None and not due.plain:
-        result = function(run.signal(args[0], mark, "to"), *args[1:], **kwargs)
-        due = None
-    if due is not None and due.denominator is not None:
-        due = replace(due, denominator=function(due.denominator, *args[1:], **kwargs))
+    if mark is None or not result.dtype.is_floating_point or result is value:
+        return result
+    deferred, documents = mark.deferred, mark.documents
+    if deferred is not None and not deferred.plain:
+        result = function(run.signal(value, mark, "to"), *rest, **kwargs)
+        deferred = None
+    if deferred is not None and deferred.denominator is not None:
+        z = function(deferred.denominator, *rest, **kwargs)
+        deferred = replace(deferred, denominator=z)
     documents = None if documents is None else documents.to(result.device)
-    return run.mark(result, gate=mark.gate, inert=mark.inert, due=due, documents=documents)
+    return run.mark(
+        result,
+        gate=mark.gate,
+        inert=mark.inert,
+        deferred=deferred,
+        mixed=mark.mixed,
+        documents=documents,
+    )
 
 
-def same(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
-    """`detach`, `.data`, `requires_grad_`: about gradients, not about values; relevance goes on."""
-    return args[0]
+def same(run: Run, call: Call) -> Any:
+    """`detach`, `.data`, `requires_grad_`: they affect gradients only; relevance passes through."""
+    return call.args[0]
 
 
-def ask(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
-    """Questions about shape or dtype, and comparisons: no relevance goes through an answer."""
-    return function(*args, **kwargs)
+def ask(run: Run, call: Call) -> Any:
+    """Shapes, dtypes and comparisons: no relevance passes through them."""
+    return call.function(*call.args, **call.kwargs)
 
 
-def dropout(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
+def dropout(run: Run, call: Call) -> Any:
     """The identity in evaluation mode.
 
     Raises:
-        TrainingModeError: dropout is on, and its answer would change from call to call.
+        TrainingModeError: dropout is on, and its output would change from call to call.
     """
-    given = dict(zip(("input", "p", "training"), args, strict=False)) | kwargs
-    default = function is not torch.dropout  # the builtin has no default
-    training = given.get("training", given.get("train", default))
-    if training and given.get("p", 0.5) > 0:
-        raise TrainingModeError(
-            f"Dropout is on in {run.place_in_words()} and draws random numbers, so the answer "
-            f"changes from call to call; call model.eval() first."
-        )
-    return args[0] if args else given["input"]
+    run.check_dropout(call)
+    return call.args[0]

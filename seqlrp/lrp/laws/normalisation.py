@@ -1,4 +1,4 @@
-"""Normalisations: the scale is a constant, what is left is linear and has one bias.
+"""Normalisations: the scale is a constant, the rest is a linear map with one bias.
 
 y = (x − mean) · c + b with c = weight / √(var + eps) held constant (Ba et al. 2016 for the layer;
 the constant scale as in Ali et al. 2022, eq. 8): a linear map under the ε-rule.
@@ -8,28 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from seqlrp.errors import TrainingModeError
-from seqlrp.lrp import documents as docs
-from seqlrp.lrp.due import Due
-from seqlrp.lrp.functions import spelled
-
-if TYPE_CHECKING:
-    from seqlrp.lrp.propagate import Propagation
+from seqlrp.engine import documents as docs
+from seqlrp.engine.decompositions import batch_statistics, by_channel, instance_statistics
+from seqlrp.engine.functions import Call
+from seqlrp.lrp.deferred import DeferredRule
+from seqlrp.lrp.run import Run
 
 
-def given_by_name(names: tuple[str, ...], args: Any, kwargs: Any) -> list[Any]:
-    """The arguments with these names, None where they were left out."""
-    given = dict(zip(names, args, strict=False)) | kwargs
-    return [given.get(name) for name in names]
-
-
-def _normalised(
-    run: Propagation,
+def _normalise(
+    run: Run,
     given: Tensor,
     f: Callable[[Tensor], Tensor],
     bias: Tensor | None,
@@ -38,44 +30,41 @@ def _normalised(
     *,
     centred: bool = True,
 ) -> Tensor:
-    """f(x) + bias, f linear; what lies along the dimensions `together` is one document's.
+    """Return f(x) + bias, f linear; along the dimensions `together` all is of one document.
 
-    Not `centred`, and without a bias, f only scales: nothing is added up that could cancel.
+    If not `centred`, and without a bias, f only scales: it has no sum in which terms could cancel.
     """
-    mark = run.known(given)
-    assert mark is not None
+    mark = run.require_mark(given)
     documents = mark.documents
     if documents is not None:
-        documents = docs.reduced(documents, together, keepdim=True)
+        documents = docs.reduce(documents, together, keepdim=True)
     y = f(run.signal(given, mark, name))
     if bias is not None:
         y = run.absorb(y + bias, bias, "bias", name, documents)
-    made = (name, run.booked_place())
-    due = Due("sum", run.epsilon, made) if centred or bias is not None else None
-    return run.mark(y, due=due, documents=documents)
+    deferred = None
+    if centred or bias is not None:
+        deferred = DeferredRule("sum", run.at_sums, (name, run.ledger_place()))
+    return run.mark(y, deferred=deferred, documents=documents)
 
 
-def layer(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+def layer(run: Run, call: Call) -> Tensor:
     """`layer_norm`: centred and scaled; the scale is a constant, the bias keeps its share."""
-    names = ("input", "normalized_shape", "weight", "bias", "eps")
-    x, shape, weight, bias, eps = given_by_name(names, args, kwargs)
+    x, shape, eps = call.arguments("input", "normalized_shape", "eps")
+    weight, bias = map(run.raw, call.arguments("weight", "bias"))
     dims = list(range(x.ndim - len(shape), x.ndim))
-    weight, bias = run.raw(weight), run.raw(bias)
 
     def f(value: Tensor) -> Tensor:
         fixed = value.detach()
-        scale = fixed.var(dims, unbiased=False, keepdim=True).add(_eps(eps)).rsqrt()
+        scale = fixed.var(dims, unbiased=False, keepdim=True).add(eps).rsqrt()
         centred = (value - value.mean(dims, keepdim=True)) * scale
         return centred if weight is None else centred * weight
 
-    return _normalised(run, x, f, bias, "layer_norm", dims)
+    return _normalise(run, x, f, bias, "layer_norm", dims)
 
 
-def rms(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+def rms(run: Run, call: Call) -> Tensor:
     """`rms_norm`: scaled by a constant, which passes everything on."""
-    x, shape, weight, eps = given_by_name(
-        ("input", "normalized_shape", "weight", "eps"), args, kwargs
-    )
+    x, shape, weight, eps = call.arguments("input", "normalized_shape", "weight", "eps")
     dims = list(range(x.ndim - len(shape), x.ndim))
     weight = run.raw(weight)
     eps = torch.finfo(x.dtype).eps if eps is None else eps
@@ -84,90 +73,38 @@ def rms(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
         y = value * value.detach().square().mean(dims, keepdim=True).add(eps).rsqrt()
         return y if weight is None else y * weight
 
-    return _normalised(run, x, f, None, "rms_norm", dims, centred=False)
+    return _normalise(run, x, f, None, "rms_norm", dims, centred=False)
 
 
-def batch(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+def batch(run: Run, call: Call) -> Tensor:
     """`batch_norm` with the statistics of training, as in evaluation mode.
 
     Raises:
-        TrainingModeError: it takes the statistics of this batch, which mixes documents.
+        TrainingModeError: it uses the statistics of this batch, which mixes documents.
     """
-    names = ("input", "running_mean", "running_var", "weight", "bias", "training")
-    x, mean, var, weight, bias, training = given_by_name(names, args, kwargs)
-    eps = kwargs.get("eps", args[7] if len(args) > 7 else None)
-    if training or mean is None:
-        raise mixes_documents(run.place_in_words())
-    return _fixed_statistics(run, x, mean, var, weight, bias, _eps(eps), "batch_norm")
+    scale, shift = batch_statistics(run, call)
+    (x,) = call.arguments("input")
+    return _normalise(run, x, lambda value: value * scale, shift, "batch_norm", [])
 
 
-def mixes_documents(place: str) -> TrainingModeError:
-    """The refusal of batch normalisation that takes the statistics of the batch."""
-    return TrainingModeError(
-        f"Batch normalisation in {place} takes the statistics of this batch, so that documents "
-        f"change each other's scores; call model.eval(), with running statistics kept."
-    )
+def group(run: Run, call: Call) -> Tensor:
+    """`group_norm`: each group of channels of `[B, C, *]` is normalised like a layer."""
+    x, groups, weight, bias, eps = call.arguments("input", "num_groups", "weight", "bias", "eps")
+    return _by_groups(run, x, groups, weight, bias, eps, "group_norm")
 
 
-def scale_and_shift(
-    raw: Callable[[Any], Any],
-    x: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    eps: float,
-) -> tuple[Tensor, Tensor]:
-    """c = weight / √(var + eps) and bias − mean · c of fixed statistics, along the channels of x.
-
-    `raw` takes off what a tensor carries along.
-    """
-    scale = raw(var).add(eps).rsqrt()
-    if weight is not None:
-        scale = scale * raw(weight)
-    shift = -raw(mean) * scale
-    if bias is not None:
-        shift = shift + raw(bias)
-    shape = (-1, *(1,) * (x.ndim - 2))
-    return scale.reshape(shape), shift.reshape(shape)
-
-
-def _fixed_statistics(
-    run: Propagation,
-    x: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    eps: float,
-    name: str,
-) -> Tensor:
-    scale, shift = scale_and_shift(run.raw, x, mean, var, weight, bias, eps)
-    return _normalised(run, x, lambda value: value * scale, shift, name, [])
-
-
-def group(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`group_norm`: as `layer_norm`, for groups of the channels of `[B, C, *]`."""
-    x, groups, weight, bias, eps = given_by_name(
-        ("input", "num_groups", "weight", "bias", "eps"), args, kwargs
-    )
-    return _by_groups(run, x, groups, weight, bias, _eps(eps), "group_norm")
-
-
-def instance(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+def instance(run: Run, call: Call) -> Tensor:
     """`instance_norm`, `[B, C, *]`: every channel is a group of its own."""
-    names = (
-        "input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum",
-        "eps",
-    )  # fmt: skip
-    x, mean, var, weight, bias, of_input, _, eps = given_by_name(names, args, kwargs)
-    if mean is not None and of_input is False:
-        return _fixed_statistics(run, x, mean, var, weight, bias, _eps(eps), "instance_norm")
-    return _by_groups(run, x, x.shape[1], weight, bias, _eps(eps), "instance_norm")
+    x, weight, bias, eps = call.arguments("input", "weight", "bias", "eps")
+    fixed = instance_statistics(run, call)
+    if fixed is None:
+        return _by_groups(run, x, x.shape[1], weight, bias, eps, "instance_norm")
+    scale, shift = fixed
+    return _normalise(run, x, lambda value: value * scale, shift, "instance_norm", [])
 
 
 def _by_groups(
-    run: Propagation,
+    run: Run,
     x: Tensor,
     groups: int,
     weight: Tensor | None,
@@ -175,9 +112,7 @@ def _by_groups(
     eps: float,
     name: str,
 ) -> Tensor:
-    per_channel = (-1, *(1,) * (x.ndim - 2))
-    weight = None if weight is None else run.raw(weight).reshape(per_channel)
-    bias = None if bias is None else run.raw(bias).reshape(per_channel)
+    weight, bias = (None if t is None else by_channel(run.raw(t), x) for t in (weight, bias))
 
     def f(value: Tensor) -> Tensor:
         parts = value.reshape(len(value), groups, -1)
@@ -186,50 +121,28 @@ def _by_groups(
         y = ((parts - parts.mean(-1, keepdim=True)) * scale).reshape(value.shape)
         return y if weight is None else y * weight
 
-    return _normalised(run, x, f, bias, name, list(range(1, x.ndim)))
+    return _normalise(run, x, f, bias, name, list(range(1, x.ndim)))
 
 
-def unit_length(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+def unit_length(run: Run, call: Call) -> Tensor:
     """`F.normalize`: x divided by its norm, which is the scale."""
-    x, p, dim, eps = given_by_name(("input", "p", "dim", "eps"), args, kwargs)
-    p, dim, eps = p or 2.0, 1 if dim is None else dim, 1e-12 if eps is None else eps
+    x, p, dim, eps = call.arguments("input", "p", "dim", "eps")
     size = x.detach().norm(p, dim, keepdim=True).clamp_min(eps)
     dims = [d % x.ndim for d in ((dim,) if isinstance(dim, int) else dim)]
-    return _normalised(run, x, lambda v: v / size, None, "normalize", dims, centred=False)
+    return _normalise(run, x, lambda v: v / size, None, "normalize", dims, centred=False)
 
 
-def cosine(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`cosine_similarity`: two values of unit length, which share equally."""
-    x1, x2, dim, eps = given_by_name(("x1", "x2", "dim", "eps"), args, kwargs)
-    dim, eps = 1 if dim is None else dim, 1e-8 if eps is None else eps
-    sides = [
-        unit_length(run, function, (x, 2.0, dim, eps), {})
-        if run.known(x) is not None
-        else torch.nn.functional.normalize(x.detach(), dim=dim, eps=eps)
-        for x in (x1, x2)
-    ]
-    return run.call(torch.sum, (run.call(torch.mul, tuple(sides), {}), dim), {})  # type: ignore[no-any-return]
-
-
-def scale(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
-    """`norm`, `std`, `var`, `rsqrt`: what a value is divided by, a constant like a gate's."""
-    given = args[0]
-    mark = run.known(given)
-    assert mark is not None
-    result = function(given.detach(), *args[1:], **kwargs)
-    if spelled(function) in ("rsqrt", "reciprocal"):
-        return run.mark(result, gate=True, documents=mark.documents)
+def scale(run: Run, call: Call) -> Any:
+    """`norm`, `std`, `var`, `rsqrt`: the divisor of a normalisation, a constant like a gate."""
+    given = call.args[0]
+    mark = run.require_mark(given)
+    result = call.function(given.detach(), *call.args[1:], **call.kwargs)
     documents = mark.documents
-    if documents is not None:
-        place = 2 if spelled(function) in ("norm", "vector_norm") else 1
-        dim = kwargs.get("dim", args[place] if len(args) > place else None)
+    if documents is not None and call.name not in ("rsqrt", "reciprocal"):
+        dim = call.argument(2 if call.name in ("norm", "vector_norm") else 1, "dim")
         if isinstance(dim, bool):  # std(x, unbiased) has no dimension
             dim = None
         dims = range(given.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
         keep = result.ndim == given.ndim and math.prod(given.shape) != 1
-        documents = docs.reduced(documents, [d % given.ndim for d in dims], keepdim=keep)
+        documents = docs.reduce(documents, [d % given.ndim for d in dims], keepdim=keep)
     return run.mark(result, gate=True, documents=documents)
-
-
-def _eps(eps: float | None) -> float:
-    return 1e-5 if eps is None else eps

@@ -4,84 +4,119 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from seqlrp.lrp import documents as docs
-from seqlrp.lrp.due import Due
-from seqlrp.lrp.laws.gated import constant, gated
+from seqlrp.engine import documents as docs
+from seqlrp.engine.decompositions import quotient_operands
+from seqlrp.engine.following import constant
+from seqlrp.engine.functions import Call
+from seqlrp.lrp.deferred import DeferredRule
+from seqlrp.lrp.laws.gated import share_product
+from seqlrp.lrp.marks import Value
 from seqlrp.lrp.rules import equal_shares
-
-if TYPE_CHECKING:
-    from seqlrp.lrp.propagate import Propagation
+from seqlrp.lrp.run import Run
 
 
 def product(
-    run: Propagation,
+    run: Run,
     f: Callable[..., Tensor],
     operands: list[Any],
     name: str,
     equation: str,
     documents: Tensor | None,
 ) -> Tensor:
-    """A product of operands: gates and constants are constants, signals share equally.
+    """Return a product: gates and constants are constants in it, signals share equally.
 
-    `equation` is that of `torch.einsum` where the product contracts a dimension, and with
-    constants is a linear map; "" where it is elementwise.
+    `equation` is that of `torch.einsum` if the product contracts a dimension, which with constants
+    is a linear map; "" is an elementwise product.
     """
     maps = bool(equation)
     marks = [run.known(o) for o in operands]
+    signals, gates, is_gate, constants = _roles(operands, marks, maps)
+    mixed = any(m is not None and m.gate and m.mixed for m in marks)
+    if mixed and sum(m is not None for m in marks) > 1:
+        run.refuse_mixed(name)
+    if mixed:  # scaled by a constant
+        y = f(*[constant(o) for o in operands])
+        return run.mark(y, gate=True, mixed=True, documents=documents)
+    if is_gate and (constants or any(not operands[k].requires_grad for k in signals)):
+        y = f(*[constant(o) for o in operands])
+        inert = constants or all(m is None or m.inert for m in marks)
+        return run.mark(y, gate=True, inert=inert, documents=documents)
+    if gates and len(signals) == 1 and run.options.gate_rule != "all":
+        return share_product(run, operands, name, equation, documents)
+    gating = any(operands[k].requires_grad for k in gates)
+    deferred: DeferredRule | None = None
+    if len(signals) == 1 and not maps and not is_gate:
+        deferred = _scaled_rule(run, operands[signals[0]], gating)
+    ready: list[Any] = []
+    for k, (operand, mark) in enumerate(zip(operands, marks, strict=True)):
+        if k not in signals or mark is None:
+            ready.append(constant(operand))
+        else:
+            ready.append(run.signal(operand, mark, name) if deferred is None else operand)
+    y = f(*ready)
+    if y._base is not None:  # einsum returns a view, which the model may change in place
+        y = y.clone()
+    if deferred is not None and deferred.denominator is not None:
+        deferred = replace(deferred, denominator=deferred.denominator.expand(y.shape))
+    if len(signals) > 1:
+        y = _share_equally(run, y, marks, len(signals), name)
+    if maps and len(signals) == 1 and not gates:
+        (k,) = signals
+        deferred = _defer_product(
+            run, f, ready, k, name, documents, run.require_mark(operands[k]).documents
+        )
+        if deferred is not None and deferred.rule is not None:  # γ flows through the parts
+            y = run.end(y)
+    blank = None if maps or len(signals) > 1 else _blank(ready, signals)
+    return run.mark(y, gate=is_gate, deferred=deferred, documents=documents, blank=blank)
+
+
+class _Roles(NamedTuple):
+    """The part that each operand of a product has, by place.
+
+    Attributes:
+        signals: those that get relevance; in a product of gates alone these.
+        gates: those that get none.
+        is_gate: whether the product is a gate.
+        constants: whether a tensor among the operands does not depend on the input.
+    """
+
+    signals: list[int]
+    gates: list[int]
+    is_gate: bool
+    constants: bool
+
+
+def _roles(operands: list[Any], marks: list[Value | None], maps: bool) -> _Roles:
     constants = any(
         m is None and isinstance(o, Tensor) and o.ndim > 0
         for o, m in zip(operands, marks, strict=True)
     )
     signals = [k for k, m in enumerate(marks) if m is not None and not m.gate]
     gates = [k for k, m in enumerate(marks) if m is not None and m.gate]
-    is_gate = not signals and not (maps and constants)
-    if not signals:
-        signals, gates = gates, []
-    if is_gate and (constants or any(not operands[k].requires_grad for k in signals)):
-        y = f(*[constant(o) for o in operands])
-        inert = constants or all(m is None or m.inert for m in marks)
-        return run.mark(y, gate=True, inert=inert, documents=documents)
-    if gates and len(signals) == 1 and run.options.gate_rule != "all":
-        return gated(run, operands, name, equation, documents)
-    gating = any(operands[k].requires_grad for k in gates)
-    ready: list[Any] = []
-    due: Due | None = None
-    for k, (operand, mark) in enumerate(zip(operands, marks, strict=True)):
-        if k not in signals or mark is None:
-            ready.append(constant(operand))
-        elif len(signals) == 1 and not maps and not is_gate and _scalable(mark.due, gating):
-            # A scaled map is a map: put off its ε-rule until it is known what it is added to.
-            assert mark.due is not None
-            z = operand if mark.due.denominator is None else mark.due.denominator
-            due = replace(mark.due, denominator=z.detach().clone())
-            ready.append(operand)
-        else:
-            ready.append(run.signal(operand, mark, name))
-    y = f(*ready)
-    if y._base is not None:  # einsum returns a view, which the model may change in place
-        y = y.clone()
-    if due is not None and due.denominator is not None:
-        due = replace(due, denominator=due.denominator.expand(y.shape))
-    if len(signals) > 1:
-        count = len(signals)
-        y = run.on_gamma(y, lambda gamma: equal_shares(gamma, count))
-    if maps and len(signals) == 1 and not gates:
-        (k,) = signals
-        whose = marks[k].documents  # type: ignore[union-attr]
-        due = _due_of_product(run, f, ready, k, name, documents, whose)
-        if due is not None and due.rule is not None:  # the parts lead on
-            y = run.end(y)
-    blank = None if maps or len(signals) > 1 else _blank(ready, signals)
-    return run.mark(y, gate=is_gate, due=due, documents=documents, blank=blank)
+    if signals:
+        return _Roles(signals, gates, False, constants)
+    return _Roles(gates, [], not (maps and constants), constants)
+
+
+def _share_equally(run: Run, y: Tensor, marks: list[Value | None], count: int, name: str) -> Tensor:
+    """Return a product of `count` signals, each of which gets the same share."""
+    if any(m is not None and m.mixed for m in marks):
+        run.refuse(
+            torch.mul,
+            f"{name} multiplies values among which gates and signals were put together (by cat, "
+            f"stack or an assignment), so that nothing tells whether a factor is a gate",
+        )
+    return run.on_gamma(y, lambda gamma: equal_shares(gamma, count))
 
 
 def _blank(ready: list[Any], signals: list[int]) -> Tensor | None:
-    """Where a mask of zeros and ones, multiplied with a signal, has its zeros."""
+    """Return where a mask of zeros and ones, multiplied with a signal, is 0."""
     others = [o for k, o in enumerate(ready) if k not in signals]
     if len(others) != 1 or not isinstance(others[0], Tensor):
         return None
@@ -89,66 +124,70 @@ def _blank(ready: list[Any], signals: list[int]) -> Tensor | None:
     return mask == 0 if bool(((mask == 0) | (mask == 1)).all()) else None
 
 
-def _scalable(due: Due | None, gating: bool) -> bool:
-    """A gate ends a sum, as in h' = (1-z)·n + z·h; a constant scale, as of a norm, does not."""
-    return due is not None and due.plain and (due.kind == "map" or not gating)
+def _scaled_rule(run: Run, signal: Tensor, gating: bool) -> DeferredRule | None:
+    """Return the ε-rule that stays deferred at a scaled signal until its next use.
+
+    A scaled map is a map. A gate as a factor ends a sum, as in h' = (1-z)·n + z·h; multiplying by
+    a constant scale, as in a normalisation, does not.
+    """
+    deferred = run.require_mark(signal).deferred
+    if deferred is None or not deferred.plain or (gating and deferred.kind == "sum"):
+        return None
+    z = signal if deferred.denominator is None else deferred.denominator
+    return replace(deferred, denominator=z.detach().clone())
 
 
-def _due_of_product(
-    run: Propagation,
+def _defer_product(
+    run: Run,
     f: Callable[..., Tensor],
     ready: list[Any],
     place: int,
     name: str,
     documents: Tensor | None,
-    whose: Tensor | None,
-) -> Due | None:
-    """What is due at a product of one signal with constants: a map, with one weight or several."""
+    documents_of_x: Tensor | None,
+) -> DeferredRule | None:
+    """Return the deferred rule of a map that is a product of one signal with constants."""
     others = [o for k, o in enumerate(ready) if k != place]
     weight = others[0]
     if len(others) > 1:
         if run.options.composite or run.options.bias_factor:
             run.refuse(torch.einsum, "several constants in one map, where maps have rules")
-        return Due("map", run.epsilon, (name, run.booked_place()))
+        return DeferredRule("map", run.stabiliser, (name, run.ledger_place()))
 
     def of(x: Tensor, w: Tensor) -> Tensor:
         return f(x, w) if place == 0 else f(w, x)
 
-    return run.due_of_map(
+    return run.defer_map(
         of, ready[place], weight, name,
-        documents=documents, whose=whose, features=-1 if place == 0 else -2,
+        documents=documents, documents_of_x=documents_of_x, features=-1 if place == 0 else -2,
     )  # fmt: skip
 
 
-def multiply(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+def multiply(run: Run, call: Call) -> Tensor:
     """`a * b`: signal takes all (Arras 2017); two signals take half each (Arras 2019)."""
-    operands = [*args, *kwargs.values()]
+    operands = [*call.args, *call.kwargs.values()]
     ndim = max(o.ndim for o in operands if isinstance(o, Tensor))
-    return product(run, torch.mul, operands, "mul", "", run.documents_like(operands, ndim))
+    return product(run, torch.mul, operands, "mul", "", run.combine_documents(operands, ndim))
 
 
-def divide(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+def divide(run: Run, call: Call) -> Tensor:
     """`a / b`: a product with 1/b, a constant, a gate or the scale of a normalisation."""
-    top, bottom = [*args, *(kwargs[k] for k in ("other",) if k in kwargs)][:2]
-    if function is Tensor.__rtruediv__ or function is Tensor.__rdiv__:
-        top, bottom = bottom, top
-    if kwargs.get("rounding_mode") is not None:
-        run.refuse(function, "a division that rounds")
+    top, bottom = quotient_operands(run, call)
     ndim = max(o.ndim for o in (top, bottom) if isinstance(o, Tensor))
-    documents = run.documents_like([top, bottom], ndim)
+    documents = run.combine_documents([top, bottom], ndim)
     divisor = constant(bottom)
     if run.known(top) is None:  # the scale of a normalisation, or a gate
         return run.mark(torch.div(constant(top), divisor), gate=True, documents=documents)
     return product(run, lambda a: torch.div(a, divisor), [top], "div", "", documents)
 
 
-def multiply_matrices(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+def multiply_matrices(run: Run, call: Call) -> Tensor:
     """`a @ b`: a linear map where one side is constant, weighted values where it is a gate."""
-    operands = [*args, *kwargs.values()]
-    if function is Tensor.__rmatmul__:
+    operands = [*call.args, *call.kwargs.values()]
+    if call.function is Tensor.__rmatmul__:
         operands.reverse()
     equation = _matmul_equation(*operands)
-    documents = _contracted(run, equation, operands)
+    documents = _contract_documents(run, equation, operands)
     return product(run, torch.matmul, operands, "matmul", equation, documents)
 
 
@@ -160,18 +199,18 @@ def _matmul_equation(a: Tensor, b: Tensor) -> str:
     return f"{left},{right}->{out}"
 
 
-def _contracted(run: Propagation, equation: str, operands: list[Tensor]) -> Tensor | None:
-    if not run.documents_of(operands):
+def _contract_documents(run: Run, equation: str, operands: list[Tensor]) -> Tensor | None:
+    if not run.has_documents(operands):
         return None
     numbers = [None if (m := run.known(o)) is None else m.documents for o in operands]
-    return docs.contracted(equation, numbers, [list(o.shape) for o in operands])
+    return docs.contract(equation, numbers, [list(o.shape) for o in operands])
 
 
-def einsum(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
+def einsum(run: Run, call: Call) -> Tensor:
     """`einsum`: a map where one operand is constant, weighted values where one is a gate."""
-    equation, *operands = args
+    equation, *operands = call.args
     if not isinstance(equation, str):
-        run.refuse(function, "einsum with lists of axes instead of an equation")
+        run.refuse(call.function, "einsum with lists of axes instead of an equation")
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = list(operands[0])
     inputs, arrow, output = equation.replace(" ", "").partition("->")
@@ -181,18 +220,18 @@ def einsum(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
         output = ("..." if "..." in inputs else "") + output
     terms = inputs.split(",")
     maps = any(set(term) - set(output) for term in terms) and len(operands) > 1
-    spelled_out = f"{inputs}->{output}"
-    if "..." in equation and (run.documents_of(operands) or run.options.gate_rule != "all"):
-        spelled_out = _without_ellipsis(spelled_out, operands)
-    documents = _contracted(run, spelled_out, operands)
+    full = f"{inputs}->{output}"
+    if "..." in equation and (run.has_documents(operands) or run.options.gate_rule != "all"):
+        full = _without_ellipsis(full, operands)
+    documents = _contract_documents(run, full, operands)
     return product(
         run, lambda *o: torch.einsum(equation, *o), operands, "einsum",
-        spelled_out if maps else "", documents,
+        full if maps else "", documents,
     )  # fmt: skip
 
 
 def _without_ellipsis(equation: str, operands: list[Tensor]) -> str:
-    """The same equation with a letter for every dimension that the ellipsis stands for."""
+    """Return the equation with a letter for every dimension of the ellipsis."""
     inputs, _, output = equation.partition("->")
     terms = inputs.split(",")
     free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in equation]

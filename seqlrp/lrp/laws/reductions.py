@@ -2,97 +2,100 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from seqlrp.lrp import documents as docs
-from seqlrp.lrp.functions import spelled
-from seqlrp.lrp.marks import tensors_in
+from seqlrp.engine import documents as docs
+from seqlrp.engine.functions import Call, Kind, names_of_kind
+from seqlrp.engine.nests import tensors_in
+from seqlrp.lrp.laws.elementwise import is_bare, mixture
+from seqlrp.lrp.run import Run
 
-if TYPE_CHECKING:
-    from seqlrp.lrp.propagate import Propagation
+_ALONG_ONE = names_of_kind(Kind.ORDER, Kind.RUNNING_SUM)
 
 
-def _dims(function: Any, args: Any, kwargs: Any, ndim: int) -> tuple[list[int], bool]:
-    """The dimensions that a reduction runs over, and whether it keeps them."""
-    dim = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else None))
-    keep = bool(kwargs.get("keepdim", args[2] if len(args) > 2 else False))
+def reduced_dims(call: Call, ndim: int) -> tuple[list[int], bool]:
+    """Return the dimensions that a reduction runs over, and whether it keeps them."""
+    dim, keep = call.argument(1, "dim"), call.argument(2, "keepdim", False)
     if dim is None or dim == () or dim == []:
-        return list(range(ndim)), keep
+        return list(range(ndim)), bool(keep)
     dims = [dim] if isinstance(dim, int) else list(dim)
-    return [d % ndim for d in dims], keep
+    return [d % max(ndim, 1) for d in dims], bool(keep)
 
 
-def reduce(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
-    """`sum`, `mean`: linear and without a bias. `max`, `amax`: the winner takes all."""
-    given = args[0] if args else kwargs["input"]
-    args = (given, *args[1:])
-    kwargs = {key: value for key, value in kwargs.items() if key != "input"}
-    if len(args) > 1 and isinstance(args[1], Tensor):
-        return larger(run, function, args, kwargs)
-    mark = run.known(given)
-    assert mark is not None
-    keeps_gate = mark.gate
-    value = given if keeps_gate else run.signal(given, mark, spelled(function) or "")
-    result = function(value, *args[1:], **kwargs)
-    documents = None
-    if mark.documents is not None:
-        dims, keep = _dims(function, args, kwargs, given.ndim)
-        documents = docs.reduced(mark.documents, dims, keep)
-    for tensor in tensors_in(result):
-        if tensor.dtype.is_floating_point:
-            run.mark(tensor, gate=keeps_gate, documents=documents)
-    return result
+def reduce(run: Run, call: Call) -> Any:
+    """`sum`, `mean`: linear, without a bias. `max`, `amax`: the largest element gets all."""
+    if len(call.args) > 1 and isinstance(call.args[1], Tensor):
+        return larger(run, call)
+    dims, keep = reduced_dims(call, call.args[0].ndim)
+    whole = call.name in ("max", "min") and call.argument(1, "dim") is None
+    if whole or call.name in ("amax", "amin"):  # autograd would share among equal elements
+        call = Call(_first_extreme, call.name, (call.args[0], call.name, dims, keep), {})
+    return select(run, call, dims, keep)
 
 
-def along_last(run: Propagation, function: Any, args: Any, kwargs: Any) -> Any:
-    """Pooling windows, sorting, the k largest, running sums: along one dimension or two."""
-    given = args[0] if args else kwargs["input"]
-    rest = {key: value for key, value in kwargs.items() if key != "input"}
-    mark = run.known(given)
-    assert mark is not None
-    value = given if mark.gate else run.signal(given, mark, spelled(function) or "")
-    result = function(value, *args[1:], **rest)
+def _first_extreme(value: Tensor, name: str, dims: list[int], keep: bool) -> Tensor:
+    """Return the largest or smallest element along `dims`; γ moves to the first of equal ones."""
+    others = [d for d in range(value.ndim) if d not in dims]
+    flat = value.permute(*others, *dims).flatten(len(others))
+    chosen: Tensor = flat.max(-1).values if name in ("max", "amax") else flat.min(-1).values
+    shape = [1 if d in dims else n for d, n in enumerate(value.shape)]
+    return chosen.reshape(shape) if keep else chosen
+
+
+def along_last(run: Run, call: Call) -> Any:
+    """Pooling, sorting, top-k and cumulative sums along one dimension or two."""
+    if call.name in _ALONG_ONE:
+        dims = [call.argument(2 if call.name == "topk" else 1, "dim", -1)]
+    else:
+        dims = [-2, -1] if call.name.endswith("2d") else [-1]
+    return select(run, call, [dim % call.args[0].ndim for dim in dims], keep=True)
+
+
+def select(run: Run, call: Call, dims: list[int], keep: bool) -> Any:
+    """Apply the function to a signal or gate; refuse it if documents differ along `dims`."""
+    given = call.args[0]
+    mark = run.require_mark(given)
+    value = given if mark.gate else run.signal(given, mark, call.name)
+    result = call.function(value, *call.args[1:], **call.kwargs)
     documents = mark.documents
     if documents is not None:
-        name = spelled(function) or ""
-        if name in ("topk", "sort", "cumsum"):
-            place = 2 if name == "topk" else 1
-            dims = [rest.get("dim", args[place] if len(args) > place else -1)]
-        else:
-            dims = [-2, -1] if name.endswith("2d") else [-1]
-        documents = docs.reduced(documents, [dim % given.ndim for dim in dims], keepdim=True)
+        documents = docs.reduce(documents, dims, keep)
     for tensor in tensors_in(result):
         if tensor.dtype.is_floating_point:
-            run.mark(tensor, gate=mark.gate, documents=documents)
+            run.mark(tensor, gate=mark.gate, mixed=mark.mixed, documents=documents)
     return result
 
 
-def larger(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`maximum`, `minimum` of two tensors: the winner takes all, the first where they are equal."""
-    a, b = args[0], args[1] if len(args) > 1 else kwargs["other"]
+def running(run: Run, call: Call) -> Any:
+    """`cumprod`, `cummax`, `logcumsumexp` of gates are gates; those of signals are refused."""
+    given = call.args[0]
+    mark = run.require_mark(given)
+    if not mark.gate:
+        run.refuse(
+            call.function,
+            "of signals it has no law, only of gates. Write the recurrence step by step, "
+            "h = a * h + b in a loop over the words",
+        )
+    documents = mark.documents
+    if documents is not None:
+        documents = docs.reduce(documents, [call.argument(1, "dim") % given.ndim], keepdim=True)
+    result = call.evaluate(Tensor.detach)
+    for tensor in tensors_in(result):
+        if tensor.dtype.is_floating_point:
+            run.mark(tensor, gate=True, mixed=mark.mixed, documents=documents)
+    return result
+
+
+def larger(run: Run, call: Call) -> Tensor:
+    """`maximum`, `minimum` of two tensors: the selected value gets all, the first of equal ones."""
+    a, b = call.args
+    marks = [run.known(a), run.known(b)]
+    if any(map(is_bare, (a, b), marks)) and any(m is not None and not m.gate for m in marks):
+        return mixture(run, call)
     first = a.detach() >= b.detach()
-    if spelled(function) in ("minimum", "min", "fmin"):
+    if call.name in ("minimum", "min", "fmin"):
         first = a.detach() <= b.detach()
-    return run.call(torch.where, (first, a, b), {})  # type: ignore[no-any-return]
-
-
-def log_sum_exp(run: Propagation, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`logsumexp`: Σ pᵢ xᵢ + H(p) with p = softmax(x) held constant; its entropy is a constant."""
-    given = args[0]
-    mark = run.known(given)
-    assert mark is not None
-    dims, keep = _dims(function, args, kwargs, given.ndim)
-    x = run.signal(given, mark, "logsumexp")
-    fixed = x.detach()
-    y = torch.logsumexp(fixed, dims, keepdim=True)
-    p = (fixed - y).exp()
-    linear = (torch.where(p == 0, 0, x) * p).sum(dims, keepdim=keep)  # masks add -inf
-    if not keep:
-        y = torch.logsumexp(fixed, dims)
-    entropy = y - linear.detach()
-    documents = None if mark.documents is None else docs.reduced(mark.documents, dims, keep)
-    result = run.absorb(linear + entropy, entropy, "constant", "logsumexp", documents)
-    return run.mark(result, documents=documents)
+    return run.do(torch.where, first, a, b)

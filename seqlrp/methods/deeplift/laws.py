@@ -1,103 +1,115 @@
-"""Laws for what moves, adds and multiplies values, and for elementwise functions.
+"""Laws for functions that move, add and multiply values, and for elementwise functions.
 
-Every law takes the run, the function as the model spelled it, and its arguments; it returns what
-the model goes on with, whose gradient is a multiplier.
+Every law takes the run and the call; it returns the value with which the model continues, with
+multipliers in place of its gradient.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from seqlrp.lrp.functions import spelled, values_in
-from seqlrp.lrp.marks import substituted, tensors_in
+from seqlrp.engine.decompositions import quotient_operands
+from seqlrp.engine.functions import Call, Kind, names_of_kind
+from seqlrp.engine.moves import moved_values, reads_bits
+from seqlrp.engine.nests import tensors_in
 from seqlrp.methods.deeplift import contributions, rules
+from seqlrp.methods.deeplift.pairs import PairedRun
 
-if TYPE_CHECKING:
-    from seqlrp.methods.deeplift.run import Lockstep
+_MAPS = names_of_kind(Kind.LINEAR, Kind.CONVOLUTION)
+_SCALINGS = names_of_kind(Kind.PRODUCT, Kind.QUOTIENT)
+_ADDED_PRODUCTS = names_of_kind(Kind.ADDED_PRODUCT)
 
 
-def move(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Any:
+def move(run: PairedRun, call: Call) -> Any:
     """Slicing, reshaping, concatenating, packing: linear; multipliers move back."""
-    name = spelled(function) or ""
-    if kwargs.get("reduce"):
-        run.refuse(function, "a reduction where it writes")
-    if name == "view" and any(isinstance(a, torch.dtype) for a in (*args, *kwargs.values())):
-        run.refuse(function, "the bits of a value read as another dtype")
-    function = torch.where if name == "where" else function
-    if not run.signals(values_in(name, args, kwargs)):  # one that only lends its shape
-        return function(*run.values(args), **run.values(kwargs))
-    return linear(run, function, args, kwargs)
+    if call.kwargs.get("reduce"):
+        run.refuse(call.function, "a reduction where it writes")
+    if reads_bits(call):
+        run.refuse(call.function, "the bits of a value read as another dtype")
+    if not run.signals(moved_values(call)):  # only the shape of a value is used
+        return call.evaluate(Tensor.detach)
+    return linear(run, call)
 
 
-def linear(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Any:
-    """A function that is linear in the words, with coefficients that are nowhere negative."""
-    result = run.linear(function, args, kwargs)
-    if run.rule == "reveal_cancel" and all(result is not t for t in tensors_in(args)):
-        contributions.moved(run, function, args, kwargs, result)
+def linear(run: PairedRun, call: Call) -> Any:
+    """A function that is linear in the words, with coefficients that are never negative."""
+    result = run.linear(call)
+    if run.rule == "reveal_cancel" and all(result is not t for t in tensors_in(call.args)):
+        contributions.move_parts(run, call, result)
     return result
 
 
-def same(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Any:
-    """`detach`, `.data`, `requires_grad_`: about gradients, not about values."""
-    return args[0]
+def same(run: PairedRun, call: Call) -> Any:
+    """`detach`, `.data`, `requires_grad_`: they affect gradients only, not values."""
+    return call.args[0]
 
 
-def set_item(run: Lockstep, function: Any, args: Any, kwargs: Any) -> None:
+def dropout(run: PairedRun, call: Call) -> Any:
+    """The identity in evaluation mode.
+
+    Raises:
+        TrainingModeError: dropout is on, and its output would change from call to call.
+    """
+    run.check_dropout(call)
+    return call.args[0]
+
+
+def assign(run: PairedRun, call: Call) -> None:
     """`x[index] = value`, for the reference too."""
-    base, index, value = args
-    reference = run.written(base)
+    base, index, value = call.args
+    reference = run.reference_to_write(base)
     _ = base.grad_fn  # asked for, a view of what was written into gets its graph
     base[index] = run.raw(value)
     reference[index] = run.partner(value) if isinstance(value, Tensor) else value
     run.pair(base, reference)
 
 
-def copy(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
+def copy(run: PairedRun, call: Call) -> Tensor:
     """`x.copy_(y)`, for the reference too."""
-    return run.overwrite(args[0], args[1])
+    return run.overwrite(call.args[0], call.args[1])
 
 
 # Sums and products
 
 
-def add(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
+def add(run: PairedRun, call: Call) -> Tensor:
     """`a + b`, `a - b`: linear."""
-    result: Tensor = run.linear(function, args, kwargs)
-    if run.rule == "reveal_cancel" and len(args) == 2 and not kwargs:
-        signs = {"add": (1, 1), "sub": (1, -1)}[spelled(function) or ""]
-        if getattr(function, "__name__", "") in ("rsub", "__rsub__"):
+    result: Tensor = run.linear(call)
+    if run.rule == "reveal_cancel" and len(call.args) == 2 and not call.kwargs:
+        signs = {"add": (1, 1), "sub": (1, -1)}[call.name]
+        if getattr(call.function, "__name__", "") in ("rsub", "__rsub__"):
             signs = (-1, 1)
-        contributions.summed(run, list(zip(args, signs, strict=True)), result)
+        contributions.sum_parts(run, list(zip(call.args, signs, strict=True)), result)
     return result
 
 
-def negative(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`-x`."""
-    result: Tensor = run.linear(function, args, kwargs)
+def negate(run: PairedRun, call: Call) -> Tensor:
+    """`-x`: linear."""
+    result: Tensor = run.linear(call)
     if run.rule == "reveal_cancel":
-        contributions.scaled(run, function, args[0], -1, result)
+        contributions.scale_parts(run, call.function, call.args[0], -1, result)
     return result
 
 
-def product(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
+def product(run: PairedRun, call: Call) -> Tensor:
     """Products, contractions, maps: the exact Shapley value, Δ(ab) = b̄ Δa + ā Δb for two factors.
 
-    With a single factor that depends on the words it is linear.
+    With a single factor that depends on the words, the function is linear.
     """
-    signals = run.signals((args, kwargs))
-    if len(signals) == 1:
-        result: Tensor = run.linear(function, args, kwargs)
-        if run.rule == "reveal_cancel":
-            _parts_of_product(run, function, args, kwargs, signals[0], result)
-        return result
-    return averaged(run, function, args, kwargs, len(signals))
+    signals = run.signals((call.args, call.kwargs))
+    if len(signals) > 1:
+        return average_gradient(run, call, len(signals))
+    result: Tensor = run.linear(call)
+    if run.rule == "reveal_cancel":
+        _note_parts_of_product(run, call, signals[0], result)
+    return result
 
 
-def averaged(run: Lockstep, function: Any, args: Any, kwargs: Any, degree: int) -> Tensor:
-    """A polynomial of the words of a degree: its gradient, averaged from reference to text."""
+def average_gradient(run: PairedRun, call: Call, degree: int) -> Tensor:
+    """Call a polynomial of the words, with its gradient averaged from reference to text."""
 
     def gradient_at(point: float) -> Tensor:
         def at(value: Tensor) -> Tensor:
@@ -105,84 +117,64 @@ def averaged(run: Lockstep, function: Any, args: Any, kwargs: Any, degree: int) 
                 return run.raw(value)  # type: ignore[no-any-return]
             return value + (point - 1) * rules.difference(value.detach(), run.partner(value))
 
-        nest = substituted((args, kwargs), at)
-        return function(*nest[0], **nest[1])  # type: ignore[no-any-return]
+        return call.evaluate(at)  # type: ignore[no-any-return]
 
     terms = [weight * gradient_at(point) for point, weight in rules.nodes(degree)]
-    surrogate = sum(terms[1:], terms[0])
-    with torch.no_grad():
-        value = function(*run.values(args), **run.values(kwargs))
-        reference = function(*run.partners(args), **run.partners(kwargs))
-    return run.exact(surrogate, value, reference)
+    return run.exact(sum(terms[1:], terms[0]), *run.both(call))
 
 
-def product_of_all(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
-    """`prod` over a dimension: the exact Shapley value of as many factors."""
-    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
-    degree = args[0].numel() if dim is None else args[0].shape[dim]
-    return averaged(run, function, args, kwargs, degree)
+def product_of_all(run: PairedRun, call: Call) -> Tensor:
+    """`prod` over a dimension: the exact Shapley value of its factors."""
+    x, dim = call.args[0], call.argument(1, "dim")
+    return average_gradient(run, call, x.numel() if dim is None else x.shape[dim])
 
 
-def _parts_of_product(
-    run: Lockstep, function: Any, args: Any, kwargs: Any, x: Tensor, result: Tensor
-) -> None:
-    name = spelled(function) or ""
-    if name in ("addmm", "addmv", "baddbmm", "addcmul"):
-        return  # taken apart before, where parts are wanted
-    names = ("input", "weight", "bias")
-    if name in ("linear", *(f"conv{t}{d}d" for t in ("", "_transpose") for d in (1, 2, 3))):
-        given = dict(zip(names, args, strict=False)) | kwargs
-        rest = {k: v for k, v in kwargs.items() if k not in names}
-        if given["input"] is x:
+def _note_parts_of_product(run: PairedRun, call: Call, x: Tensor, result: Tensor) -> None:
+    if call.name in _ADDED_PRODUCTS:
+        return  # with RevealCancel, it was decomposed before
+    if call.name in _MAPS:
+        given, weight = call.arguments("input", "weight")
+        named = {k: v for k, v in call.kwargs.items() if k not in ("input", "weight", "bias")}
 
-            def mapped(value: Tensor, weight: Tensor) -> Tensor:
-                return function(value, weight, None, *args[3:], **rest)  # type: ignore[no-any-return]
+        def apply_map(value: Tensor, w: Tensor) -> Tensor:
+            return call.function(value, w, None, *call.args[3:], **named)  # type: ignore[no-any-return]
 
-            contributions.note(
-                run, result, [contributions.of_map(run, mapped, x, run.raw(given["weight"]))]
-            )
+        if given is x:
+            parts = contributions.map_parts(run, apply_map, x, run.raw(weight))
+            contributions.note_parts(run, result, [parts])
         return
-    others = [a for a in (*args, *kwargs.values()) if a is not x]
-    tensors = [t for t in tensors_in((args, kwargs)) if t is not x]
+    others = [a for a in (*call.args, *call.kwargs.values()) if a is not x]
+    tensors = [t for t in tensors_in((call.args, call.kwargs)) if t is not x]
 
     def f(value: Tensor, weight: Tensor | None = None) -> Tensor:
-        def changed(t: Tensor) -> Tensor:
+        def change(t: Tensor) -> Any:
             if t is x:
                 return value
             return run.raw(t) if weight is None else weight
 
-        nest = substituted((args, kwargs), changed)
-        return function(*nest[0], **nest[1])  # type: ignore[no-any-return]
+        return call.evaluate(change)  # type: ignore[no-any-return]
 
-    if name in ("mul", "div"):
-        contributions.scaled(run, f, x, others[0], result)
+    if call.name in _SCALINGS:
+        contributions.scale_parts(run, f, x, others[0], result)
     elif len(tensors) == 1:
-        parts = contributions.of_map(run, f, x, run.raw(tensors[0]))
-        contributions.note(run, result, [parts])
+        parts = contributions.map_parts(run, f, x, run.raw(tensors[0]))
+        contributions.note_parts(run, result, [parts])
 
 
-def add_product(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
+def add_product(run: PairedRun, call: Call) -> Tensor:
     """`addmm`, `baddbmm`, `addcmul`: a product and a sum in one call."""
-    name = spelled(function)
-    if run.rule == "rescale" or kwargs or len(args) != 3:
-        return product(run, function, args, kwargs)
-    inner = torch.mul if name == "addcmul" else torch.matmul
-    part = run.call(inner, args[1:], {})
-    return run.call(torch.add, (args[0], part), {})  # type: ignore[no-any-return]
+    if run.rule == "rescale" or call.kwargs or len(call.args) != 3:
+        return product(run, call)
+    inner = torch.mul if call.name == "addcmul" else torch.matmul
+    return run.do(torch.add, call.args[0], run.do(inner, *call.args[1:]))
 
 
-def divide(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
+def divide(run: PairedRun, call: Call) -> Tensor:
     """`a / b`: Δ(a / b) = (Δa − ȳ Δb) / b̄, from the product a = y·b; by a constant it is linear."""
-    if kwargs.get("rounding_mode") is not None:
-        run.refuse(function, "a division that rounds")
-    top, bottom = [*args, *kwargs.values()][:2]
-    if function in (Tensor.__rtruediv__, Tensor.__rdiv__):
-        top, bottom = bottom, top
+    top, bottom = quotient_operands(run, call)
     if run.known(bottom) is None:
-        return product(run, function, args, kwargs)
-    with torch.no_grad():
-        value = function(*run.values(args), **run.values(kwargs))
-        reference = function(*run.partners(args), **run.partners(kwargs))
+        return product(run, call)
+    value, reference = run.both(call)
     b, b0 = bottom.detach(), run.partner(bottom)
     a, a0 = (top.detach(), run.partner(top)) if isinstance(top, Tensor) else (b * 0 + top,) * 2
     of_a, of_b = rules.quotient(a, a0, b, b0)
@@ -192,28 +184,28 @@ def divide(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
     return run.exact(surrogate, value, reference)
 
 
-# One element by itself
+# Elementwise functions
 
 
-def elementwise(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Tensor:
+def elementwise(run: PairedRun, call: Call) -> Tensor:
     """y = f(x): Rescale, or RevealCancel where x is made by a map or a sum."""
-    kwargs = dict(kwargs)
+    kwargs = dict(call.kwargs)
     overwritten = kwargs.pop("inplace", False)
-    signals = run.signals((args, kwargs))
+    call = call._replace(kwargs=kwargs)
+    signals = run.signals((call.args, kwargs))
     x = signals[0]
     if any(t is not x for t in signals):
-        run.refuse(function, "of two values that both depend on the words")
+        run.refuse(call.function, "of two values that both depend on the words")
 
     def f(value: Tensor) -> Tensor:
-        nest = substituted((args, kwargs), lambda t: value if t is x else run.raw(t))
-        return function(*nest[0], **nest[1])  # type: ignore[no-any-return]
+        return call.evaluate(lambda t: value if t is x else run.raw(t))  # type: ignore[no-any-return]
 
     dual = run.known(x)
     assert dual is not None
     with torch.no_grad():
         value, reference = f(x.detach()), f(dual.reference)
     if value.shape != x.shape:
-        run.refuse(function, "spread over a constant of another shape")
+        run.refuse(call.function, "spread over a constant of another shape")
     if dual.parts is None:
         m = rules.rescale(f, x.detach(), dual.reference, value, reference)
         surrogate = x * m

@@ -1,121 +1,76 @@
-"""Recurrent layers that a model calls as one function: `torch.lstm`, `torch.gru` and kin.
+"""Recurrent layers that a model calls as one function: `torch.lstm`, `torch.gru` and others.
 
-One direction of one layer is one node of the graph: text and reference run forward side by side,
-and multipliers go back through time. Gates are signals here as any other:
+One direction of one layer is one node of the graph: text and reference run forward together, and
+multipliers flow back through time. Gates are treated like any other signal:
 
     LSTM   Δc = f̄ Δc' + c̄' Δf + ī Δg + ḡ Δi,   Δh = ō Δtanh(c) + mean(tanh c) Δo
     GRU    Δh = (1 − z̄) Δn + z̄ Δh' + (h̄' − n̄) Δz,   with r · q, q = W_hn h' + b, in n's argument
 
-with means x̄ = (x + x0)/2 over text and reference, and Rescale at each tanh and σ. Rows lie as in
-`seqlrp.lrp.recurrent`. Under RevealCancel the same step is made of torch functions, each under
-its own law (`seqlrp.lrp.unrolled`).
+with means x̄ = (x + x0)/2 over text and reference, and Rescale at each tanh and σ. Rows have the
+layout of `seqlrp.engine.recurrent_calls`. Under RevealCancel each step runs as torch
+functions, each under its own law (`seqlrp.engine.unrolled`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from seqlrp.errors import TrainingModeError
-from seqlrp.lrp import unrolled
-from seqlrp.lrp.functions import spelled
-from seqlrp.lrp.recurrent import Steps, Weights
+from seqlrp.engine.functions import Call
+from seqlrp.engine.recurrent_calls import LayerKind, Steps, Weights, parse_cell, parse_layer
+from seqlrp.engine.unrolled import Cell, run_direction, run_layers
 from seqlrp.methods.deeplift import rules
-
-if TYPE_CHECKING:
-    from seqlrp.methods.deeplift.run import Lockstep
+from seqlrp.methods.deeplift.pairs import PairedRun
 
 
 class Direction(NamedTuple):
     """One direction of one layer."""
 
-    kind: str  # lstm, gru, rnn_tanh, rnn_relu
+    kind: LayerKind
     weights: Weights
     steps: Steps
     reverse: bool
 
 
-def sequence(run: Lockstep, function: Any, args: Any, kwargs: Any) -> tuple[Tensor, ...]:
+def sequence(run: PairedRun, call: Call) -> tuple[Tensor, ...]:
     """`torch.lstm`, `gru`, `rnn_tanh`, `rnn_relu`: padded or packed, of any depth."""
-    kind = spelled(function) or ""
-    packed = isinstance(args[3], (list, tuple))
-    if packed:
-        data, batch_sizes, state, flat, biased, layers, dropout, training, both = args
-        steps = Steps(tuple(batch_sizes.tolist()))
-        batch_first, shape = False, None
-    else:
-        data, state, flat, biased, layers, dropout, training, both, batch_first = args
-        data = _call(run, torch.transpose, data, 0, 1) if batch_first else data
-        shape = data.shape[:2]
-        steps = Steps((shape[1],) * shape[0])
-        data = _call(run, torch.flatten, data, 0, 1)
-    if training and dropout > 0 and layers > 1:
-        raise TrainingModeError(
-            f"Dropout between layers is on in {run.place_in_words()}, so the answer changes from "
-            f"call to call; call model.eval() first."
-        )
-    states = list(state) if isinstance(state, (tuple, list)) else [state]
-    directions = 2 if both else 1
-    each = len(flat) // (layers * directions)
-    finals: list[list[Tensor]] = [[] for _ in states]
-    x = data
-    for layer in range(layers):
-        outputs = []
-        for way in range(directions):
-            place = layer * directions + way
-            weights = _weights(run, function, flat[place * each : (place + 1) * each], biased)
-            held = [_call(run, torch.select, s, 0, place) for s in states]
-            out, *last = _recur(run, Direction(kind, weights, steps, way == 1), x, held)
-            outputs.append(out)
-            for final, new in zip(finals, last, strict=True):
-                final.append(new)
-        x = outputs[0] if directions == 1 else _call(run, torch.cat, outputs, -1)
-    if shape is not None:
-        x = _call(run, torch.Tensor.unflatten, x, 0, tuple(shape))
-        x = _call(run, torch.transpose, x, 0, 1) if batch_first else x
-    return (x, *(_call(run, torch.stack, final) for final in finals))
+    given = parse_layer(call.name, call.args)
+    given.check_dropout(run.describe_place)
+    _check_weights(run, call, given.flat)
+    weights, steps = given.all_weights(run.raw), given.steps()
+
+    def direction(
+        place: int, reverse: bool, x: Tensor, states: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        return _recur(run, Direction(given.kind, weights[place], steps, reverse), x, states)
+
+    return run_layers(run, given, direction)
 
 
-def cell(run: Lockstep, function: Any, args: Any, kwargs: Any) -> Any:
+def cell(run: PairedRun, call: Call) -> Any:
     """`torch.lstm_cell`, `gru_cell`, `rnn_tanh_cell`, `rnn_relu_cell`: a layer of one step."""
-    names = ("input", "hx", "w_ih", "w_hh", "b_ih", "b_hh")
-    given = dict(zip(names, args, strict=False)) | kwargs
-    state = given["hx"]
-    states = list(state) if isinstance(state, (tuple, list)) else [state]
-    flat = [given["w_ih"], given["w_hh"], given.get("b_ih"), given.get("b_hh")]
-    weights = _weights(run, function, flat, biased=True)
-    kind = (spelled(function) or "").removesuffix("_cell")
-    direction = Direction(kind, weights, Steps((len(given["input"]),)), False)
-    _, *last = _recur(run, direction, given["input"], states)
-    return last[0] if len(states) == 1 else tuple(last)
+    given = parse_cell(call.name, call.args, call.kwargs)
+    _check_weights(run, call, given.flat)
+    direction = Direction(given.kind, given.weights(run.raw), given.steps(), False)
+    _, *last = _recur(run, direction, given.data, given.states)
+    return last[0] if len(last) == 1 else tuple(last)
 
 
-def _call(run: Lockstep, function: Callable[..., Any], *args: Any) -> Tensor:
-    return run.call(function, args, {})  # type: ignore[no-any-return]
-
-
-def _weights(run: Lockstep, function: Any, flat: Any, biased: bool) -> Weights:
-    for weight in flat:
-        if run.known(weight) is not None:
-            run.refuse(function, "weights that depend on the words")
-    given: list[Any] = [None if w is None else run.raw(w) for w in flat]
-    biases = given[2:4] if biased else [None, None]
-    return Weights(given[0], given[1], *biases, *given[4 if biased else 2 :])
+def _check_weights(run: PairedRun, call: Call, weights: Iterable[Tensor | None]) -> None:
+    if any(run.known(weight) is not None for weight in weights):
+        run.refuse(call.function, "weights that depend on the words")
 
 
 def _recur(
-    run: Lockstep, direction: Direction, x: Tensor, states: list[Tensor]
+    run: PairedRun, direction: Direction, x: Tensor, states: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
-    """Outputs `[N, P]` and final states `[B, ·]` of one direction over rows `[N, D]`."""
+    """Run one direction over rows `[N, D]`; return outputs `[N, P]` and final states `[B, ·]`."""
     if run.rule == "reveal_cancel":
         kind, weights, steps, reverse = direction
-        step = unrolled.Cell(run, kind, weights)  # type: ignore[arg-type]
-        h, c = states[0], states[1] if len(states) > 1 else None
-        out, h, c = unrolled.direction(step, x, h, c, steps, reverse)
-        return (out, h) if c is None else (out, h, c)
+        return run_direction(Cell(run, kind, weights), x, states, steps, reverse)
     operands = [x, *states]
     partners = [run.partner(t) for t in operands]
     results = _Recurrence.apply(  # type: ignore[no-untyped-call]
@@ -128,8 +83,8 @@ def _recur(
 class _Recurrence(torch.autograd.Function):
     """One direction of a layer, forward for text and reference, backward for multipliers.
 
-    In time order there is one step of the layer forward, one product and a few multiplications
-    backward; the multipliers within all steps are computed at once in between.
+    In time order, forward runs one step of the layer, and backward one product and a few
+    multiplications; the multipliers within all steps are computed at once in between.
     """
 
     @staticmethod
@@ -149,7 +104,7 @@ class _Recurrence(torch.autograd.Function):
             new, inner = step(of_x[:, rows], tuple(s[:, :n] for s in now), weights)
             kept.append((rows.start, inner, new[0]))
             now = tuple(torch.cat([a, s[:, n:]], 1) for a, s in zip(new, now, strict=True))
-        kept.sort(key=lambda entry: entry[0])  # as rows lie, whichever way they were read
+        kept.sort(key=lambda entry: entry[0])  # in the order of rows, for either reading direction
         inner = tuple(torch.cat(parts, 1) for parts in zip(*(k[1] for k in kept), strict=True))
         out = torch.cat([k[2] for k in kept], 1)
         ctx.direction, ctx.local = direction, multipliers(*inner)
@@ -174,28 +129,28 @@ class _Recurrence(torch.autograd.Function):
 
 
 # For each kind of layer three functions. With text and reference along dimension 0:
-#   step:        of_x [2, n, G], states [2, n, ·] -> new states, and what has to be kept
-#   multipliers: what was kept, of all rows [2, N, ·] -> multipliers within a step [N, ·]
-#   back:        multipliers of the new states, those within the step -> of the pre-activations as
-#                x sees them [n, G], and of the states before
+#   step:        of_x [2, n, G], states [2, n, ·] -> new states, and values to be saved
+#   multipliers: the saved values of all rows [2, N, ·] -> multipliers within a step [N, ·]
+#   back:        multipliers of the new states, and within the step -> multipliers of the
+#                pre-activations' terms in x [n, G], and of the previous states
 
 States = tuple[Tensor, ...]
 
 
-def _of_state(h: Tensor, weights: Weights) -> Tensor:
+def _map_state(h: Tensor, weights: Weights) -> Tensor:
     y = h @ weights.hh.T
     return y if weights.bias_hh is None else y + weights.bias_hh
 
 
-def _through(f: Callable[[Tensor], Tensor], p: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of f(p) over text and reference, and its Rescale multiplier."""
+def _mean_and_multiplier(f: Callable[[Tensor], Tensor], p: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of f(p) over text and reference, and its Rescale multiplier."""
     y = f(p)
     return y.mean(0), rules.rescale(f, p[0], p[1], y[0], y[1])
 
 
 def _lstm(of_x: Tensor, states: States, weights: Weights) -> tuple[States, States]:
     h, c = states
-    p = of_x + _of_state(h, weights)
+    p = of_x + _map_state(h, weights)
     i, f, g, o = p.chunk(4, -1)
     new = f.sigmoid() * c + i.sigmoid() * g.tanh()
     out = o.sigmoid() * new.tanh()
@@ -204,11 +159,11 @@ def _lstm(of_x: Tensor, states: States, weights: Weights) -> tuple[States, State
 
 def _lstm_multipliers(p: Tensor, c: Tensor, new: Tensor) -> States:
     i, f, g, o = p.chunk(4, -1)
-    mean_i, m_i = _through(torch.sigmoid, i)
-    mean_f, m_f = _through(torch.sigmoid, f)
-    mean_g, m_g = _through(torch.tanh, g)
-    mean_o, m_o = _through(torch.sigmoid, o)
-    mean_squashed, m_squashed = _through(torch.tanh, new)
+    mean_i, m_i = _mean_and_multiplier(torch.sigmoid, i)
+    mean_f, m_f = _mean_and_multiplier(torch.sigmoid, f)
+    mean_g, m_g = _mean_and_multiplier(torch.tanh, g)
+    mean_o, m_o = _mean_and_multiplier(torch.sigmoid, o)
+    mean_squashed, m_squashed = _mean_and_multiplier(torch.tanh, new)
     return (
         mean_o * m_squashed,  # h to c
         mean_f,  # c to the c before
@@ -229,7 +184,7 @@ def _lstm_back(m: States, local: States, weights: Weights) -> tuple[Tensor, Stat
 
 def _gru(of_x: Tensor, states: States, weights: Weights) -> tuple[States, States]:
     (h,) = states
-    of_h = _of_state(h, weights)
+    of_h = _map_state(h, weights)
     xr, xz, xn = of_x.chunk(3, -1)
     hr, hz, q = of_h.chunk(3, -1)
     z = (xz + hz).sigmoid()
@@ -240,9 +195,9 @@ def _gru(of_x: Tensor, states: States, weights: Weights) -> tuple[States, States
 def _gru_multipliers(of_x: Tensor, of_h: Tensor, h: Tensor) -> States:
     xr, xz, xn = of_x.chunk(3, -1)
     hr, hz, q = of_h.chunk(3, -1)
-    mean_r, m_r = _through(torch.sigmoid, xr + hr)
-    mean_z, m_z = _through(torch.sigmoid, xz + hz)
-    mean_n, m_n = _through(torch.tanh, (xr + hr).sigmoid() * q + xn)
+    mean_r, m_r = _mean_and_multiplier(torch.sigmoid, xr + hr)
+    mean_z, m_z = _mean_and_multiplier(torch.sigmoid, xz + hz)
+    mean_n, m_n = _mean_and_multiplier(torch.tanh, (xr + hr).sigmoid() * q + xn)
     to_n = (1 - mean_z) * m_n
     return (
         mean_z,  # h to the h before
@@ -261,14 +216,14 @@ def _gru_back(m: States, local: States, weights: Weights) -> tuple[Tensor, State
 
 def _rnn(f: Callable[[Tensor], Tensor]) -> tuple[Callable[..., Any], ...]:
     def step(of_x: Tensor, states: States, weights: Weights) -> tuple[States, States]:
-        p = of_x + _of_state(states[0], weights)
+        p = of_x + _map_state(states[0], weights)
         return (f(p),), (p,)
 
     def back(m: States, local: States, weights: Weights) -> tuple[Tensor, States]:
         gates = m[0] * local[0]
         return gates, (gates @ weights.hh,)
 
-    return step, lambda p: (_through(f, p)[1],), back
+    return step, lambda p: (_mean_and_multiplier(f, p)[1],), back
 
 
 _LAYERS: dict[str, tuple[Callable[..., Any], ...]] = {

@@ -1,7 +1,7 @@
 """The multipliers m = Δy / Δx of DeepLIFT: pure functions of values of a text and its reference.
 
-Shrikumar, Greenside and Kundaje 2017: beside each value `x` goes `x0`, what the same place of the
-network holds for the reference, and Δx = x − x0. A rule gives multipliers with Σ m Δx = Δy,
+Shrikumar, Greenside and Kundaje 2017: `x0` is the value at the same position of the network as `x`
+for the reference, and Δx = x − x0. A rule gives multipliers with Σ m Δx = Δy,
 exactly; the chain rule (their eq. 3) then makes Σ over words equal score − reference score.
 """
 
@@ -17,33 +17,33 @@ Elementwise = Callable[[Tensor], Tensor]
 
 
 def difference(x: Tensor, x0: Tensor) -> Tensor:
-    """Δx = x − x0, and 0 where both are the same infinity, as behind a mask."""
+    """Return Δx = x − x0, and 0 where both are the same infinity, as behind a mask."""
     return torch.where(x == x0, 0, x - x0)
 
 
 def rescale(f: Elementwise, x: Tensor, x0: Tensor, y: Tensor, y0: Tensor) -> Tensor:
-    """The Rescale rule, m = (f(x) − f(x0)) / (x − x0) (2017, sec. 3.5.2), of the shape of `x`."""
+    """Apply the Rescale rule, m = (f(x) − f(x0)) / (x − x0) (2017, sec. 3.5.2), shaped as `x`."""
     return secant(x, x0, y, y0, slope_at(f, (x + x0) / 2))
 
 
 def secant(x: Tensor, x0: Tensor, y: Tensor, y0: Tensor, slope: Tensor) -> Tensor:
-    """Δy / Δx, and `slope` (the derivative at the midpoint) wherever both say the same to rounding.
+    """Return Δy / Δx, or `slope` (the derivative at the midpoint) if both agree to rounding.
 
-    As Δx → 0 the quotient loses the digits that the derivative gains: their rounding errors are
-    u|y| / Δx and f‴ Δx² / 24. The derivative may stand in for the quotient where m Δx = Δy still
-    holds to the rounding of y and of x, which is asked of each element: no threshold for Δx is
-    needed, a kink between x0 and x keeps the quotient, and so the sum to Δ is never given up.
+    As Δx → 0 the quotient becomes less exact and the derivative more exact: their errors are
+    u|y| / Δx and f‴ Δx² / 24. The derivative replaces the quotient if m Δx = Δy still holds to the
+    rounding of y and of x, which is checked for each element: no threshold for Δx is needed, a kink
+    between x0 and x keeps the quotient, and so the multipliers always add up to Δ.
     """
     dx, dy = difference(x, x0), difference(y, y0)
     rounding = y.abs() + y0.abs() + slope.abs() * (x.abs() + x0.abs())
     agree = (slope * dx - dy).abs() <= 4 * torch.finfo(x.dtype).eps * rounding
     still = dx == 0
-    slope = torch.where(slope.isfinite(), slope, 0)  # of a square root at 0, say
+    slope = torch.where(slope.isfinite(), slope, 0)  # of a square root at 0, for example
     return torch.where(still | agree, slope, dy / dx.masked_fill(still, 1))
 
 
 def slope_at(f: Elementwise, x: Tensor) -> Tensor:
-    """f'(x) of an elementwise function, by automatic differentiation."""
+    """Return f'(x) of an elementwise function, by automatic differentiation."""
     leaf = x.detach().requires_grad_()
     with torch.enable_grad():
         (slope,) = torch.autograd.grad(f(leaf).sum(), leaf)
@@ -53,7 +53,7 @@ def slope_at(f: Elementwise, x: Tensor) -> Tensor:
 def reveal_cancel(
     f: Elementwise, x: Tensor, x0: Tensor, up: Tensor, down: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The RevealCancel rule: multipliers of Δx⁺ and Δx⁻ (2017, sec. 3.5.3).
+    """Return the multipliers of Δx⁺ and Δx⁻ by the RevealCancel rule (2017, sec. 3.5.3).
 
     `up` is Δx⁺ ≥ 0 and `down` Δx⁻ ≤ 0, with Δx⁺ + Δx⁻ = Δx. The multipliers are
 
@@ -74,15 +74,15 @@ def reveal_cancel(
 
 
 def quotient(a: Tensor, a0: Tensor, b: Tensor, b0: Tensor) -> tuple[Tensor, Tensor]:
-    """Multipliers of a and b in y = a / b.
+    """Return the multipliers of a and b in y = a / b.
 
     From the product a = y·b, whose Δa = b̄ Δy + ȳ Δb with means over text and reference:
 
         Δy = (Δa − ȳ Δb) / b̄,
 
-    which is exact, and bounded by the larger denominator. (Rescale on 1/b times a is exact too,
-    but as large as the smaller denominator makes it: what goes to a and to b then cancels.) Where
-    b and b0 have different signs b̄ may be 0, and Rescale on 1/b is taken after all.
+    which is exact, and bounded by the larger denominator. (Rescale on 1/b times a is exact, too,
+    but has large multipliers of a and b, which cancel, if the smaller denominator is near 0.) If b
+    and b0 have different signs, b̄ may be 0, and Rescale on 1/b is used.
     """
     mean_b, mean_y = (b + b0) / 2, (a / b + a0 / b0) / 2
     alike = b * b0 > 0
@@ -94,12 +94,12 @@ def quotient(a: Tensor, a0: Tensor, b: Tensor, b0: Tensor) -> tuple[Tensor, Tens
 
 
 def share_of_winner(lead: Tensor, lead0: Tensor) -> Tensor:
-    """λ in Δy = λ Δx_i + (1 − λ) Δx_j for a maximum y, which x_i wins, and x_j for the reference.
+    """Return λ in Δy = λ Δx_i + (1 − λ) Δx_j: a maximum y is x_i in the text, x_j in the reference.
 
     With the leads a = x_i − x_j ≥ 0 and a0 = x0_j − x0_i ≥ 0 it is λ = a / (a + a0), the part of
-    the straight way from reference to text on which x_i is ahead of x_j; ½ where they are never
-    apart. It is exact, between 0 and 1, the same with text and reference exchanged, and for
-    max(x, 0) it is the Rescale rule of a ReLU.
+    the straight line from reference to text on which x_i exceeds x_j; ½ if they are always equal.
+    It is exact, between 0 and 1, the same with text and reference exchanged, and for max(x, 0) it
+    is the Rescale rule of a ReLU.
     """
     lead, lead0 = lead.nan_to_num(0.0), lead0.nan_to_num(0.0)  # both -inf, behind a mask
     total = lead + lead0
@@ -107,11 +107,12 @@ def share_of_winner(lead: Tensor, lead0: Tensor) -> Tensor:
 
 
 def nodes(degree: int) -> list[tuple[float, float]]:
-    """Points on the way from 0 (reference) to 1 (text), with weights: Gauss and Legendre's.
+    """Return Gauss–Legendre points from 0 (reference) to 1 (text), with their weights.
 
-    The gradient of a product of `degree` factors, averaged over the straight way, is their exact
-    Shapley value; it is a polynomial of degree `degree` − 1 along it, which ⌈degree / 2⌉ points
-    integrate without error. For two factors this is the midpoint: Δ(ab) = b̄ Δa + ā Δb.
+    The gradient of a product of `degree` factors, averaged over the straight line, gives their
+    exact Shapley value; along the line it is a polynomial of degree `degree` − 1, which
+    ⌈degree / 2⌉ points integrate exactly. For two factors this is the midpoint:
+    Δ(ab) = b̄ Δa + ā Δb.
     """
     points, weights = np.polynomial.legendre.leggauss(max((degree + 1) // 2, 1))
     return [(float(p) / 2 + 0.5, float(w) / 2) for p, w in zip(points, weights, strict=True)]

@@ -1,0 +1,199 @@
+"""What a model looks at over a whole corpus: the words of its classes, strategies, shortcuts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqlrp.analysis import sentences
+from seqlrp.analysis.saved_analysis import DESCRIPTION, read_frames, write_frames
+from seqlrp.analysis.strategies import Strategies
+from seqlrp.errors import SavedFileError
+from seqlrp.explanations.collection import Explanations
+from seqlrp.writing import check_replaceable, written_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from seqlrp.explanations.record import Explanation
+    from seqlrp.models.classifier import TextClassifier
+
+PAGE = "index.html"
+_TEXTS, _SUMMARY = "explanations.parquet", "summary.txt"
+_OWN = ("class_words", "shortcuts")
+
+
+@dataclass(frozen=True, eq=False)
+class CorpusAnalysis:
+    """What `seqlrp.analyse` found of a classifier on a corpus.
+
+    Attributes:
+        class_words: one row a class and word: class, word, mean, low, high, sum, documents, count,
+            tfidf, distinctive, use; see `seqlrp.analysis.class_words.class_words`.
+        found: the strategies with all that is known of them, `seqlrp.analysis.strategies`.
+        shortcuts: one row a candidate: candidate, class, verdict ("decisive", "used" or "unused"),
+            removed, inserted, control, p and more; see `seqlrp.analysis.shortcuts`.
+        explanations: of the texts, in their order.
+        made: how the analysis was made, JSON values: corpus, method, seed and more.
+    """
+
+    class_words: pd.DataFrame
+    found: Strategies
+    shortcuts: pd.DataFrame
+    explanations: Explanations
+    made: dict[str, Any]
+
+    @property
+    def strategies(self) -> pd.DataFrame:
+        """One row a strategy: class, strategy, size, share, accuracy, words and more."""
+        return self.found.table
+
+    @property
+    def documents(self) -> pd.DataFrame:
+        """One row a text: id, class, strategy, outlier, x, y (its place on the map) and more."""
+        return self.found.documents
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return self.found.labels
+
+    def decisive(self, allow: Iterable[str] = ()) -> pd.DataFrame:
+        """The rows of `shortcuts` whose verdict is "decisive", but for candidates that may be.
+
+        Args:
+            allow: candidates that are expected to decide, such as words that make a class by their
+                meaning, in any case.
+        """
+        allowed = {allow.lower()} if isinstance(allow, str) else {word.lower() for word in allow}
+        table = self.shortcuts
+        kept = (table["verdict"] == "decisive") & ~table["candidate"].str.lower().isin(allowed)
+        return table[kept].reset_index(drop=True)
+
+    def assign(
+        self, explanations: Iterable[Explanation], classifier: TextClassifier
+    ) -> pd.DataFrame:
+        """Assign new explained texts to the strategies; see `Strategies.assign`."""
+        return self.found.assign(explanations, classifier)
+
+    def summary(self) -> str:
+        """The findings in plain sentences: the verdict, and what each class rests on."""
+        return sentences.summary(self)
+
+    def plot_words(
+        self, target: int | str | None = None, *, n: int = 15, ax: Axes | None = None
+    ) -> Axes:
+        """Plot the strongest words of a class with the interval of their mean relevance.
+
+        Args:
+            target: the index or the name of the class; by default the first that was explained.
+            n: how many words.
+            ax: where to draw; by default in a new figure.
+
+        Raises:
+            OptionError: no text was explained for that class.
+        """
+        from seqlrp.analysis.plots import words_axes
+
+        return words_axes(self, target, n, ax)
+
+    def plot_map(self, *, ax: Axes | None = None) -> Axes:
+        """Plot the map of the texts, a colour and marker for each strategy; outliers are hollow."""
+        from seqlrp.analysis.plots import map_axes
+
+        return map_axes(self, ax)
+
+    def plot_eigenvalues(self, target: int | str | None = None, *, ax: Axes | None = None) -> Axes:
+        """Plot the smallest eigenvalues of a class, whose gaps say how many clusters there are.
+
+        Raises:
+            OptionError: no text was explained for that class.
+        """
+        from seqlrp.analysis.plots import eigenvalues_axes
+
+        return eigenvalues_axes(self, target, ax)
+
+    def plot_shortcuts(self, *, n: int = 15, ax: Axes | None = None) -> Axes:
+        """Plot what removing and inserting the first n candidates does, beside their controls."""
+        from seqlrp.analysis.plots import shortcuts_axes
+
+        return shortcuts_axes(self, n, ax)
+
+    def save_html(self, path: str | os.PathLike[str], *, title: str | None = None) -> Path:
+        """Write one page that needs no network and no other file.
+
+        Args:
+            path: of the file, or a folder, where it is called `index.html`.
+            title: the heading.
+
+        Returns:
+            the path of the page.
+
+        Raises:
+            WriteError: the file system refused; what was there before is unchanged.
+        """
+        from seqlrp.analysis.page import page
+
+        path = Path(path)
+        if path.is_dir() or not path.suffix:
+            path = path / PAGE
+        html = page(self, title)
+        with written_whole(path) as temporary:
+            temporary.write_text(html, "utf-8", newline="\n")
+        return path
+
+    def save(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write the page, the summary and all tables into a folder, whole or not at all.
+
+        `index.html` is the page, `summary.txt` holds `summary()`, each frame is a Parquet file,
+        `explanations.parquet` holds the explained texts, `analysis.json` what else `load` needs.
+
+        Returns:
+            the paths of the files.
+
+        Raises:
+            OptionError: the folder holds other files.
+            WriteError: the file system refused; what was there before is unchanged.
+        """
+        from seqlrp.analysis.checkpoint import UNFINISHED
+        from seqlrp.analysis.page import page
+
+        folder = Path(folder)
+        facts, frames = self.found.state()
+        frames = {**frames, "class_words": self.class_words, "shortcuts": self.shortcuts}
+        names = {PAGE, _TEXTS, _SUMMARY, DESCRIPTION, *(f"{name}.parquet" for name in frames)}
+        check_replaceable(folder, {*names, UNFINISHED}.__contains__, "an analysis")
+        with written_whole(folder) as temporary:
+            temporary.mkdir()
+            write_frames(temporary, frames, {"facts": facts, "made": self.made})
+            self.explanations.save(temporary / _TEXTS)
+            (temporary / _SUMMARY).write_text(self.summary() + "\n", "utf-8", newline="\n")
+            (temporary / PAGE).write_text(page(self, None), "utf-8", newline="\n")
+        return [folder / name for name in sorted(names)]
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> CorpusAnalysis:
+        """Load an analysis from the folder that `save` wrote.
+
+        Raises:
+            SavedFileError: it is not there, damaged, or was not written by `save`.
+        """
+        folder = Path(folder)
+        frames, about = read_frames(folder)
+        try:
+            found = Strategies.from_state(about["facts"], frames)
+            own = [frames[name] for name in _OWN]
+            made = about["made"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise SavedFileError(f"{folder} lacks a part; analyse again.") from error
+        return cls(own[0], found, own[1], Explanations.load(folder / _TEXTS), made)
+
+    def __repr__(self) -> str:
+        return (
+            f"CorpusAnalysis({len(self.explanations)} documents, {len(self.strategies)} "
+            f"strategies, {len(self.shortcuts)} candidates, {len(self.decisive())} decisive)"
+        )

@@ -1,0 +1,98 @@
+"""The command `analyse`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seqlrp.cli.application import LIMIT_PASSED, print_path, say, show
+from seqlrp.cli.options import (
+    BatchTokensOption,
+    CorpusArgument,
+    Device,
+    DeviceOption,
+    FactoryOption,
+    LabelColumn,
+    MethodOption,
+    MethodOptions,
+    ModelArgument,
+    SeedOption,
+    SplitOption,
+    TextColumn,
+)
+from seqlrp.cli.parsing import load_classifier, parse_batch_tokens, parse_method_options
+
+OutOption = Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the page and tables.")]
+CandidateOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--candidate",
+        metavar="WORDS",
+        help="A word or phrase to try besides, 'a + b' for two together; repeatable.",
+    ),
+]
+ShortcutsOption = Annotated[
+    bool, typer.Option("--shortcuts/--no-shortcuts", help="Try candidates by intervention.")
+]
+FailOnShortcutOption = Annotated[
+    bool, typer.Option("--fail-on-shortcut", help="End with status 3 if a candidate is decisive.")
+]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WORDS",
+        help="A candidate that may be decisive, as it makes a class by its meaning; repeatable.",
+    ),
+]
+
+
+def analyse(
+    model: ModelArgument,
+    corpus: CorpusArgument,
+    out: OutOption,
+    method: MethodOption = "lrp",
+    option: MethodOptions = None,
+    candidate: CandidateOption = None,
+    shortcuts: ShortcutsOption = True,
+    fail_on_shortcut: FailOnShortcutOption = False,
+    allow: AllowOption = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    split: SplitOption = None,
+    device: DeviceOption = Device.auto,
+    factory: FactoryOption = None,
+    batch_tokens: BatchTokensOption = "8192",
+    seed: SeedOption = 0,
+) -> None:
+    """Find what a model looks at over a whole corpus, and prove which words it needs.
+
+    What is finished is kept in the folder: the same command goes on after an interruption.
+    """
+    from seqlrp.analysis.analyse import analyse as analyse_corpus
+    from seqlrp.analysis.corpus_analysis import PAGE
+    from seqlrp.text.corpora import load_corpus
+
+    options = parse_method_options(method, None, None, option)
+    classifier = load_classifier(model, device, factory)
+    texts = load_corpus(
+        corpus, text=text_column, label=label_column, split=split, label_names=classifier.labels
+    )
+    try:
+        analysis = analyse_corpus(
+            classifier, texts, method=method, candidates=candidate or (), shortcuts=shortcuts,
+            out=out, batch_tokens=parse_batch_tokens(batch_tokens), seed=seed, **options,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        say(f"what is finished is kept in {out}; the same command goes on from there.")
+        raise
+    analysis.save(out)
+    show(analysis.summary())
+    show()
+    print_path(out / PAGE)
+    found = analysis.decisive(allow or ())
+    if fail_on_shortcut and len(found):
+        names = ", ".join(repr(name) for name in found["candidate"])
+        say(f"decisive: {names}. Those that may be are named by --allow.")
+        raise typer.Exit(LIMIT_PASSED)

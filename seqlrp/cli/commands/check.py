@@ -1,0 +1,82 @@
+"""The command `check`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from seqlrp.cli.application import say, show
+from seqlrp.cli.input_texts import read_texts
+from seqlrp.cli.options import (
+    AgainstOption,
+    Device,
+    DeviceOption,
+    EpsilonOption,
+    FactoryOption,
+    GateRuleOption,
+    LabelColumn,
+    MaxWordsOption,
+    ModelArgument,
+    OnUnanswerable,
+    OnUnanswerableOption,
+    SplitOption,
+    TextColumn,
+    TextOption,
+    TextsArgument,
+)
+from seqlrp.cli.parsing import load_classifier, lrp_options, target_or_pair
+from seqlrp.explaining.skipped import MAX_WORDS
+
+FirstOption = Annotated[int, typer.Option(metavar="N", help="Look at so many texts.")]
+MethodOption = Annotated[
+    str, typer.Option(metavar="NAME", help="lrp, or chosen where LRP was chosen.")
+]
+TargetOption = Annotated[
+    str, typer.Option(metavar="CLASS", help="predicted, label, or the name of a class.")
+]
+
+
+def check(
+    model: ModelArgument,
+    corpus: TextsArgument = None,
+    text: TextOption = None,
+    first: FirstOption = 20,
+    target: TargetOption = "predicted",
+    against: AgainstOption = None,
+    method: MethodOption = "lrp",
+    epsilon: EpsilonOption = None,
+    gate_rule: GateRuleOption = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    split: SplitOption = None,
+    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
+    max_words: MaxWordsOption = MAX_WORDS,
+    device: DeviceOption = Device.auto,
+    factory: FactoryOption = None,
+) -> None:
+    """See where the scores go by LRP: how much reaches the words, and which layer takes the rest.
+
+    Without a corpus or a text, a few English sentences about films are looked at.
+    """
+    from seqlrp.explaining.check import SENTENCES
+    from seqlrp.explaining.check import check as check_texts
+
+    classifier = load_classifier(model, device, factory)
+    if corpus is None and not text:
+        print("No text given: looking at sentences of seqlrp's own.", file=sys.stderr)
+        text = list(SENTENCES)
+    texts = read_texts(
+        classifier, corpus, text or (), text_column=text_column, label_column=label_column,
+        split=split, labelled="label" in (target, against),
+        on_unanswerable=on_unanswerable.value,
+    )  # fmt: skip
+    report = check_texts(
+        classifier, texts.texts, target_or_pair(target, against), labels=texts.labels, first=first,
+        on_unanswerable=on_unanswerable.value, max_words=max_words, method=method,
+        **lrp_options(epsilon, gate_rule),
+    )  # fmt: skip
+    show(report.summary())
+    for warning in report.warnings:
+        say(warning)

@@ -1,0 +1,158 @@
+"""The command `repair`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seqlrp.cli.application import print_path, show
+from seqlrp.cli.options import (
+    CorpusArgument,
+    Device,
+    DeviceOption,
+    FactoryOption,
+    LabelColumn,
+    ModelArgument,
+    OverwriteOption,
+    SeedOption,
+    SplitOption,
+    TextColumn,
+)
+from seqlrp.cli.parsing import check_model_folder, check_outputs, load_classifier, load_factory
+from seqlrp.errors import OptionError
+
+
+class How(StrEnum):
+    """The ways of repair."""
+
+    data = "data"
+    penalise = "penalise"
+    project = "project"
+    disable = "disable"
+
+
+class Edit(StrEnum):
+    """What becomes of a shortcut in the corpus."""
+
+    swap = "swap"
+    delete = "delete"
+    unknown = "unknown"
+
+
+OutOption = Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the new model.")]
+ShortcutOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shortcut",
+        metavar="WORDS",
+        help="A word or phrase, 'a + b' for two together, 'the first word' or 'the last "
+        "word'; repeatable.",
+    ),
+]
+UnitsOffOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--units-off",
+        metavar="LAYER:N,…",
+        help="disable: units to switch off, such as encoder.recurrence:3,17; repeatable.",
+    ),
+]
+HowOption = Annotated[How, typer.Option(help="The way of repair.")]
+ReportOption = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Folder for page, tables and corpus.")
+]
+TestOption = Annotated[
+    str | None,
+    typer.Option(metavar="CORPUS", help="Texts to measure on; else a quarter of CORPUS."),
+]
+EditOption = Annotated[Edit, typer.Option(help="data: what becomes of the shortcut.")]
+AnewOption = Annotated[bool, typer.Option("--anew", help="data: begin with new weights.")]
+StrengthOption = Annotated[
+    float | None, typer.Option(metavar="X", help="penalise: the weight of the penalty.")
+]
+LayerOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="project, disable: at which layer.")
+]
+OrthogonalOption = Annotated[
+    bool, typer.Option("--orthogonal", help="project: the projection of P-ClArC.")
+]
+TrainOnOption = Annotated[
+    bool, typer.Option("--train-on", help="disable: train the last layer on afterwards.")
+]
+EpochsOption = Annotated[int | None, typer.Option(metavar="N", help="Of training, at most.")]
+
+
+def repair(
+    model: ModelArgument,
+    corpus: CorpusArgument,
+    out: OutOption,
+    shortcut: ShortcutOption = None,
+    units_off: UnitsOffOption = None,
+    how: HowOption = How.data,
+    report: ReportOption = None,
+    test: TestOption = None,
+    edit: EditOption = Edit.swap,
+    anew: AnewOption = False,
+    strength: StrengthOption = None,
+    layer: LayerOption = None,
+    orthogonal: OrthogonalOption = False,
+    train_on: TrainOnOption = False,
+    epochs: EpochsOption = None,
+    overwrite: OverwriteOption = False,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    split: SplitOption = None,
+    device: DeviceOption = Device.auto,
+    factory: FactoryOption = None,
+    seed: SeedOption = 0,
+) -> None:  # fmt: skip
+    """Make a new model that does not rest on a shortcut, and prove that it does not."""
+    from seqlrp.improving.repair import repair as repair_classifier
+    from seqlrp.improving.repair_report import FILES, PAGE
+    from seqlrp.models.saving import save
+    from seqlrp.text.corpora import load_corpus
+
+    check_outputs([out], [model, corpus, test])
+    if report is not None:
+        check_outputs([report / name for name in FILES], [model, corpus, test])
+    check_model_folder(out, overwrite)
+    classifier = load_classifier(model, device, factory)
+    given: list[Any] = [*(shortcut or ()), *map(_units, units_off or ())]
+    if not given:
+        raise OptionError("Name what is to be repaired: --shortcut WORDS, or --units-off LAYER:N.")
+    columns: dict[str, Any] = {
+        "text": text_column,
+        "label": label_column,
+        "label_names": classifier.labels,
+    }
+    texts = load_corpus(corpus, split=split, **columns)
+    measured = None if test is None else load_corpus(test, **columns)
+    options: dict[str, Any] = {"strength": strength, "layer": layer, "epochs": epochs}
+    repaired, found = repair_classifier(
+        classifier, texts, given, how.value, test=measured, edit=edit.value, anew=anew,
+        oblique=not orthogonal, train_on=train_on, seed=seed,
+        **{name: value for name, value in options.items() if value is not None},
+    )  # fmt: skip
+    save(
+        repaired, out, training={"repair": found.to_json()},
+        factory=None if factory is None else load_factory(factory),
+    )  # fmt: skip
+    show(found.summary())
+    show()
+    print_path(out)
+    if report is not None:
+        found.save(report)
+        print_path(report / PAGE)
+
+
+def _units(typed: str) -> dict[str, list[int]]:
+    """A layer and its units, from LAYER:3,17."""
+    layer, _, numbers = typed.rpartition(":")
+    if not layer or not all(number.isdecimal() for number in numbers.split(",")):
+        raise OptionError(
+            option="units_off", got=typed, expected="a layer and its units: encoder.recurrence:3,17"
+        )
+    return {layer: [int(number) for number in numbers.split(",")]}

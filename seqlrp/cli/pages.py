@@ -1,0 +1,57 @@
+"""Writes explanations as one HTML page, or as a folder of pages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seqlrp.explanations.record import Explanation
+
+SHOWN = 100  # texts on a single page, by default
+
+
+def is_page(path: Path | None) -> bool:
+    """Whether a path names a single HTML file."""
+    return path is not None and path.suffix in (".html", ".htm")
+
+
+def model_facts(folder: Path, corpus: str | None = None) -> dict[str, Any]:
+    """The options of a page that say which model is explained and on which corpus.
+
+    Names alone, and no path: a page is sent to others.
+    """
+    from seqlrp.models.saving import CONFIG
+
+    file = folder / CONFIG  # which `load` has checked
+    day = datetime.fromtimestamp(file.stat().st_mtime)
+    fingerprint = json.loads(file.read_text("ascii"))["binding"][:12]
+    about = {"Date of its file": f"{day.day} {day:%B %Y}", "Fingerprint": fingerprint}
+    source = None if corpus in (None, "-") else Path(corpus).name
+    return {"model": folder.resolve().name, "corpus": source, "about": about}
+
+
+def save_html(
+    explanations: Iterable[Explanation], path: Path, first: int | None, **options: Any
+) -> None:
+    """Write a page of the first texts, or a folder of pages of all of them."""
+    from seqlrp.explanations.collection import Explanations
+    from seqlrp.show.page import save_pages
+
+    if not is_page(path):
+        save_pages(explanations, path, **options)
+        return
+    number = SHOWN if first is None else first
+    shown = list(islice(explanations, number + 1))  # one more says whether there are more
+    Explanations(shown[:number]).save_html(path, **options)
+    if len(shown) > number:
+        print(
+            f"{path} shows the first {number:,} texts; --first takes another number, and a folder "
+            "instead of a file holds them all.",
+            file=sys.stderr,
+        )

@@ -1,0 +1,381 @@
+"""Functions written as simpler ones, each of which goes through the laws of the run.
+
+Softmax, normalisations, gated units and attention are made of sums, products, quotients and
+squares. A method without a law of its own for one of them uses its decomposition here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seqlrp.engine.dispatch import DispatchMode
+from seqlrp.engine.functions import Call
+from seqlrp.errors import TrainingModeError
+
+Run = DispatchMode[Any]
+
+
+def take_apart(run: Run, call: Call) -> Any:
+    """Evaluate a function as simpler ones, each under its own law."""
+    return DECOMPOSITIONS[call.name](run, call)
+
+
+def quotient_operands(run: Run, call: Call) -> tuple[Any, Any]:
+    """Return numerator and denominator of a division.
+
+    Raises:
+        RefusedFunctionError: the division rounds.
+    """
+    if call.kwargs.get("rounding_mode") is not None:
+        run.refuse(call.function, "a division that rounds")
+    top, bottom = call.args[0], call.argument(1, "other")
+    reversed_ = call.function in (Tensor.__rtruediv__, Tensor.__rdiv__)
+    return (bottom, top) if reversed_ else (top, bottom)
+
+
+# Gated units and products
+
+
+def glu(run: Run, call: Call) -> Tensor:
+    """`glu`: the first half times the sigmoid of the second (Dauphin et al. 2017)."""
+    signal, gate = run.call(torch.chunk, (call.args[0], 2, call.argument(1, "dim", -1)), {})
+    return run.do(torch.mul, signal, run.do(torch.sigmoid, gate))
+
+
+def lerp(run: Run, call: Call) -> Tensor:
+    """`lerp`: (1 − w) · a + w · b, the update of a gated unit."""
+    a, b, w = call.args[0], call.argument(1, "end"), call.argument(2, "weight")
+    rest = run.do(torch.rsub, w, 1) if isinstance(w, Tensor) else 1 - w
+    return run.do(torch.add, run.do(torch.mul, a, rest), run.do(torch.mul, b, w))
+
+
+def bilinear(run: Run, call: Call) -> Tensor:
+    """`bilinear`: x1ᵀ W x2 + b, two contractions."""
+    a, b, weight, bias = call.arguments("input1", "input2", "weight", "bias")
+    left, right = (run.do(torch.reshape, x, (-1, x.shape[-1])) for x in (a, b))
+    left = run.do(torch.einsum, "ni,oij->noj", left, weight)
+    flat = run.do(torch.einsum, "noj,nj->no", left, right)
+    y = run.do(torch.reshape, flat, (*a.shape[:-1], len(weight)))
+    return y if bias is None else run.do(torch.add, y, bias)
+
+
+def cosine_similarity(run: Run, call: Call) -> Tensor:
+    """`cosine_similarity`: the product of two values of unit length."""
+    *sides, dim, eps = call.arguments("x1", "x2", "dim", "eps")
+    one, other = (run.do(F.normalize, x, 2.0, dim, eps) for x in sides)
+    return run.do(torch.sum, run.do(torch.mul, one, other), dim)
+
+
+def log_softmax(run: Run, call: Call) -> Tensor:
+    """`log_softmax`: x less the logarithm of the sum of eˣ."""
+    x, dim = softmax_arguments(run, call)
+    return run.do(torch.sub, x, run.do(torch.logsumexp, x, dim, True))
+
+
+def logaddexp(run: Run, call: Call) -> Tensor:
+    """`logaddexp`: the logsumexp of a pair, p_a · a + p_b · b + H(p) with p their softmax."""
+    shapes = (operand.shape for operand in call.args)
+    shape = tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+    a, b = (run.do(torch.broadcast_to, operand, shape) for operand in call.args)
+    return run.do(torch.logsumexp, run.do(torch.stack, [a, b], -1), -1)
+
+
+def softmax_arguments(run: Run, call: Call) -> tuple[Tensor, int]:
+    """Return the input of a softmax or log-softmax, in the requested dtype, and its dimension."""
+    x, dim, dtype = call.args[0], call.argument(1, "dim"), call.kwargs.get("dtype")
+    if len(call.args) > 2 and isinstance(call.args[-1], torch.dtype):
+        dtype = call.args[-1]
+    if dim is None:
+        dim = 0 if x.ndim in (0, 1, 3) else 1  # PyTorch's own guess
+    return x if dtype is None else run.do(Tensor.to, x, dtype), dim
+
+
+# Normalisations
+
+
+def layer_norm(run: Run, call: Call) -> Tensor:
+    """`layer_norm`: centred, and divided by its own standard deviation (Ba et al. 2016)."""
+    x, shape, weight, bias, eps = call.arguments(
+        "input", "normalized_shape", "weight", "bias", "eps"
+    )
+    dims = tuple(range(-len(shape), 0))
+    y = _divide_by_root_mean_square(run, _centre(run, x, dims), dims, eps)
+    return _scale_and_shift(run, y, weight, bias)
+
+
+def rms_norm(run: Run, call: Call) -> Tensor:
+    """`rms_norm`: divided by its own root mean square."""
+    x, shape, weight, eps = call.arguments("input", "normalized_shape", "weight", "eps")
+    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    y = _divide_by_root_mean_square(run, x, tuple(range(-len(shape), 0)), eps)
+    return _scale_and_shift(run, y, weight, None)
+
+
+def batch_norm(run: Run, call: Call) -> Tensor:
+    """`batch_norm` with the statistics of training, as in evaluation mode: linear."""
+    return _scale_and_shift(run, call.arguments("input")[0], *batch_statistics(run, call))
+
+
+def group_norm(run: Run, call: Call) -> Tensor:
+    """`group_norm`: normalises each group of channels `[B, C, *]` by its mean and variance."""
+    return _normalise_groups(run, *call.arguments("input", "num_groups", "weight", "bias", "eps"))
+
+
+def instance_norm(run: Run, call: Call) -> Tensor:
+    """`instance_norm`, `[B, C, *]`: every channel is a group of its own."""
+    x, weight, bias, eps = call.arguments("input", "weight", "bias", "eps")
+    fixed = instance_statistics(run, call)
+    if fixed is not None:
+        return _scale_and_shift(run, x, *fixed)
+    return _normalise_groups(run, x, x.shape[1], weight, bias, eps)
+
+
+def normalize(run: Run, call: Call) -> Tensor:
+    """`F.normalize`: divided by its own norm."""
+    x, p, dim, eps = call.arguments("input", "p", "dim", "eps")
+    size = run.do(torch.clamp_min, run.do(torch.norm, x, p, dim, keepdim=True), eps)
+    return run.do(torch.div, x, size)
+
+
+def batch_statistics(run: Run, call: Call) -> tuple[Tensor, Tensor]:
+    """Return scale c = weight / √(var + eps) and shift bias − mean · c of `batch_norm`, by channel.
+
+    Raises:
+        TrainingModeError: it takes the statistics of this batch, which mixes documents.
+    """
+    mean, training = call.arguments("running_mean", "training")
+    if training or mean is None:
+        raise TrainingModeError(
+            f"Batch normalisation in {run.describe_place()} takes the statistics of this batch, so "
+            f"that documents change each other's scores; call model.eval(), with running "
+            f"statistics kept."
+        )
+    return _fixed_statistics(run, call)
+
+
+def instance_statistics(run: Run, call: Call) -> tuple[Tensor, Tensor] | None:
+    """Return scale and shift of `instance_norm` by channel; None if it uses its input's own."""
+    mean, of_input = call.arguments("running_mean", "use_input_stats")
+    return None if mean is None or of_input else _fixed_statistics(run, call)
+
+
+def _fixed_statistics(run: Run, call: Call) -> tuple[Tensor, Tensor]:
+    x, mean, var, weight, bias, eps = call.arguments(
+        "input", "running_mean", "running_var", "weight", "bias", "eps"
+    )
+    scale = run.raw(var).add(eps).rsqrt()
+    if weight is not None:
+        scale = scale * run.raw(weight)
+    shift = -run.raw(mean) * scale
+    if bias is not None:
+        shift = shift + run.raw(bias)
+    return by_channel(scale, x), by_channel(shift, x)
+
+
+def by_channel(parameter: Tensor, x: Tensor) -> Tensor:
+    """Reshape a parameter `[C]` so that it broadcasts to `x` `[B, C, *]`."""
+    return parameter.reshape(-1, *(1,) * (x.ndim - 2))
+
+
+def _centre(run: Run, x: Tensor, dims: Any) -> Tensor:
+    return run.do(torch.sub, x, run.do(torch.mean, x, dims, keepdim=True))
+
+
+def _divide_by_root_mean_square(run: Run, x: Tensor, dims: Any, eps: float) -> Tensor:
+    """x / √(mean(x²) + eps)."""
+    square = run.do(torch.mean, run.do(torch.square, x), dims, keepdim=True)
+    return run.do(torch.div, x, run.do(torch.sqrt, run.do(torch.add, square, eps)))
+
+
+def _scale_and_shift(run: Run, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    if weight is not None:
+        x = run.do(torch.mul, x, weight)
+    return x if bias is None else run.do(torch.add, x, bias)
+
+
+def _normalise_groups(
+    run: Run, x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    parts = run.do(torch.reshape, x, (len(x), groups, -1))
+    y = _divide_by_root_mean_square(run, _centre(run, parts, -1), -1, eps)
+    y = run.do(torch.reshape, y, tuple(x.shape))
+    weight, bias = (None if t is None else by_channel(run.raw(t), x) for t in (weight, bias))
+    return _scale_and_shift(run, y, weight, bias)
+
+
+def norm(run: Run, call: Call) -> Tensor:
+    """`norm`, `vector_norm`: (Σ |x|ᵖ)^(1/p)."""
+    x, p = call.args[0], call.argument(1, "p", call.kwargs.get("ord"))
+    dim, keep = call.argument(2, "dim"), bool(call.argument(3, "keepdim"))
+    p = 2.0 if p is None or p == "fro" else float(p)
+    dims = tuple(range(x.ndim)) if dim is None else dim
+    size = run.do(torch.abs, x) if p != 2 else x
+    if p == float("inf"):
+        return run.do(torch.amax, size, dims, keepdim=keep)
+    if p <= 0:
+        run.refuse(call.function, f"of order {p}")
+    total = run.do(torch.sum, run.do(torch.pow, size, p), dims, keepdim=keep)
+    return run.do(torch.pow, total, 1 / p)
+
+
+def variance(run: Run, call: Call) -> Tensor:
+    """`var`, `std`: the mean of squares about the mean, and its root."""
+    x, dim = call.args[0], call.argument(1, "dim")
+    unbiased = call.argument(2, "unbiased")
+    if isinstance(dim, bool):  # std(x, unbiased)
+        dim, unbiased = None, dim
+    keep = bool(call.argument(3, "keepdim", False))
+    correction = call.kwargs.get("correction", 0 if unbiased is False else 1)
+    dims = tuple(range(x.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    count = torch.Size([x.shape[d] for d in dims]).numel() - correction
+    total = run.do(torch.sum, run.do(torch.square, _centre(run, x, dims)), dims, keepdim=keep)
+    y = run.do(torch.div, total, count)
+    return run.do(torch.sqrt, y) if call.name == "std" else y
+
+
+# Attention
+
+
+def scaled_dot_product_attention(run: Run, call: Call) -> Tensor:
+    """`scaled_dot_product_attention`: softmax(q kᵀ · scale + mask) v."""
+    q, k, v, mask, dropout, causal, scale, grouped = call.arguments(
+        "query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa"
+    )
+    if dropout:
+        _refuse_dropout(run)
+    if grouped:
+        groups = q.shape[-3] // k.shape[-3]
+        k, v = (run.do(torch.repeat_interleave, t, groups, -3) for t in (k, v))
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    if causal:
+        shape = (q.shape[-2], k.shape[-2])
+        mask = torch.ones(shape, dtype=torch.bool, device=q.device).tril()
+    if mask is not None and mask.dtype == torch.bool:
+        mask = _additive(~mask, q.dtype)
+    return _attend(run, q, k, v, scale, mask)[0]
+
+
+def multi_head_attention_forward(run: Run, call: Call) -> tuple[Tensor, Tensor | None]:
+    """`multi_head_attention_forward`: the attention of `nn.MultiheadAttention`, `[L, B, E]`."""
+    dropout, training, zero = call.arguments("dropout_p", "training", "add_zero_attn")
+    if dropout and training:
+        _refuse_dropout(run)
+    unknown = ("bias_k", "bias_v", "static_k", "static_v")
+    for name, value in zip(unknown, call.arguments(*unknown), strict=True):
+        if value is not None:
+            run.refuse(call.function, f"{name} in attention")
+    if zero:
+        run.refuse(call.function, "add_zero_attn in attention")
+    inputs = call.arguments("query", "key", "value")
+    alone = inputs[0].ndim == 2  # [L, E]: a batch of one
+    if alone:
+        inputs = [run.do(torch.unsqueeze, t, 1) for t in inputs]
+    (heads,) = call.arguments("num_heads")
+    weights, biases = _projections(run, call)
+    q, k, v = (
+        _split_heads(run, run.do(F.linear, x, w, b), heads)
+        for x, w, b in zip(inputs, weights, biases, strict=True)
+    )
+    padding, mask = call.arguments("key_padding_mask", "attn_mask")
+    mask = _merge_masks(padding, mask, q, k)
+    # [B, heads, L, E / heads] and [B, heads, L, S]
+    mixed, attention = _attend(run, q, k, v, 1 / math.sqrt(q.shape[-1]), mask)
+    mixed = run.do(torch.flatten, run.do(torch.permute, mixed, (2, 0, 1, 3)), 2)
+    out = run.do(F.linear, mixed, *call.arguments("out_proj_weight", "out_proj_bias"))
+    wanted, averaged = call.arguments("need_weights", "average_attn_weights")
+    if wanted and averaged:
+        attention = run.do(torch.mean, attention, 1)
+    if alone:
+        out = run.do(torch.squeeze, out, 1)
+        attention = run.do(torch.squeeze, attention, 0)
+    return out, attention if wanted else None
+
+
+def _projections(run: Run, call: Call) -> tuple[Any, Any]:
+    """Return the weights and biases of the projections to query, key and value."""
+    separate, together, biases = call.arguments(
+        "use_separate_proj_weight", "in_proj_weight", "in_proj_bias"
+    )
+    names = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+    weights = call.arguments(*names) if separate else run.raw(together).chunk(3)
+    return weights, (None,) * 3 if biases is None else run.raw(biases).chunk(3)
+
+
+def _attend(
+    run: Run, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return softmax(q kᵀ · scale + mask) v, and the softmax."""
+    scores = run.do(torch.mul, q, scale)
+    scores = run.do(torch.matmul, scores, run.do(torch.transpose, k, -2, -1))
+    if mask is not None:
+        scores = _mask_scores(run, scores, mask)
+    attention = run.do(torch.softmax, scores, -1)
+    return run.do(torch.matmul, attention, v), attention
+
+
+def _split_heads(run: Run, x: Tensor, heads: int) -> Tensor:
+    """Reshape `[L, B, E]` to `[B, heads, L, E / heads]`."""
+    return run.do(torch.permute, run.do(Tensor.unflatten, x, -1, (heads, -1)), (1, 2, 0, 3))
+
+
+def _merge_masks(
+    padding: Tensor | None, mask: Tensor | None, q: Tensor, k: Tensor
+) -> Tensor | None:
+    """Merge both masks into one that is added to the scores `[B, heads, L, S]`."""
+    merged = None
+    if padding is not None:
+        merged = _additive(padding, q.dtype).reshape(-1, 1, 1, k.shape[-2])
+    if mask is not None:
+        mask = _additive(mask, q.dtype)
+        if mask.ndim == 3:  # [B · heads, L, S]
+            mask = mask.reshape(-1, q.shape[1], *mask.shape[1:])
+        merged = mask if merged is None else merged + mask
+    return merged
+
+
+def _mask_scores(run: Run, scores: Tensor, mask: Tensor) -> Tensor:
+    """Add a mask to scores; a mask of zeros and -inf selects scores and counts as no term."""
+    if bool(((mask == 0) | (mask == -math.inf)).all()):
+        return run.do(torch.masked_fill, scores, mask != 0, -math.inf)
+    return run.do(torch.add, scores, mask)
+
+
+def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    if mask.dtype != torch.bool:
+        return mask.detach()
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(mask, -math.inf)
+
+
+def _refuse_dropout(run: Run) -> None:
+    raise TrainingModeError(
+        f"Dropout in the attention of {run.describe_place()} is on and draws random numbers, so "
+        f"the answer changes from call to call; call model.eval() first."
+    )
+
+
+DECOMPOSITIONS: dict[str, Callable[[Run, Call], Any]] = {
+    "glu": glu,
+    "lerp": lerp,
+    "bilinear": bilinear,
+    "cosine_similarity": cosine_similarity,
+    "log_softmax": log_softmax,
+    "logaddexp": logaddexp,
+    "layer_norm": layer_norm,
+    "rms_norm": rms_norm,
+    "batch_norm": batch_norm,
+    "group_norm": group_norm,
+    "instance_norm": instance_norm,
+    "normalize": normalize,
+    "norm": norm,
+    "vector_norm": norm,
+    "std": variance,
+    "var": variance,
+    "scaled_dot_product_attention": scaled_dot_product_attention,
+    "multi_head_attention_forward": multi_head_attention_forward,
+}

@@ -1,0 +1,122 @@
+"""Tracks which document each element of a tensor belongs to.
+
+The ledger is per document, but packed, flattened and time-major layouts do not show which rows
+belong together. So each signal `[B, T, H]` is accompanied by a small int64 tensor that broadcasts
+to it, such as `[B, 1, 1]`, and each function that rearranges the signal also rearranges that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from seqlrp.errors import MixedDocumentsError
+
+NOBODY = -1  # the document number of an element that belongs to no document
+
+
+def shrink(documents: Tensor) -> Tensor:
+    """Reduce every dimension along which the numbers are constant to size 1."""
+    for dim in range(documents.ndim - 1, -1, -1):
+        if documents.shape[dim] > 1:
+            first = documents.narrow(dim, 0, 1)
+            if documents.stride(dim) == 0 or bool((documents == first).all()):
+                documents = first
+    return documents
+
+
+def assign_unowned(documents: Tensor) -> Tensor:
+    """Assign elements without a document, such as constants, to the document around them.
+
+    Along a dimension in which all known elements agree, unknown ones get the same document.
+    """
+    for dim in range(documents.ndim - 1, -1, -1):
+        if not bool((documents == NOBODY).any()):
+            break
+        highest = documents.amax(dim, keepdim=True)
+        if bool(((documents == highest) | (documents == NOBODY)).all()):
+            documents = torch.where(documents == NOBODY, highest, documents)
+    return documents
+
+
+def combine(documents: Sequence[Tensor], ndim: int) -> Tensor:
+    """Return the documents of an elementwise result with `ndim` dimensions from its operands'.
+
+    Raises:
+        ModelError: an element would belong to two documents.
+    """
+    lifted = [d.reshape((1,) * (ndim - d.ndim) + tuple(d.shape)) for d in documents]
+    result = lifted[0]
+    for other in lifted[1:]:
+        if other.shape != result.shape or not torch.equal(other, result):
+            if bool(((other != result) & (other != NOBODY) & (result != NOBODY)).any()):
+                refuse_mixing()
+            result = torch.maximum(result, other)
+    return result
+
+
+def refuse_mixing() -> NoReturn:
+    """Refuse a model that mixes the documents of a batch."""
+    raise MixedDocumentsError(
+        "The model mixes the documents of a batch (a step runs over the batch dimension, or puts "
+        "rows in another order), so that no document has an answer of its own; explain documents "
+        "one at a time."
+    )
+
+
+def reduce(documents: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
+    """Return the documents after a reduction over `dims`.
+
+    Raises:
+        MixedDocumentsError: the reduction mixes documents, whose relevance cannot be separated.
+    """
+    for dim in dims:
+        highest = documents.amax(dim, keepdim=True)
+        if not bool(((documents == highest) | (documents == NOBODY)).all()):
+            refuse_mixing()
+        documents = highest
+    if keepdim:
+        return documents
+    kept = [size for dim, size in enumerate(documents.shape) if dim not in set(dims)]
+    return documents.reshape(kept)
+
+
+def contract(equation: str, operands: Sequence[Tensor | None], shapes: Sequence[Any]) -> Tensor:
+    """Return the documents of an einsum's result; an operand without documents is None.
+
+    Runs the same equation on the document numbers, with size 1 for every label along which they are
+    constant, and divides by the equation on ones: the mean of equal numbers is that number.
+
+    Raises:
+        ModelError: an element would belong to two documents.
+    """
+    terms = equation.replace(" ", "").partition("->")[0]
+    labels = terms.split(",")
+    varying = {
+        label
+        for term, documents in zip(labels, operands, strict=True)
+        if documents is not None
+        for label, size in zip(term, documents.shape, strict=True)
+        if size > 1
+    }
+    ones, numbers = [], []
+    for term, documents, shape in zip(labels, operands, shapes, strict=True):
+        small = [size if label in varying else 1 for label, size in zip(term, shape, strict=True)]
+        ones.append(torch.ones(small, dtype=torch.float64))
+        numbers.append(ones[-1] if documents is None else documents.cpu().double().expand(small))
+    owners = [k for k, documents in enumerate(operands) if documents is not None]
+    weight = torch.einsum(equation, *ones)
+    total = torch.full_like(weight, NOBODY)
+    for k in owners:
+        of_one = [numbers[j] if j == k else ones[j] for j in range(len(ones))]
+        other = torch.einsum(equation, *of_one) / weight
+        if bool(((other != total) & (other != NOBODY) & (total != NOBODY)).any()):
+            refuse_mixing()
+        total = torch.maximum(total, other)
+    if not torch.equal(total, total.round()):
+        refuse_mixing()
+    device = next(d.device for d in operands if d is not None)
+    return shrink(total.to(torch.int64).to(device))

@@ -1,0 +1,274 @@
+"""`Explainer`: the base class of all attribution methods, with one checked forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol, overload
+
+import torch
+from torch import Tensor, nn
+
+from seqlrp.engine.attribution import Attribution
+from seqlrp.engine.checks import (
+    Target,
+    check_documents,
+    check_input,
+    check_model,
+    check_padding,
+    check_parameters,
+    check_scores,
+    refuse_no_embedding,
+    resolve_contrast,
+    select_output,
+    select_scores,
+)
+from seqlrp.engine.completeness import CompletenessTotals, totals_for, warn_if_incomplete
+from seqlrp.engine.gradient_mode import GradientMode
+from seqlrp.engine.inputs import InputMode
+from seqlrp.engine.ledger import Ledger
+from seqlrp.engine.modules import parameters_of
+
+
+class Method(Protocol):
+    """The interface of an attribution method; `Explainer` implements it."""
+
+    name: str
+
+    def __init__(self, model: nn.Module) -> None: ...
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Return the options that the relevance depends on, as JSON values."""
+        ...
+
+    def attribution(
+        self,
+        inputs: Tensor,
+        target: Target = "predicted",
+        additional_forward_args: Any = None,
+        *,
+        padding: Tensor | None = None,
+    ) -> Attribution:
+        """Return relevance `[B, T]` (`[B, C, T]` for `"all"`), scores, target, ledger or None.
+
+        Args:
+            inputs: ids `[B, T]` of int64 (or `[B, S, W]`), or vectors `[B, T, D]`.
+            target: `"predicted"`, a class index, a tensor `[B]`, `"all"`, or a pair.
+            additional_forward_args: what the model takes after its input.
+            padding: bool, shaped as the ids, True on padding.
+        """
+        ...
+
+
+class Forward(NamedTuple):
+    """One forward pass: its scores, with their graph, and the targets to be explained."""
+
+    mode: InputMode  # with the vectors of the words, in `readings`
+    scores: Tensor  # [B, C]
+    target: Tensor | None  # class indices [B], None for all classes
+    against: Tensor | None  # class indices that the targets are compared with, [B]
+    padding: Tensor  # bool, shaped as the ids, True on padding
+
+    @property
+    def starts(self) -> list[Tensor]:
+        """The explained scores, `[B]` each: of all classes, of one, or a difference of two."""
+        return select_scores(self.scores, self.target, self.against)
+
+    def select(self, scores: Tensor, rows: Tensor) -> Tensor:
+        """Select the target scores `[C or 1, N]` from scores `[N, C]` of documents `rows` `[N]`."""
+        target, against = (None if t is None else t[rows] for t in (self.target, self.against))
+        return torch.stack(select_scores(scores, target, against))
+
+    def by_document(self, values: Tensor) -> Tensor:
+        """Transpose values of each target `[C or 1, B, ...]` to `[B, C, ...]` or `[B, ...]`."""
+        return values[0] if self.target is not None else values.transpose(0, 1)
+
+    def attribution(self, relevance: Tensor, ledger: Ledger | None = None) -> Attribution:
+        """Wrap relevance `[C or 1, *ids]` of the targets into the result of a method."""
+        scores = self.scores.detach()
+        return Attribution(self.by_document(relevance), scores, self.target, ledger, self.against)
+
+
+class Explainer:
+    """Base class of attribution methods; a subclass implements `compute`.
+
+    Args:
+        model: an `nn.Module` in evaluation mode that maps ids `[B, T]` to scores `[B, C]`; it is
+            neither wrapped nor changed.
+        output: which part of the model's output holds the scores, if it returns several: an
+            index, a key or an attribute's name.
+
+    Attributes:
+        name: the name of the method.
+        extras: the additional results that `attribute` can return, by the name of their option.
+        allows_empty_documents: whether a document may hold nothing but padding.
+
+    Raises:
+        ModelError: the model cannot be explained as it is.
+    """
+
+    name: str
+    extras: ClassVar[Mapping[str, Callable[[Attribution], Any]]] = {}
+    allows_empty_documents: ClassVar[bool] = True
+
+    def __init__(self, model: nn.Module, *, output: int | str | None = None) -> None:
+        self.model = check_model(model)
+        self.output = output
+        self._finite_versions: tuple[int, ...] | None = None
+        self._check_parameters()
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Return the options that the relevance depends on, as JSON values; here none."""
+        return {}
+
+    def relevance_factors(self, factors: Tensor) -> Tensor:
+        """Return the factors of the relevance when the score is multiplied by `factors`."""
+        return factors
+
+    @overload
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: Target = ...,
+        additional_forward_args: Any = ...,
+        *,
+        padding: Tensor | None = ...,
+    ) -> Tensor: ...
+    @overload
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: Target = ...,
+        additional_forward_args: Any = ...,
+        *,
+        padding: Tensor | None = ...,
+        **extras: bool,
+    ) -> Any: ...
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: Target = "predicted",
+        additional_forward_args: Any = None,
+        *,
+        padding: Tensor | None = None,
+        **extras: bool,
+    ) -> Any:
+        """Compute relevance `[B, T]` of every word, or `[B, C, T]` for `target="all"`.
+
+        Args:
+            inputs: ids `[B, T]` of int64 (or `[B, S, W]`), or vectors `[B, T, D]`.
+            target: `"predicted"`, a class index, a tensor `[B]`, `"all"`, or a pair of the first
+                three, which explains the difference of their scores.
+            additional_forward_args: what the model takes after its input.
+            padding: bool, shaped as the ids, True on padding.
+            extras: True for each of the method's `extras` that is returned after the relevance.
+
+        Raises:
+            ModelError: the model returns no scores, or they do not depend on the input.
+            InputError: ids, target or padding are not what was expected.
+        """
+        for option in extras:
+            if option not in self.extras:
+                raise TypeError(f"{type(self).__name__}.attribute() has no option {option!r}.")
+        found = self.attribution(inputs, target, additional_forward_args, padding=padding)
+        asked = [self.extras[option](found) for option, wanted in extras.items() if wanted]
+        if asked:
+            return (found.relevance, *asked)
+        self._warn_if_incomplete(found.ledger)
+        return found.relevance
+
+    def attribution(
+        self,
+        inputs: Tensor,
+        target: Target = "predicted",
+        additional_forward_args: Any = None,
+        *,
+        padding: Tensor | None = None,
+    ) -> Attribution:
+        """Compute the relevance that `attribute` returns, with the scores and a ledger, if any.
+
+        Inference mode is switched off during the call, because gradients are needed.
+        """
+        with torch.inference_mode(False):
+            return self.compute(inputs, target, additional_forward_args, padding)
+
+    def compute(
+        self, inputs: Tensor, target: Target, additional_forward_args: Any, padding: Tensor | None
+    ) -> Attribution:
+        """Compute the result of `attribution`, called outside of inference mode."""
+        raise NotImplementedError(f"{type(self).__name__} must define compute().")
+
+    def forward(
+        self, inputs: Tensor, target: Target, additional_forward_args: Any, padding: Tensor | None
+    ) -> Forward:
+        """Run the model unchanged, with a graph from the word vectors to the scores.
+
+        Raises:
+            ModelError: the model returns no scores, or they do not depend on the input.
+            InputError: ids, target or padding are not what was expected.
+        """
+        self.check_call(inputs)
+        return self.run(GradientMode(), inputs, target, additional_forward_args, padding)
+
+    def check_call(self, inputs: Tensor) -> None:
+        """Check the model and the input, before a mode is created for them."""
+        check_model(self.model)
+        self._check_parameters()
+        check_input(inputs)
+
+    def run(
+        self,
+        mode: InputMode,
+        inputs: Tensor,
+        target: Target,
+        additional_forward_args: Any,
+        padding: Tensor | None,
+    ) -> Forward:
+        """Run the model under a mode, after `check_call`, and check its output.
+
+        Raises:
+            ModelError: the model returns no scores, or they do not depend on the input.
+            InputError: target or padding are not what was expected.
+        """
+        vectors = inputs.dtype.is_floating_point
+        padding = check_padding(padding, tuple(inputs.shape[:2] if vectors else inputs.shape))
+        if not self.allows_empty_documents:
+            check_documents(padding)
+        with torch.enable_grad():
+            output = select_output(
+                mode.run(self.model, inputs, additional_forward_args), self.output
+            )
+            scores = check_scores(
+                output,
+                inputs.shape[0] if inputs.ndim > 1 else None,
+                probabilities=mode.gives_probabilities(output),
+            )
+            if not mode.readings:
+                refuse_no_embedding()
+            classes, against = resolve_contrast(target, scores)
+            scores = mode.connect_scores(output, scores)
+        if padding is None:
+            padding = mode.padding
+            if not self.allows_empty_documents:
+                check_documents(padding)
+        if padding is None:
+            padding = torch.zeros(mode.ids_shape, dtype=torch.bool, device=inputs.device)
+        return Forward(mode, scores, classes, against, padding)
+
+    def _check_parameters(self) -> None:
+        """Check that all parameters are finite, unless none has changed since the last check."""
+        versions = tuple(
+            number
+            for p in parameters_of(self.model)
+            for number in (id(p), 0 if p.is_inference() else p._version)
+        )
+        if versions != self._finite_versions:
+            check_parameters(self.model)
+            self._finite_versions = versions
+
+    def _warn_if_incomplete(self, ledger: Ledger | None) -> None:
+        """Warn the caller of `attribute` if the method finds its relevance incomplete."""
+        if ledger is not None and totals_for(self) is not None:
+            totals = CompletenessTotals.of_ledger(ledger)
+            warn_if_incomplete(self, totals, stacklevel=3)

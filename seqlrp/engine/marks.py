@@ -1,0 +1,160 @@
+"""Marks: the knowledge of a run about a tensor, stored on the tensor itself.
+
+A mark is a plain attribute of a tensor that the run made, so it stays available wherever the model
+passes that tensor, and is freed with the tensor. Each method derives its own class of marks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqlrp.engine.modules import modules_of
+from seqlrp.engine.nests import map_tensors, tensors_in
+
+_ATTRIBUTE = "_seqlrp_mark"
+_WRITES = "_seqlrp_writes"
+_HOLDERS = (Tensor, tuple, list, dict)  # of what a module can keep
+_MODULE_FIELDS = frozenset(vars(nn.Module()))  # that every module has
+
+
+class Uncopied:
+    """An attribute that is left out when its tensor is copied: the copy belongs to no run.
+
+    A model may keep tensors of a run (`self.seen = ids`), and be copied or pickled later.
+    """
+
+    __slots__ = ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> None:
+        return None
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Mark(Uncopied):
+    """A note on one tensor of one run.
+
+    Attributes:
+        run: the run that made it; a mark of another run means nothing.
+        documents: int64, broadcastable to the value: which document each element belongs to.
+        origin: for what was computed from ids: int64, broadcastable to the value: which element of
+            the input ids each one comes from, see `provenance.py`.
+        answer: with `origin`: whether it answers a question about ids, and holds none.
+        made_by: with `origin`: the function that combined words, or is not followed.
+        random: with `origin`: the function that drew the random numbers in it.
+        writes: the number of in-place writes to the memory of the value before the mark, see
+            `Writes`.
+    """
+
+    run: Any
+    documents: Tensor | None = None
+    origin: Tensor | None = None
+    answer: bool = False
+    made_by: str = ""
+    random: str = ""
+    writes: int = 0
+
+    @property
+    def needs_graph(self) -> bool:
+        """Whether the value is always part of the graph in which relevance flows back."""
+        return False
+
+    @property
+    def plain(self) -> bool:
+        """Whether autograd alone can follow the value when it is overwritten through a view."""
+        return True
+
+
+@dataclass(slots=True)
+class Writes(Uncopied):
+    """In-place writes to the memory that a tensor and its views share, in order.
+
+    A write through one view changes the values of the others, while their marks stay. That is
+    harmless for plain values, which autograd follows, but not for marks with more information.
+    """
+
+    run: Any
+    regions: list[tuple[Any, ...]]
+
+    def record(self, tensor: Tensor, plain: bool) -> None:
+        """Record that `tensor` was overwritten, by a plain value or by another."""
+        region = (tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset(), plain)
+        self.regions.append(region)
+
+    def spoil(self, tensor: Tensor, mark: Mark) -> bool:
+        """Return whether later writes have made the mark of `tensor` wrong."""
+        plain_value = mark.plain
+        mine = (tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset())
+        return any(
+            not (plain and plain_value) and _overlap(mine, (shape, stride, offset))
+            for shape, stride, offset, plain in self.regions[mark.writes :]
+        )
+
+
+def _overlap(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    touched = []
+    for shape, stride, offset in (a, b):
+        last = offset + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
+        touched.append((shape, stride, offset, last))
+    memory = torch.zeros(max(t[3] for t in touched) + 1, dtype=torch.bool)
+    memory.as_strided(*touched[0][:3]).fill_(True)
+    return bool(memory.as_strided(*touched[1][:3]).any())
+
+
+def writes_to(tensor: Tensor, run: object) -> Writes | None:
+    """Return the writes to the memory of a tensor in this run, or None."""
+    owner = tensor if tensor._base is None else tensor._base
+    writes: Writes | None = getattr(owner, _WRITES, None)
+    return writes if writes is not None and writes.run is run else None
+
+
+def record_write(tensor: Tensor, run: object, mark: Mark) -> None:
+    """Record that `tensor` was just overwritten with the value that has this `mark`."""
+    writes = writes_to(tensor, run)
+    if writes is None:
+        writes = Writes(run, [])
+        setattr(tensor if tensor._base is None else tensor._base, _WRITES, writes)
+    writes.record(tensor, mark.plain)
+
+
+def mark_of(value: object, run: object) -> Mark | None:
+    """Return the mark that this run put on a tensor, or None."""
+    mark: Mark | None = getattr(value, _ATTRIBUTE, None) if isinstance(value, Tensor) else None
+    return mark if mark is not None and mark.run is run else None
+
+
+def release_marked(model: nn.Module) -> None:
+    """Turn tensors that a model has stored back into plain tensors, without marks or a graph.
+
+    `self.state = h.detach()` in a forward pass stores a value of the run, which is part of the
+    graph of relevance. After the run it must equal the value that a plain call would store.
+    """
+    for module in modules_of(model):
+        for kept in (module.__dict__, module._buffers):
+            marked = [
+                name
+                for name, value in kept.items()
+                if isinstance(value, _HOLDERS)
+                and name not in _MODULE_FIELDS
+                and any(hasattr(t, _ATTRIBUTE) for t in tensors_in(value))
+            ]
+            for name in marked:
+                kept[name] = map_tensors(kept[name], _plain)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach() if hasattr(tensor, _ATTRIBUTE) else tensor
+
+
+def put_mark(tensor: Tensor, mark: Mark) -> Tensor:
+    """Mark a tensor, and return it."""
+    writes = writes_to(tensor, mark.run)
+    mark.writes = 0 if writes is None else len(writes.regions)
+    setattr(tensor, _ATTRIBUTE, mark)
+    return tensor

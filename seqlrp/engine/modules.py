@@ -1,0 +1,32 @@
+"""The modules, parameters and buffers of a model, without their names.
+
+Every call needs them, so a plain loop collects them; `named_modules` is slower.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+def modules_of(model: nn.Module) -> list[nn.Module]:
+    """Return the model and all modules in it, each once."""
+    found: dict[int, nn.Module] = {}
+    waiting: list[nn.Module | None] = [model]
+    while waiting:
+        module = waiting.pop()
+        if module is not None and id(module) not in found:
+            found[id(module)] = module
+            waiting.extend(module._modules.values())
+    return list(found.values())
+
+
+def parameters_of(model: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters of a model; a parameter that n modules share occurs n times."""
+    return [p for m in modules_of(model) for p in m._parameters.values() if p is not None]
+
+
+def tensors_of(model: nn.Module) -> list[Tensor]:
+    """Return the parameters and buffers of a model; shared ones occur several times."""
+    modules = modules_of(model)
+    kept = [table for m in modules for table in (m._parameters, m._buffers)]
+    return [t for table in kept for t in table.values() if t is not None]

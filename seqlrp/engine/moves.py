@@ -1,0 +1,134 @@
+"""Functions that only move, repeat or drop values: which arguments they move, and how.
+
+Numbers that accompany a value (those of its documents, for example) are moved by calling the same
+function on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seqlrp.engine.documents import NOBODY
+from seqlrp.engine.functions import Call, Kind, identify, names_of_kind, out_of_place
+from seqlrp.engine.nests import tensors_in
+
+# The kinds of functions that only move values.
+MOVING = names_of_kind(Kind.MOVE, Kind.CAST, Kind.ASSIGNMENT)
+
+# Positions and names of the values, for functions with several; others have only the first.
+_VALUES: dict[str, tuple[tuple[int, str], ...]] = {
+    "cat": ((0, "tensors"),),
+    "stack": ((0, "tensors"),),
+    "hstack": ((0, "tensors"),),
+    "vstack": ((0, "tensors"),),
+    "pad_sequence": ((0, "sequences"), (2, "padding_value")),
+    "where": ((1, "input"), (2, "other")),
+    "masked_fill": ((0, "input"), (2, "value")),
+    "setitem": ((0, "input"), (2, "value")),
+    "index_put": ((0, "input"), (2, "values")),
+    "index_copy": ((0, "input"), (3, "source")),
+    "index_fill": ((0, "input"), (3, "value")),
+    "select_scatter": ((0, "input"), (1, "src")),
+    "slice_scatter": ((0, "input"), (1, "src")),
+    "scatter": ((0, "input"), (3, "src"), (3, "value")),
+    "pad": ((0, "input"), (3, "value")),
+    "_pad_packed_sequence": ((0, "data"), (3, "padding_value")),
+}
+# Arguments with a fill value that has a default.
+_FILLS = {"pad": "value", "pad_sequence": "padding_value"}
+
+
+def mixes(name: str) -> bool:
+    """Return whether a function may combine several values, or a value and a constant."""
+    return name in _VALUES
+
+
+def _assign(base: Tensor, index: Any, value: Any) -> Tensor:
+    changed = base.clone()
+    changed[index] = value
+    return changed
+
+
+def _pad(tensor: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> Tensor:
+    if mode == "constant":
+        return F.pad(tensor, pad, mode, value)
+    return F.pad(tensor.double(), pad, mode).to(tensor.dtype)  # these modes do not support integers
+
+
+def _keep(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return tensor
+
+
+# Replacements of functions that cannot be called on integers or on another memory layout.
+_MOVERS: dict[str, Callable[..., Any]] = {
+    "view": Tensor.reshape,
+    "view_as": Tensor.reshape_as,
+    "setitem": _assign,
+    "pad": _pad,
+    **dict.fromkeys(names_of_kind(Kind.CAST) | {"int", "long"}, _keep),
+}
+
+
+def reads_bits(call: Call) -> bool:
+    """Return whether a view reads the bits of a value as another dtype, which is no move."""
+    if call.name != "view":
+        return False
+    return any(isinstance(a, torch.dtype) for a in (*call.args, *call.kwargs.values()))
+
+
+def moved_values(call: Call) -> list[Tensor]:
+    """Return the tensors among the arguments that the function moves, each once."""
+    found: list[Tensor] = []
+    for index, key in _VALUES.get(call.name, ((0, "input"),)):
+        value = call.args[index] if index < len(call.args) else call.kwargs.get(key)
+        for tensor in tensors_in(value):
+            if all(tensor is not other for other in found):
+                found.append(tensor)
+    return found
+
+
+def move_numbers(call: Call, number_of: Callable[[Tensor], Tensor | None]) -> list[Tensor]:
+    """Call a function with each value replaced by its numbers, an integer for each element.
+
+    `number_of` gives an integer tensor for a tensor that has one; other values get `NOBODY`.
+    """
+
+    def fill_number(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return type(value)(fill_number(item) for item in value)
+        if isinstance(value, Tensor):
+            number = number_of(value)
+            return _nobody(value) if number is None else number
+        return NOBODY if isinstance(value, (int, float)) else value
+
+    def replace_by_number(value: Any) -> Any:
+        number = number_of(value) if isinstance(value, Tensor) else None
+        return value if number is None else number
+
+    args, kwargs = list(call.args), dict(call.kwargs)
+    if args and call.name not in _VALUES:
+        args[0] = replace_by_number(args[0])
+    for index, key in _VALUES.get(call.name, ()):
+        if index < len(args):
+            args[index] = fill_number(call.args[index])
+        elif call.kwargs.get(key) is not None:
+            kwargs[key] = fill_number(call.kwargs[key])
+        elif _FILLS.get(call.name) == key:
+            kwargs[key] = NOBODY
+    return tensors_in(_mover(call)(*args, **kwargs))
+
+
+def _mover(call: Call) -> Callable[..., Any]:
+    if call.name in _MOVERS:
+        return _MOVERS[call.name]
+    entry = identify(call.function)
+    return out_of_place(call.name) if entry is not None and entry.in_place else call.function
+
+
+def _nobody(value: Tensor) -> Tensor:
+    return torch.full((), NOBODY, dtype=torch.int64, device=value.device).expand(value.shape)

@@ -1,0 +1,50 @@
+"""Who is told that a model lets padding take part in its answer: the caller, as a warning."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+
+from seqlrp.errors import PaddingWarning
+
+_LISTENER: ContextVar[Callable[[float], object] | None] = ContextVar("listener", default=None)
+
+
+@contextlib.contextmanager
+def padding_told_to(listener: Callable[[float], object] | None) -> Iterator[None]:
+    """Within the block, `listener` gets the share of padding, and there is no warning.
+
+    None leaves it at what held before.
+    """
+    if listener is None:
+        yield
+        return
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
+def tell_of_padding(share: float, *, stacklevel: int) -> None:
+    """Say that padding takes part in an answer, with this share of all absolute relevance."""
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener(share)
+        return
+    taken = f"takes {share:.1%} of all absolute relevance"
+    if not share:
+        taken = "takes no relevance itself, its vectors being zero"
+    warnings.warn(
+        f"Padding takes part in the model's answer and {taken}: its sequences are not packed, or a "
+        f"mask comes too late (a recurrence that reads backwards starts in the padding), so what "
+        f"it says may depend on how a batch is padded. The padding's share is an entry of its own "
+        f"in the ledger. Pad as the model was trained: if that was to a fixed length, "
+        f"TextClassifier(…, pad_to=…, pad_side=…, truncate=…) does the same; if it read each text "
+        f"without padding, pack the sequences (pack_padded_sequence) or explain documents one at a "
+        f"time (batch_tokens=1).",
+        PaddingWarning,
+        stacklevel=stacklevel + 1,
+    )

@@ -1,0 +1,1 @@
+"""The results of an evaluation: values, verdict, tables, plots, files, and the report on top."""

@@ -1,0 +1,1 @@
+"""The record of one explained text: its fields, files, data frames, merged units and summaries."""

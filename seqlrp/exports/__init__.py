@@ -1,1 +1,0 @@
-"""Highlighted documents outside of the browser: pictures, PDF, LaTeX and terminals."""

@@ -1,0 +1,1 @@
+"""Makes a classifier better: repairs a shortcut, and proves that it helped."""

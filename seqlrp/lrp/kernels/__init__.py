@@ -1,1 +1,0 @@
-"""Fast recurrences: the signatures of `seqlrp.lrp.recurrent`, in larger steps or compiled."""

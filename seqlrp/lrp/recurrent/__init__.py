@@ -1,0 +1,1 @@
+"""Relevance through recurrent layers that a model calls as one function."""

@@ -1,0 +1,1 @@
+"""Fast recurrences with the signatures of `seqlrp.lrp.recurrent.reference`."""

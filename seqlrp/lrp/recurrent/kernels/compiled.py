@@ -1,0 +1,231 @@
+"""The recurrences of `reference.py` in float32 on the CPU, with the machine code of `loops.py`.
+
+The forward pass is implemented here, so that it can store the factors of the backward pass,
+`[N, 3H]`, and nothing is computed twice. Both directions are computed at once, by as many threads
+as torch uses. Needs Numba, and is not used on a Python for which Numba has no wheel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache, partial
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seqlrp.engine.recurrent_calls import GATES, LayerKind, Steps, Weights
+from seqlrp.lrp.recurrent.kernels.threads import run_in_blocks
+from seqlrp.lrp.recurrent.reference import Gammas
+from seqlrp.lrp.stabilise import Stabiliser
+
+Order = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+@cache
+def _numba_installed() -> bool:
+    return find_spec("numba") is not None
+
+
+@cache
+def _loops() -> Any:
+    from seqlrp.lrp.recurrent.kernels import loops
+
+    return loops
+
+
+@cache
+def _sharing() -> Any:
+    from seqlrp.lrp.recurrent.kernels import sharing
+
+    return sharing
+
+
+def computes(kind: str, weights: Weights, *inputs: Tensor) -> bool:
+    """Return whether these kernels support a layer of this kind with these operands."""
+    operands = [*inputs, *(w for w in weights if w is not None)]
+    return (
+        kind in ("lstm", "gru")
+        and weights.hr is None
+        and all(t.dtype == torch.float32 and t.device.type == "cpu" for t in operands)
+        and _numba_installed()
+    )
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    """Return a contiguous NumPy array, of the same memory if possible."""
+    found: NDArray[np.float32] = tensor.detach().contiguous().numpy()
+    return found
+
+
+def _state(tensor: Tensor) -> Tensor:
+    """Return a copy that is updated step by step."""
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
+
+
+@lru_cache(maxsize=64)
+def _step_order(steps: Steps, reverse: bool) -> Order:
+    """Return first row and number of rows of each step, in the order that a direction reads."""
+    sizes = np.array(steps.sizes, dtype=np.int64)
+    starts = np.cumsum(sizes) - sizes
+    return (starts[::-1].copy(), sizes[::-1].copy()) if reverse else (starts, sizes)
+
+
+@cache
+def _stabiliser_numbers(stabiliser: Stabiliser) -> tuple[np.float32, np.float32, np.float32]:
+    """Return both parts of ε in float32, and what replaces an absolute ε of 0 in quotients."""
+    epsilon = np.float32(min(stabiliser.absolute, 1e30))
+    floor = np.float32(0) if epsilon else np.finfo(np.float32).tiny
+    return epsilon, np.float32(min(stabiliser.relative, 1e30)), floor
+
+
+def _biases(weights: Weights) -> list[NDArray[np.float32]]:
+    """Return both biases, or zeros if the layer has none."""
+    zero = weights.hh.new_zeros(len(weights.hh))
+    return [_array(zero if b is None else b) for b in (weights.bias_ih, weights.bias_hh)]
+
+
+def _maps(
+    kind: LayerKind, weights: Weights
+) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    """Return panels of both weights, and biases `[1, ·]`, which an LSTM adds up."""
+    maps = [_loops().product.pack(_array(weight)) for weight in (weights.ih, weights.hh)]
+    biases = [bias[None] for bias in _biases(weights)]
+    return maps, [biases[0] + biases[1]] if kind == "lstm" else biases
+
+
+def _signal(kind: LayerKind, weights: Weights) -> tuple[Any, ...]:
+    """Return the maps of γ through the only signal, g (LSTM) or n (GRU), and its biases."""
+    units = weights.hh.shape[-1]
+    part, pack = slice(2 * units, 3 * units), _loops().product.pack
+    maps = (pack(_array(weight[part]).T) for weight in (weights.ih, weights.hh))
+    return (*maps, *(bias[part] for bias in _biases(weights)))
+
+
+def forward(
+    kind: LayerKind,
+    x: Tensor,
+    states: Sequence[Tensor],
+    weights: Sequence[Weights],
+    steps: Steps,
+    stabiliser: Stabiliser,
+    *,
+    account: bool,
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Return outputs `[N, dirs·H]`, final states `[dirs, B, H]`, and factors of each direction.
+
+    Factors are `[N, 3H]`; with `account` there are H more: the parts that the stabilisers withhold.
+
+    Args:
+        kind: lstm or gru.
+        x: the input, `[N, D]`.
+        states: h and for an LSTM c, `[dirs, B, H]`.
+        weights: of each direction; the second one reads the steps in reverse.
+        steps: the steps of the rows.
+        stabiliser: ε.
+        account: whether relevance of biases and stabilisers will be asked for.
+    """
+    loops, units, count = _loops(), states[0].shape[-1], len(weights)
+    loop = loops.lstm_forward if kind == "lstm" else loops.gru_forward
+    finals = [_state(state) for state in states]
+    out = x.new_empty(len(x), count * units)
+    factors = [x.new_empty(len(x), (3 + account) * units) for _ in weights]
+    rows, outputs, jobs = _array(x), _array(out), []
+    for d, own in enumerate(weights):
+        maps, biases = _maps(kind, own)
+        jobs.append(
+            partial(
+                loop, rows, *maps, *biases, *(_array(state[d]) for state in finals),
+                _array(factors[d]), outputs, d * units, *_stabiliser_numbers(stabiliser), account,
+            )
+        )  # fmt: skip
+    _run(jobs, steps, GATES[kind] * units * (x.shape[-1] + units), backward=False)
+    return out, finals, factors
+
+
+def read(
+    kind: LayerKind,
+    x: Tensor,
+    states: Sequence[Tensor],
+    weights: Sequence[Weights],
+    steps: Steps,
+) -> tuple[Tensor, list[Tensor]]:
+    """Return outputs and final states as `forward` does; neighbours that begin alike share them."""
+    units, directions = states[0].shape[-1], len(weights)
+    finals = _state(torch.cat([state.detach() for state in states], -1))  # [dirs, B, H or 2H]
+    out = x.new_empty(len(x), directions * units)
+    rows, outputs, jobs = _array(x), _array(out), []
+    for d, own in enumerate(weights):
+        maps, biases = _maps(kind, own)
+        jobs.append(
+            partial(
+                _sharing().read, kind == "lstm", rows, *maps, biases[0], biases[-1],
+                _array(finals[d]), outputs, d * units,
+            )
+        )  # fmt: skip
+    _run(jobs, steps, GATES[kind] * units * (x.shape[-1] + units), backward=False)
+    return out, [part.contiguous() for part in torch.split(finals, units, -1)]
+
+
+def backward(
+    kind: LayerKind,
+    weights: Sequence[Weights],
+    steps: Steps,
+    gamma_out: Tensor,
+    gamma_finals: Sequence[Tensor],
+    factors: Sequence[Tensor],
+    *,
+    account: bool,
+) -> list[Gammas]:
+    """Compute the result of `reference.lstm` or `gru` for each direction.
+
+    The factors are those of `forward`, and include ε. With n times as many rows of γ as of factors,
+    n consecutive rows share their factors, and `steps` counts rows of γ.
+
+    Args:
+        kind: lstm or gru.
+        weights: of each direction; the second one reads the steps in reverse.
+        steps: the steps of the rows.
+        gamma_out: γ of the outputs, `[N, dirs·H]`.
+        gamma_finals: γ of the final states, `[dirs, B, H]`.
+        factors: of each direction.
+        account: whether to compute the relevance of biases and stabilisers.
+    """
+    loops, rows = _loops(), len(gamma_out)
+    units, inputs = gamma_finals[0].shape[-1], weights[0].ih.shape[-1]
+    loop = loops.lstm_backward if kind == "lstm" else loops.gru_backward
+    states = [_state(state) for state in gamma_finals]
+    gammas = [gamma_out.new_empty(rows, inputs) for _ in weights]
+    shares = [gamma_out.new_empty(3, rows if account else 0) for _ in weights]
+    given, jobs = _array(gamma_out), []
+    for d, own in enumerate(weights):
+        jobs.append(
+            partial(
+                loop, _array(factors[d]), *_signal(kind, own), given, d * units,
+                *(_array(state[d]) for state in states), _array(gammas[d]), _array(shares[d]),
+                account,
+            )
+        )  # fmt: skip
+    _run(jobs, steps, units * (inputs + units), backward=True)
+    return [
+        Gammas(
+            gammas[d],
+            states[0][d],
+            states[1][d] if kind == "lstm" else None,
+            *(shares[d] if account else ()),
+        )
+        for d in range(len(weights))
+    ]
+
+
+def _run(jobs: Sequence[Callable[..., None]], steps: Steps, each: int, *, backward: bool) -> None:
+    """Run the loops of all directions; `each` is the number of multiplications for a row."""
+
+    def in_order(job: Callable[..., None], reverse: bool) -> Callable[[int, int], None]:
+        return lambda begin, end: job(*_step_order(steps, reverse), begin, end)
+
+    ordered = [in_order(job, (d == 1) != backward) for d, job in enumerate(jobs)]
+    run_in_blocks(ordered, steps.sizes[0], len(jobs) * sum(steps.sizes) * each)

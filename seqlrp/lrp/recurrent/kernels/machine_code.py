@@ -1,0 +1,34 @@
+"""How the loops of the kernels are compiled by Numba: without the GIL, cached if possible."""
+
+# mypy: disable-error-code="import-not-found,import-untyped,no-any-return"
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+
+def _compile(function: Any, *liberties: str, **more: bool) -> Any:
+    """Compile a function at its first call; cache it on disk if possible."""
+    fastmath = {"contract", "nsz", *liberties}
+    options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath, **more}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no writable cache directory
+        return njit(**options)(function)
+
+
+def exact(function: Any) -> Any:
+    """Compile a function, keeping the written order of its sums."""
+    return _compile(function)
+
+
+def summing(function: Any) -> Any:
+    """Compile a function with long sums reordered into parallel lanes."""
+    return _compile(function, "reassoc")
+
+
+def inlined(function: Any) -> Any:
+    """Compile a function into those that call it; a loop is vectorised only without calls."""
+    return _compile(function, forceinline=True)

@@ -1,0 +1,175 @@
+"""The matrix product of the compiled loops, in float32.
+
+Products with the few rows of one step are too small for a library, which spends its time on the
+call and on copying weights into the order in which its inner loop reads them. Here the weights are
+copied once, into panels of `LANES` outputs, `[P, K, LANES]`, and a tile of a few rows and panels is
+computed in the registers of a core. Each element of the result is one sum in the order of its K
+terms: it depends neither on the other rows nor on how rows are split among threads.
+"""
+
+# mypy: disable-error-code="import-not-found,import-untyped,untyped-decorator,no-any-return"
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from seqlrp.lrp.recurrent.kernels.machine_code import exact
+
+Matrix = NDArray[np.float32]
+Panels = NDArray[np.float32]
+
+LANES = 16  # two vectors of AVX2, one of AVX-512, four of NEON
+_NUMBER, _VECTOR = ir.FloatType(), ir.VectorType(ir.FloatType(), LANES)
+_BYTES = 4 * LANES
+
+
+def _at(builder: ir.IRBuilder, kind: Any, base: Any, by: Any, row: int, offset: Any) -> Any:
+    """Return the pointer to `kind` at the address `base + row · by + offset`."""
+    place = builder.add(builder.add(base, builder.mul(by, by.type(row))), offset)
+    return builder.inttoptr(place, kind.as_pointer())
+
+
+def _spread(builder: ir.IRBuilder, number: Any) -> Any:
+    """Return a vector of equal numbers."""
+    none, indices = _VECTOR(ir.Undefined), ir.VectorType(ir.IntType(32), LANES)
+    lane = builder.insert_element(none, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(lane, none, indices([0] * LANES))
+
+
+def _tile(rows: int, panels: int) -> Any:
+    """Return a function that computes the product for so many rows and panels.
+
+    Its arguments are addresses: of panels, `a`, what the sums start from, and the result, each
+    followed by the bytes from one row (or panel) to the next; and between them K.
+    """
+    places = list(product(range(rows), range(panels)))
+
+    def generate(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
+        w, w_by, depth, a, a_by, start, start_by, out, out_by = arguments
+        add_product = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fmuladd.v{LANES}f32"
+        )
+        columns = [depth.type(panel * _BYTES) for panel in range(panels)]
+        sums = []
+        for row, panel in places:
+            first = _at(builder, _VECTOR, start, start_by, row, columns[panel])
+            sums.append(cgutils.alloca_once_value(builder, builder.load(first, align=4)))
+        with cgutils.for_range(builder, depth) as loop:
+            skip = builder.mul(loop.index, depth.type(_BYTES))
+            weights = [
+                builder.load(_at(builder, _VECTOR, w, w_by, panel, skip), align=4)
+                for panel in range(panels)
+            ]
+            skip = builder.mul(loop.index, depth.type(4))
+            signals = [
+                _spread(builder, builder.load(_at(builder, _NUMBER, a, a_by, row, skip)))
+                for row in range(rows)
+            ]
+            for total, (row, panel) in zip(sums, places, strict=True):
+                terms = [signals[row], weights[panel], builder.load(total)]
+                builder.store(builder.call(add_product, terms), total)
+        for total, (row, panel) in zip(sums, places, strict=True):
+            to = _at(builder, _VECTOR, out, out_by, row, columns[panel])
+            builder.store(builder.load(total), to, align=4)
+        return context.get_dummy_value()
+
+    @intrinsic
+    def tile(
+        _: Any, w: Any, w_by: Any, k: Any, a: Any, a_by: Any, s: Any, s_by: Any, z: Any, z_by: Any
+    ) -> Any:
+        return types.void(*[types.intp] * 9), generate
+
+    return tile
+
+
+# As many sums as the registers of a core hold, and enough to hide how long an addition takes.
+_tile_1x1, _tile_2x1, _tile_3x1 = _tile(1, 1), _tile(2, 1), _tile(3, 1)
+_tile_4x1, _tile_5x1, _tile_6x1 = _tile(4, 1), _tile(5, 1), _tile(6, 1)
+_tile_1x2, _tile_2x2 = _tile(1, 2), _tile(2, 2)
+
+
+@exact
+def pack(weight: Matrix) -> Panels:
+    """Copy a weight matrix `[M, K]` into panels; what is missing in the last one is 0."""
+    outputs, depth = weight.shape
+    panels = np.zeros((-(-outputs // LANES), depth, LANES), np.float32)
+    for p in range(len(panels)):
+        first = p * LANES
+        for k in range(depth):
+            for lane in range(min(LANES, outputs - first)):
+                panels[p, k, lane] = weight[first + lane, k]
+    return panels
+
+
+@exact
+def _whole_panels(start: Matrix, a: Matrix, panels: Panels, out: Matrix, count: int) -> None:
+    """Compute the first `count` panels of `multiply`."""
+    rows, depth = len(out), panels.shape[1]
+    w, w_by = panels.ctypes.data, depth * _BYTES
+    a_0, s_0, z_0 = a.ctypes.data, start.ctypes.data, out.ctypes.data
+    a_by, s_by, z_by = a.strides[0], start.strides[0] if len(start) > 1 else 0, out.strides[0]
+    if rows <= 2:
+        for p in range(0, count - 1, 2):
+            v, s, z = w + p * w_by, s_0 + p * _BYTES, z_0 + p * _BYTES
+            if rows == 1:
+                _tile_1x2(v, w_by, depth, a_0, a_by, s, s_by, z, z_by)
+            elif rows == 2:
+                _tile_2x2(v, w_by, depth, a_0, a_by, s, s_by, z, z_by)
+    for p in range(count - count % 2 if rows <= 2 else 0, count):
+        row = 0
+        while row < rows:
+            left = rows - row
+            v, b = w + p * w_by, a_0 + row * a_by
+            s, z = s_0 + row * s_by + p * _BYTES, z_0 + row * z_by + p * _BYTES
+            if left > 8 or left == 6:
+                _tile_6x1(v, w_by, depth, b, a_by, s, s_by, z, z_by)
+                row += 6
+            elif left > 6 or left == 4:
+                _tile_4x1(v, w_by, depth, b, a_by, s, s_by, z, z_by)
+                row += 4
+            elif left == 5:
+                _tile_5x1(v, w_by, depth, b, a_by, s, s_by, z, z_by)
+                row += 5
+            elif left == 3:
+                _tile_3x1(v, w_by, depth, b, a_by, s, s_by, z, z_by)
+                row += 3
+            elif left == 2:
+                _tile_2x1(v, w_by, depth, b, a_by, s, s_by, z, z_by)
+                row += 2
+            else:
+                _tile_1x1(v, w_by, depth, b, a_by, s, s_by, z, z_by)
+                row += 1
+
+
+@exact
+def multiply(start: Matrix, a: Matrix, panels: Panels, out: Matrix) -> None:
+    """out[b] = start[b] + weight · a[b] for the weight `[M, K]` that was packed.
+
+    Args:
+        start: `[B, M]` or, the same for all rows, `[1, M]`; it may be `out`.
+        a: `[B, K]`.
+        panels: of the weight.
+        out: `[B, M]`, written; numbers of one row lie side by side, as everywhere here.
+    """
+    rows, outputs = out.shape
+    whole = outputs // LANES
+    _whole_panels(start, a, panels, out, whole)
+    first = whole * LANES
+    if first == outputs:
+        return
+    edge = np.zeros((rows, LANES), np.float32)
+    for b in range(rows):
+        for j in range(first, outputs):
+            edge[b, j - first] = start[b if len(start) > 1 else 0, j]
+    _whole_panels(edge, a, panels[whole:], edge, 1)
+    for b in range(rows):
+        for j in range(first, outputs):
+            out[b, j] = edge[b, j - first]

@@ -1,0 +1,380 @@
+"""The run that the laws of LRP use: it finds the rule of a map and fills the ledger.
+
+In the forward pass, every torch function goes through the table of laws; in the backward pass,
+automatic differentiation computes γ = R / a instead of a gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NoReturn, Self
+
+import torch
+from torch import Tensor, nn
+
+from seqlrp.engine import documents as docs
+from seqlrp.engine.dispatch import DispatchMode
+from seqlrp.engine.inputs import Reading
+from seqlrp.engine.ledger import Books
+from seqlrp.engine.marks import mark_of, put_mark, record_write
+from seqlrp.errors import RefusedFunctionError
+from seqlrp.lrp.deferred import Book, DeferredRule, apply_deferred
+from seqlrp.lrp.map_rules import Bilinear, MapRule, stabiliser_of
+from seqlrp.lrp.marks import Value
+from seqlrp.lrp.options import Options
+from seqlrp.lrp.rules import quotient_or_zero
+from seqlrp.lrp.stabilise import Stabiliser
+
+
+class Run(DispatchMode[Value]):
+    """One forward pass of one model, and the γ that flows back through it.
+
+    Args:
+        model: the model; errors and ledger name its modules.
+        options: the user's options for the laws.
+        count: the number of documents, or None where the ids alone do not tell.
+        account: whether a ledger is kept.
+        maps: the number of maps that the model runs, if a rule counts from the last.
+    """
+
+    refusal = "no law of relevance is known for it, and a plain gradient would be wrong"
+    advice = (
+        "Write the step with functions that have a law (docs/reference/functions.md lists them), "
+        "explain the part of the model after it by handing its vectors [B, T, D] in, or let the "
+        "function keep what reaches it, on the record: on_unknown='absorb'. The method 'occlusion' "
+        "asks the model alone, and takes any."
+    )
+
+    def __init__(
+        self,
+        model: nn.Module,
+        options: Options,
+        count: int | None,
+        account: bool,
+        maps: int | None = None,
+    ) -> None:
+        super().__init__(model, count, account)
+        self.options = options
+        self.stabiliser = options.stabiliser
+        self.at_sums = Stabiliser(self.stabiliser.absolute)
+        self.bias_factor = options.bias_factor
+        self.map_names: list[str] = []  # the module of each map that ran, in order
+        self._maps = maps
+        self._pinned: list[MapRule | None] = []
+        self.ends: list[Tensor] = []  # leaves other than words at which relevance ends
+        self.watched: dict[int, Book] = {}  # functions that record γ withheld at a value, by its id
+        self.books: Books | None = None  # set during each backward pass
+        self.overwrites = False  # whether the model has written over a signal or a part of one
+
+    def again(self, model: nn.Module) -> Self:
+        """Return a new run with the same options for a model like this one."""
+        return type(self)(model, self.options, self.count, self.account, self._maps)
+
+    def read(self, reading: Reading) -> Tensor:
+        """Mark the vectors that an embedding reads as a signal of the documents of their ids."""
+        signal = super().read(reading)
+        vectors, origin = reading.vectors, reading.origin
+        documents = self.documents_of_ids(origin)
+        if self.account and bool((origin < 0).any()):  # ids that the model added, such as [CLS]
+            share = vectors.detach().masked_fill((origin >= 0).unsqueeze(-1), 0)
+            signal = self.absorb(signal, share, "constant", "embedding", documents)
+        return self.mark(signal, documents=documents)
+
+    def grad_enabled(self, enabled: bool) -> None:
+        """Apply the model's `no_grad` to constants only; signals always keep their graph."""
+        self.grad_wanted = enabled
+
+    # Marks
+
+    def mark(
+        self,
+        tensor: Tensor,
+        *,
+        documents: Tensor | None = None,
+        gate: bool = False,
+        inert: bool = False,
+        deferred: DeferredRule | None = None,
+        blank: Tensor | None = None,
+        mixed: bool = False,
+    ) -> Tensor:
+        """Mark a value with properties that a law has found; by default it is a signal."""
+        return self.put(
+            tensor,
+            Value(
+                run=self, documents=documents, gate=gate, inert=inert, deferred=deferred,
+                blank=blank, mixed=mixed,
+            ),
+        )  # fmt: skip
+
+    def require_mark(self, value: Tensor) -> Value:
+        """Return the mark of a value that depends on the input."""
+        mark = self.known(value)
+        assert mark is not None
+        return mark
+
+    def copy_marked(self, value: Tensor) -> Tensor:
+        """Copy a value that is about to be overwritten, with its mark."""
+        mark = self.known(value)
+        return value.clone() if mark is None else put_mark(value.clone(), replace(mark))
+
+    def overwrite(self, target: Tensor, result: Tensor) -> Tensor:
+        """Write a result over a tensor, which then gets the mark of the result."""
+        mark = self.known(result)
+        if mark is None:
+            return target.copy_(result)
+        was_constant = self.known(target) is None
+        if target._base is not None:
+            if mark.gate and self.known(target._base) is None:
+                self.refuse(Tensor.copy_, "a gate is written into a tensor through a view of it")
+            self.mark_base(target, mark)
+        elif was_constant and result.shape != target.shape:
+            self.refuse(Tensor.copy_, "a constant is overwritten by a value of another shape")
+        target.copy_(result)
+        if target.requires_grad and not result.requires_grad:  # nor has what is now in its place
+            if target._base is not None:
+                self.refuse(Tensor.copy_, "a gate is written over a signal through a view of it")
+            target.detach_()
+        mark = replace(mark)
+        self.record_write(target, mark)
+        return put_mark(target, mark)
+
+    def mark_hidden_base(self, base: Tensor) -> None:
+        """Mark it as a signal, so that a write through the view reaches it."""
+        self.mark(base)
+
+    def record_write(self, target: Tensor, mark: Value) -> None:
+        """Record that a tensor was just overwritten with the value that has this mark."""
+        self.overwrites = True
+        record_write(target, self, mark)
+
+    # Rules of maps
+
+    def rule_of_map(self) -> MapRule | None:
+        """Return the rule of the map that runs now; None: the ε-rule with the run's ε."""
+        if self._pinned:
+            return self._pinned[-1]
+        composite = self.options.composite
+        if not composite:
+            return None
+        name = self.place()
+        chosen = composite.find(name, self.modules.get(name), len(self.map_names), self._maps)
+        self.map_names.append(name)
+        return chosen
+
+    @contextmanager
+    def use_rule_inside(self, rule: MapRule | None) -> Iterator[None]:
+        """Use this rule for every map that runs in the context: they are steps of one layer."""
+        self._pinned.append(rule)
+        try:
+            yield
+        finally:
+            self._pinned.pop()
+
+    def check_rules_used(self) -> None:
+        """Refuse a rule that no map has used."""
+        self.options.composite.check_used(self.map_names, self.modules)
+
+    def defer_map(
+        self,
+        f: Bilinear,
+        x: Tensor,
+        w: Tensor,
+        operation: str,
+        *,
+        documents: Tensor | None,
+        documents_of_x: Tensor | None,
+        bias: Tensor | None = None,
+        features: int = -1,
+    ) -> DeferredRule | None:
+        """Return the deferred rule of the map f(x, w) + bias, which belongs to `documents`."""
+
+        def stand_in(value: Tensor, u: Tensor) -> Tensor:
+            return self.stand_in(value, u, documents_of_x)
+
+        rule = self.rule_of_map()
+        made = (operation, self.ledger_place())
+        stabiliser = stabiliser_of(rule, self.stabiliser)
+        if stabiliser is not None:
+            if not (stabiliser or self.stabiliser or self.bias_factor):
+                return None
+            deferred = DeferredRule("map", stabiliser, made, features=features)
+            if not self.bias_factor:
+                return deferred
+            ones, same = torch.ones_like(x.detach()), torch.ones_like(w)
+            units, count = f(stand_in(x, ones), same), f(ones, same)
+            return replace(deferred, units=units, count=count, constant=bias)
+        assert rule is not None
+        parts = list(rule.weighted(f, x, w, stand_in))
+        if bias is not None:
+            for k, b in enumerate(rule.biased(bias)):
+                if b is not None:
+                    parts[k] = self.absorb(parts[k] + b, b, "bias", operation, documents)
+        none = Stabiliser(0.0)
+        return DeferredRule("map", none, made, features=features, rule=rule, parts=tuple(parts))
+
+    def stand_in(self, x: Tensor, u: Tensor, documents: Tensor | None) -> Tensor:
+        """Return the value `u`, and pass its relevance to `x`, from which it is not computed.
+
+        R_x = R_u requires γ_x = γ_u · u / x; the relevance of an x of exactly 0 is booked.
+        """
+        book = self.booker("zero input", "map", self.ledger_place(), documents)
+        result: Tensor = _StandIn.apply(x, u.detach(), book)  # type: ignore[no-untyped-call]
+        return result
+
+    # Operands of laws
+
+    def signal(self, value: Tensor, mark: Value, user: str) -> Tensor:
+        """Return a value for use as a signal, with its deferred rule applied.
+
+        Raises:
+            RefusedFunctionError: a gate without a graph, such as a softmax, is used as a signal.
+        """
+        if not value.requires_grad and not mark.gate:
+            self.check_constant(value)
+        if not value.requires_grad and self.options.on_unknown == "absorb":
+            return self.absorb(self.end(value), value, "refused", user, mark.documents)
+        if mark.gate and mark.mixed:
+            self.refuse_mixed(user)
+        if not value.requires_grad:
+            raise RefusedFunctionError(
+                f"{user} in {self.describe_place()} uses as a signal what is known as a gate "
+                f"only (from a softmax, an exponential, a quotient of gates, or a gate times a "
+                f"constant); relevance through it has no law here, and would vanish. Use it as a "
+                f"weight in a product, or explain the part of the model after it."
+            )
+        if mark.deferred is None:
+            return value
+        return apply_deferred(self, value, mark.deferred, mark.documents)
+
+    def refuse_mixed(self, user: str) -> NoReturn:
+        """Refuse a sum or maximum of gates and signals that is used for itself."""
+        raise RefusedFunctionError(
+            f"{user} in {self.describe_place()} uses a sum or maximum of signals and of gates that "
+            f"have no relevance (softmax, exponential, logsigmoid). It may only serve to compute "
+            f"gates, as in exp(x - m); relevance through it has no law, and would vanish.",
+            function=user,
+            module=self.place(),
+        )
+
+    def gives_probabilities(self, output: Any) -> bool:
+        """Return whether the output is a gate, made by a softmax or sigmoid.
+
+        Raises:
+            RefusedFunctionError: words affect the output only through gates, or in a hidden way.
+        """
+        mark = self.known(output)
+        if mark is None:
+            if isinstance(output, Tensor):
+                self.check_constant(output)
+            return False
+        if mark.inert:
+            self.signal(output, mark, "The output")
+        # With attention="attnlrp", the output of a softmax is no gate.
+        return mark.gate or type(output.grad_fn).__name__ == "_SoftmaxBackward"
+
+    def connect_scores(self, output: Tensor, scores: Tensor) -> Tensor:
+        """Return the scores with their deferred rule applied, as no other function uses them.
+
+        Raises:
+            ModelError: a row of the scores belongs to another document.
+        """
+        mark, values = self.known(output), scores.detach()
+        if mark is not None:
+            scores = self.signal(output, mark, "The output").reshape(values.shape)
+        self.check_documents(values, mark)
+        return scores
+
+    def end(self, value: Tensor) -> Tensor:
+        """Return the value as a leaf, at which relevance ends."""
+        leaf = value.detach().requires_grad_()
+        self.ends.append(leaf)
+        return leaf.clone()  # a clone, because a leaf cannot be changed in place
+
+    def before_writing(self, constants: Tensor) -> None:
+        """Prepare a tensor of constants for signals that are written into it in place."""
+        if self.is_parameter(constants):
+            self.refuse(Tensor.copy_, "the model writes into a parameter or buffer of its own")
+        kind = self.constant_kind([constants])
+        start = self.end(constants)
+        constants.copy_(self.absorb_where_written(start, start, kind, constants))
+
+    @staticmethod
+    def on_gamma(value: Tensor, change: Callable[[Tensor], Tensor | None]) -> Tensor:
+        """Return a new, unused value with `change` applied to its γ in the backward pass."""
+        if value.requires_grad:
+            value.register_hook(change)  # type: ignore[no-untyped-call]
+        return value
+
+    # The ledger
+
+    def constant_kind(self, terms: Iterable[Any]) -> str:
+        """Return `"bias"` if a term is a parameter of the model or its view, else `"constant"`."""
+        tensors = (t for t in terms if isinstance(t, Tensor) and self.known(t) is None)
+        return "bias" if any(self.is_parameter(t) for t in tensors) else "constant"
+
+    def booker(self, kind: str, operation: str, module: str, documents: Tensor | None) -> Book:
+        """Return a function that books relevance as ending in an operation."""
+
+        def book(relevance: Tensor) -> None:
+            if self.books is not None:
+                self.books.book(kind, operation, module, relevance.detach(), documents)
+
+        return book
+
+    def withheld_at(self, value: Tensor) -> Book | None:
+        """Return the function that records γ withheld by a stabiliser at a value, or None."""
+        return self.watched.get(id(value))
+
+    def absorb(
+        self, y: Tensor, share: Tensor, kind: str, operation: str, documents: Tensor | None
+    ) -> Tensor:
+        """Return `y`, a sum with the constant `share`; the backward pass books Σ γ·share."""
+        if not self.account:
+            return y
+        book = self.booker(kind, operation, self.place(), documents)
+        share = share.detach()
+
+        def note(gamma: Tensor) -> None:
+            relevance = gamma * share
+            book(relevance.masked_fill(gamma == 0, 0))  # masks add -inf where no relevance goes
+
+        return self.on_gamma(y, note)
+
+    def absorb_where_written(self, y: Tensor, share: Tensor, kind: str, owner: Tensor) -> Tensor:
+        """Book Σ γ·share of constants in a tensor `owner` into which signals are written.
+
+        The documents of `owner` are known only after all writes, so they are read in the backward
+        pass.
+        """
+        if not self.account:
+            return y
+        module, share = self.place(), share.detach()
+
+        def note(gamma: Tensor) -> None:
+            mark = mark_of(owner, self)
+            documents = None if mark is None else mark.documents
+            if documents is not None:
+                documents = docs.assign_unowned(documents.expand(owner.shape))
+            relevance = (gamma * share).masked_fill(gamma == 0, 0)
+            self.booker(kind, "setitem", module, documents)(relevance)
+
+        return self.on_gamma(y, note)
+
+
+class _StandIn(torch.autograd.Function):
+    """See `Run.stand_in`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, u: Tensor, book: Any) -> Tensor:
+        ctx.book = book
+        ctx.save_for_backward(x, u)
+        return u.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gamma: Tensor) -> Any:
+        x, u = ctx.saved_tensors
+        relevance = gamma * u
+        ctx.book(relevance.masked_fill(x != 0, 0))
+        return quotient_or_zero(relevance, x), None, None

@@ -1,0 +1,1 @@
+"""Controls: trivial methods that a useful explanation must outperform."""

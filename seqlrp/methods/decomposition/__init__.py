@@ -1,0 +1,1 @@
+"""Contextual decomposition of recurrent networks."""

@@ -1,0 +1,1 @@
+"""Methods that remove words and run the model again."""

@@ -1,0 +1,1 @@
+"""Classifiers: networks, the model with its vocabulary and labels, training, saving, prediction."""

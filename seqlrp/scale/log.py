@@ -1,0 +1,119 @@
+"""The log of a folder: what happened, a JSON object a line; and so which shards are finished.
+
+A shard is finished where the log says so and its file has the hash that the log has. What a run
+that was killed wrote without a line in the log is written again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from seqlrp.errors import WriteError
+from seqlrp.explanations.parts import part_path
+from seqlrp.scale.worker import Finished, file_digest
+
+LOG = "_log.jsonl"
+
+
+class Log:
+    """Appends events to the log of a folder, each as soon as it happens.
+
+    Raises:
+        WriteError: the file system refused.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LOG
+        try:
+            self._file = self._path.open("ab")
+            if self._path.stat().st_size and not _ends_a_line(self._path):  # it was cut off
+                self._file.write(b"\n")
+        except OSError as error:
+            raise self._write_error(error) from error
+
+    def note(self, event: str, **facts: Any) -> None:
+        """Write an event with the time and its facts, JSON values."""
+        line = json.dumps({"time": round(time.time(), 3), "event": event, **facts}) + "\n"
+        try:
+            self._file.write(line.encode("ascii"))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._write_error(error) from error
+
+    def finished(self, found: Finished) -> None:
+        """Write that a shard is finished."""
+        facts = found._asdict()
+        facts["failed"] = list(found.failed.items())  # JSON has no keys that are numbers
+        self.note("finished", **facts)
+
+    def close(self) -> None:
+        """Close the file."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._write_error(error) from error
+
+    def _write_error(self, error: OSError) -> WriteError:
+        return WriteError(
+            f"Could not write {self._path}: {error.strerror or error}; finished shards are kept.",
+            got=self._path,
+        )
+
+
+def read_finished(folder: Path) -> dict[int, Finished]:
+    """The shards that the log says are finished and whose files are there, by number.
+
+    Where a shard was written again, the last time counts. Lines that were cut off are passed over.
+    """
+    found: dict[int, Finished] = {}
+    for event in _events(folder):
+        if event.pop("event", None) != "finished":
+            continue
+        try:
+            event["failed"] = {int(number): str(reason) for number, reason in event["failed"]}
+            known = Finished(**{name: event[name] for name in Finished._fields})
+        except (KeyError, TypeError, ValueError):
+            continue
+        found[known.shard] = known
+    return {n: f for n, f in found.items() if _has_size(part_path(folder, n), f.size)}
+
+
+def is_whole(folder: Path, found: Finished) -> bool:
+    """Whether the file of a finished shard has the content that it was written with."""
+    try:
+        return file_digest(part_path(folder, found.shard)) == found.digest
+    except OSError:
+        return False
+
+
+def _events(folder: Path) -> Iterator[dict[str, Any]]:
+    path = folder / LOG
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                yield event
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"

@@ -1,0 +1,384 @@
+"""The application: the page, and the JSON interface that the page itself uses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar, get_args
+
+import numpy as np
+import numpy.typing as npt
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+import seqlrp
+from seqlrp.errors import SeqlrpError
+from seqlrp.evaluation.removal import Removal
+from seqlrp.explanations.record import Explanation
+from seqlrp.methods import METHODS
+from seqlrp.models.classifier import TextClassifier
+from seqlrp.models.fingerprint import fingerprint
+from seqlrp.serve import schema
+from seqlrp.serve.guard import Guard
+from seqlrp.serve.limits import Limits, RequestError
+from seqlrp.serve.live_model import LiveModel
+from seqlrp.serve.page import CONTENT_POLICY, live_page
+from seqlrp.serve.questions import (
+    deletion_curves,
+    explanation,
+    fewest_words,
+    scores_without,
+    tokens_of,
+)
+from seqlrp.show.page import render
+from seqlrp.show.page.text_view import format_parameters
+from seqlrp.show.page.units import Units, words_and_sentences
+from seqlrp.show.pictures.pictures import write_png
+
+Answer = TypeVar("Answer")
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": schema.Refusal} for status in (413, 415, 422, 503)
+}
+
+
+class Service:
+    """What the routes answer with: one or two models, and the texts of a corpus.
+
+    Args:
+        models: one or two, which are named apart.
+        examples: texts that a reader can take up.
+        limits: what one request may cost.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[tuple[str, TextClassifier]],
+        examples: Sequence[str],
+        limits: Limits,
+    ) -> None:
+        self.models = [LiveModel(classifier, name, limits) for name, classifier in models]
+        self.examples, self.limits = examples, limits
+
+    def model(self, number: int) -> LiveModel:
+        """The first or the second model.
+
+        Raises:
+            RequestError: there is no second, status 422.
+        """
+        if number >= len(self.models):
+            raise RequestError(422, "model", "This server has one model, number 0.")
+        return self.models[number]
+
+    def check_count(self, texts: Sequence[str]) -> None:
+        """Check that a request has no more texts than it may.
+
+        Raises:
+            RequestError: it has more, status 413.
+        """
+        if len(texts) > self.limits.texts:
+            raise RequestError(
+                413, "too_many",
+                f"Got {len(texts)} texts; one request may hold {self.limits.texts}.",
+            )  # fmt: skip
+
+    def describe(self) -> schema.Description:
+        """Name the models, their labels, and the methods."""
+        return schema.Description(
+            version=seqlrp.__version__,
+            models=[_described(model) for model in self.models],
+            methods=list(METHODS),
+            examples=len(self.examples),
+            limits=asdict(self.limits),
+        )
+
+    async def explain(self, asked: schema.ExplainRequest) -> list[Explanation]:
+        """Explain the texts of a request."""
+        self.check_count(asked.texts)
+        model = self.model(asked.model)
+        return await asyncio.gather(
+            *(explanation(model, t, asked.method, asked.target, asked.against) for t in asked.texts)
+        )
+
+    async def predict(self, asked: schema.PredictRequest) -> schema.PredictAnswer:
+        """Score the texts of a request without the tokens that are taken out."""
+        self.check_count(asked.texts)
+        model = self.model(asked.model)
+        removed = [[]] * len(asked.texts) if asked.removed is None else asked.removed
+        if len(removed) != len(asked.texts):
+            raise RequestError(
+                422, "removed", f"Got {len(removed)} lists of tokens for {len(asked.texts)} texts."
+            )
+        scores = await asyncio.gather(
+            *(
+                scores_without(model, text, [tokens], asked.removal)
+                for text, tokens in zip(asked.texts, removed, strict=True)
+            )
+        )
+        return schema.PredictAnswer(
+            labels=list(model.classifier.labels),
+            predictions=[_predicted(model, row[0]) for row in scores],
+        )
+
+    async def curves(self, asked: schema.CurveRequest) -> schema.CurveAnswer:
+        """Follow the probability of a class while the words that a method names are removed."""
+        label, curves = await deletion_curves(
+            self.model(asked.model),
+            asked.text,
+            list(dict.fromkeys(asked.methods)),
+            asked.target,
+            asked.against,
+            asked.removal,
+            asked.most,
+        )
+        return schema.CurveAnswer(
+            label=label, curves=[schema.Curve(name=n, values=v) for n, v in curves.items()]
+        )
+
+    async def change(self, asked: schema.ChangeRequest) -> schema.ChangeAnswer:
+        """Look for few words without which the answer is another one."""
+        model = self.model(asked.model)
+        gone, whole, before, after = await fewest_words(
+            model, asked.text, asked.removal, asked.most
+        )
+        words = _units(words_and_sentences(whole)[0], whole)
+        return schema.ChangeAnswer(
+            changed=bool(before.argmax() != after.argmax()),
+            words=[words[k] for k in gone],
+            before=_predicted(model, before),
+            after=_predicted(model, after),
+        )
+
+    def close(self) -> None:
+        """End the threads of the models."""
+        for model in self.models:
+            model.close()
+
+
+def create_app(
+    classifier: TextClassifier,
+    second: TextClassifier | None = None,
+    *,
+    names: Sequence[str] = ("model", "second model"),
+    examples: Iterable[str] = (),
+    hosts: Iterable[str],
+    token: str | None = None,
+    limits: Limits | None = None,
+) -> Guard:
+    """Return the ASGI application, to be run by uvicorn or another server.
+
+    Args:
+        classifier: the model that answers.
+        second: a model that is shown beside it on the same text.
+        names: what the page calls the two.
+        examples: texts of a corpus, which a reader can take up.
+        hosts: the values of the header `Host` that are this server, such as "127.0.0.1:8000".
+        token: what callers must send as `Authorization: Bearer TOKEN`; None asks for none.
+        limits: what one request may cost.
+
+    Raises:
+        OptionError: a limit is not above 0.
+    """
+    chosen = limits or Limits()
+    classifiers = [classifier] if second is None else [classifier, second]
+    models = list(zip(names, classifiers, strict=False))
+    service = Service(models, list(examples), chosen)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="seqlrp",
+        version=seqlrp.__version__,
+        docs_url=None,  # FastAPI's pages load scripts from other hosts
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    _add_descriptions(app, service)
+    _add_answers(app, service)
+    _add_files(app, service)
+    _add_errors(app)
+    app.state.service = service
+    return Guard(app, hosts, token, chosen)
+
+
+def _add_descriptions(app: FastAPI, service: Service) -> None:
+    """The page, and what the server offers."""
+
+    @app.get("/", response_class=HTMLResponse)
+    async def page() -> HTMLResponse:
+        """The page."""
+        headers = {"Content-Security-Policy": CONTENT_POLICY}
+        return HTMLResponse(live_page(), headers=headers)
+
+    @app.get("/health")
+    async def health() -> schema.Health:
+        """Whether the server answers."""
+        return schema.Health()
+
+    description = service.describe()
+
+    @app.get("/model")
+    async def model() -> schema.Description:
+        """The models, their labels, the methods and the limits."""
+        return description
+
+    @app.get("/example/{number}", responses=REFUSALS)
+    async def example(number: int) -> schema.Example:
+        """A text of the corpus."""
+        if not 0 <= number < len(service.examples):
+            raise RequestError(404, "example", f"The corpus has {len(service.examples)} texts.")
+        return schema.Example(text=service.examples[number])
+
+
+def _add_answers(app: FastAPI, service: Service) -> None:
+    """What the model answers, as JSON."""
+    seconds = service.limits.seconds
+
+    @app.post("/explain", responses=REFUSALS)
+    async def explain(asked: schema.ExplainRequest) -> schema.ExplainAnswer:
+        """Relevance of each word and sentence."""
+        found = await within(seconds, service.explain(asked))
+        return schema.ExplainAnswer(
+            labels=list(service.model(asked.model).classifier.labels),
+            method=found[0].method,
+            parameters=format_parameters(found[0]),
+            explanations=[_explained(each) for each in found],
+        )
+
+    @app.post("/predict", responses=REFUSALS)
+    async def predict(asked: schema.PredictRequest) -> schema.PredictAnswer:
+        """Probabilities, also of texts without some of their words."""
+        return await within(seconds, service.predict(asked))
+
+    @app.post("/curves", responses=REFUSALS)
+    async def curves(asked: schema.CurveRequest) -> schema.CurveAnswer:
+        """The probability of a class while the most relevant words are removed."""
+        return await within(seconds, service.curves(asked))
+
+    @app.post("/change", responses=REFUSALS)
+    async def change(asked: schema.ChangeRequest) -> schema.ChangeAnswer:
+        """Few words without which the answer is another one."""
+        return await within(seconds, service.change(asked))
+
+
+def _add_files(app: FastAPI, service: Service) -> None:
+    """Explanations as files."""
+    seconds = service.limits.seconds
+
+    @app.post("/page", response_class=HTMLResponse, responses=REFUSALS)
+    async def save_page(asked: schema.PageRequest) -> HTMLResponse:
+        """A page of explanations that needs no server."""
+        found = await within(seconds, service.explain(asked))
+        html = await asyncio.to_thread(render, found, page=True, title=asked.title)
+        return HTMLResponse(html)
+
+    drawing = asyncio.Lock()  # Matplotlib is used by one thread at a time
+
+    @app.post("/picture", response_class=Response, responses=REFUSALS)
+    async def save_picture(asked: schema.ExplainRequest) -> Response:
+        """A picture of explanations, a PNG file."""
+        found = await within(seconds, service.explain(asked))
+        async with drawing:
+            return Response(await asyncio.to_thread(_picture, found), media_type="image/png")
+
+
+async def within(seconds: float, answer: Awaitable[Answer]) -> Answer:
+    """Wait for an answer.
+
+    Raises:
+        RequestError: it takes longer, status 503.
+    """
+    try:
+        return await asyncio.wait_for(answer, seconds)
+    except TimeoutError:
+        raise RequestError(
+            503, "slow", f"There is no answer after {seconds:g} s; take a shorter text."
+        ) from None
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Every error is `{"error": a sentence, "code": a name}`."""
+
+    def refusal(status: int, sentence: str, code: str) -> Response:
+        return JSONResponse({"error": sentence, "code": code}, status)
+
+    @app.exception_handler(RequestError)
+    async def refused(_: Request, error: RequestError) -> Response:
+        return refusal(error.status, error.sentence, error.code)
+
+    @app.exception_handler(SeqlrpError)
+    async def not_explained(_: Request, error: SeqlrpError) -> Response:
+        return refusal(422, str(error), type(error).__name__)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]  # what was sent is not sent back
+        place = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
+        return refusal(422, f"{place[:100]}: {first['msg'][:200]}.", "invalid")
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> Response:
+        return refusal(error.status_code, str(error.detail), "http")
+
+
+def _picture(explanations: Sequence[Explanation]) -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "explanation.png")
+        write_png(explanations, path)
+        return path.read_bytes()
+
+
+def _units(units: Units, explanation: Explanation) -> list[schema.Unit]:
+    return [
+        schema.Unit(start=start, end=end, relevance=value, tokens=tokens)
+        for (start, end), value, tokens in zip(
+            units.spans.tolist(), units.values.tolist(), tokens_of(units, explanation), strict=True
+        )
+    ]
+
+
+def _explained(found: Explanation) -> schema.Explained:
+    words, sentences = words_and_sentences(found)
+    probabilities = found.probabilities
+    assert isinstance(found.target, int)
+    assert probabilities is not None
+    return schema.Explained(
+        text=found.text,
+        words=_units(words, found),
+        sentences=_units(sentences, found),
+        predicted=found.labels[found.predicted],
+        target=found.labels[found.target],
+        against=None if found.against is None else found.labels[found.against],
+        scores=found.scores.tolist(),
+        probabilities=probabilities.tolist(),
+        start=float(found.start),
+        unread=found.unread,
+    )
+
+
+def _predicted(model: LiveModel, scores: npt.NDArray[np.float32]) -> schema.Predicted:
+    return schema.Predicted(
+        predicted=model.classifier.labels[int(scores.argmax())],
+        scores=scores.tolist(),
+        probabilities=model.probabilities(scores).tolist(),
+    )
+
+
+def _described(model: LiveModel) -> schema.ModelDescription:
+    vocabulary = model.classifier.vocabulary
+    removals = [r for r in get_args(Removal) if r != "unk" or vocabulary.unk is not None]
+    return schema.ModelDescription(
+        name=model.name,
+        labels=list(model.classifier.labels),
+        fingerprint=fingerprint(model.classifier, {}, ()).hexdigest()[:16],
+        vocabulary=len(vocabulary),
+        removals=removals,
+    )

@@ -1,0 +1,85 @@
+"""Runs the application on a port of this machine until it is interrupted."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Callable, Iterable, Sequence
+
+import uvicorn
+
+from seqlrp.errors import OptionError
+from seqlrp.models.classifier import TextClassifier
+from seqlrp.serve.app import create_app
+from seqlrp.serve.guard import LOOPBACK
+from seqlrp.serve.limits import Limits
+
+
+def serve(
+    classifier: TextClassifier,
+    second: TextClassifier | None = None,
+    *,
+    names: Sequence[str] = ("model", "second model"),
+    examples: Iterable[str] = (),
+    host: str = "127.0.0.1",
+    port: int = 0,
+    allowed_hosts: Iterable[str] = (),
+    token: str | None = None,
+    limits: Limits | None = None,
+    ready: Callable[[str], object] = print,
+) -> None:
+    """Serve the live page of a classifier until Ctrl-C; open requests are finished first.
+
+    Args:
+        classifier: the model that answers.
+        second: a model that is shown beside it on the same text.
+        names: what the page calls the two.
+        examples: texts of a corpus, which a reader can take up.
+        host: the address to listen at. Any other than this machine's own asks callers for a token.
+        port: 0 takes one that is free.
+        allowed_hosts: more values of the header `Host` that are this server, such as the name that
+            a proxy passes on.
+        token: what callers must send; made by chance where `host` is not this machine alone.
+        limits: what one request may cost.
+        ready: is told the address when the server can be reached.
+
+    Raises:
+        OptionError: the address cannot be used.
+    """
+    local = host in ("127.0.0.1", "localhost", "::1")
+    if not local and token is None:
+        token = secrets.token_urlsafe(24)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise OptionError(
+            f"Cannot listen at {host}, port {port}: {error}.", option="port", got=port
+        ) from error
+    port = listener.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    names_of_host = dict.fromkeys([*LOOPBACK, shown])
+    app = create_app(
+        classifier,
+        second,
+        names=names,
+        examples=examples,
+        hosts=[*(f"{name}:{port}" for name in names_of_host), *allowed_hosts],
+        token=token,
+        limits=limits,
+    )
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    listener.listen(128)
+    ready(f"http://{shown}:{port}/" + (f"#token={token}" if token else ""))
+    with listener:
+        uvicorn.Server(config).run(sockets=[listener])

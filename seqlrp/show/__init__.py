@@ -1,0 +1,1 @@
+"""Shows explanations: pages, pictures, plots, LaTeX and the terminal."""

@@ -1,0 +1,155 @@
+"""Explanations as HTML that needs no network, no other file, and no script to be read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from seqlrp.explanations.record import Explanation
+from seqlrp.show.page.comparison import Compare, iter_rows, named_side
+from seqlrp.show.page.document import article, verdict
+from seqlrp.show.page.elements import Html, element
+from seqlrp.show.page.folder import save_pages
+from seqlrp.show.page.highlights import Highlights
+from seqlrp.show.page.options import PageOptions
+from seqlrp.show.page.overview import (
+    Overview,
+    behind,
+    controls,
+    header,
+    how_to_read,
+    list_entry,
+    text_list,
+)
+from seqlrp.show.page.report import report_section
+from seqlrp.show.page.template import fragment, isolated, whole_page
+from seqlrp.show.page.text_view import TextView, corpus_scale
+
+__all__ = ["notebook", "render", "save_pages"]
+
+_FIRST_TEXTS = 10  # of many, in a notebook
+_FIRST_WORDS = 1_000  # of them all together, in a notebook
+_PLAIN_CHARACTERS = 300  # of a text that is shown without colours
+
+
+def render(
+    docs: Sequence[Explanation] | Explanation,
+    *,
+    page: bool = False,
+    compare: Compare = None,
+    report: Any = None,
+    figures: Iterable[Any] = (),
+    tables: Iterable[Any] = (),
+    options: Mapping[str, Any] | None = None,
+    **named: Any,
+) -> str:
+    """Explanations as HTML, to be read by anybody and sent to anybody.
+
+    Words for the class that is explained have one colour, words against it, or for the class with
+    which it is compared, another and a dotted line. The numbers are raw relevance, summed over the
+    tokens of a word or a sentence. Where every class is explained, the predicted one is shown, and
+    on a page the reader can choose another.
+
+    Args:
+        docs: what is shown, in this order.
+        page: True gives a whole page, with a script for choosing and searching; False a fragment
+            to be put into another page, without one.
+        compare: other explanations of the same texts, shown beside the first, e.g. by another
+            method, and `{"name": explanations}` to name them; or the name of a class, where every
+            class is explained.
+        report: what `evaluate` returned: its figure and its summary.
+        figures: matplotlib figures or PNG files as bytes, or pairs (caption, figure).
+        tables: pandas tables, or pairs (caption, table).
+        options: those of `seqlrp.show.page.options.PageOptions`, as a mapping.
+        named: the same by keyword.
+
+    Raises:
+        OptionError: an option that is not known, or a value that is not allowed.
+    """
+    checked = PageOptions.of(options, named)
+    given = [docs] if isinstance(docs, Explanation) else docs
+    compare, checked = named_side(compare, checked)
+    rows = [tuple(TextView.of(e, checked.by) for e in row) for row in iter_rows(given, compare)]
+    before = report_section(report, figures, tables)
+    body = _content(rows, checked, page=page, before=before)
+    return whole_page(checked.title, checked, *body) if page else fragment(checked, *body)
+
+
+def notebook(docs: Sequence[Explanation], total: int) -> str:
+    """What a notebook shows: the first of `total` explanations, and how to see more."""
+    options = PageOptions(minify=True)
+    shown: list[tuple[TextView, ...]] = []
+    words = 0
+    for explanation in docs[:_FIRST_TEXTS]:
+        if words >= _FIRST_WORDS:
+            break
+        shown.append((TextView.of(explanation, options.by),))
+        words += len(shown[-1][0].words)
+    if total != 1:
+        options = replace(options, title=f"{len(shown)} of {total:,} texts")
+    more = None
+    if len(shown) < total or words > _FIRST_WORDS:
+        more = element(
+            "p",
+            "To see more: save_html(path) of an Explanations list writes one page, ",
+            "save_pages(folder) a folder of pages with an index.",
+            class_="quiet",
+        )
+    body = _content(shown, options, page=False, listed=False, after=more, most=_FIRST_WORDS)
+    instead = element("div", *(_plain_text(row[0].shown) for row in shown))
+    return isolated(options, *body, instead=instead)
+
+
+def _plain_text(explanation: Explanation) -> Html:
+    """The answer and the beginning of the text, for where there are no colours."""
+    cut = explanation.text[:_PLAIN_CHARACTERS]
+    rest = " …" if len(cut) < len(explanation.text) else None
+    return element("div", verdict(explanation), element("p", cut, rest))
+
+
+def _content(
+    rows: Sequence[tuple[TextView, ...]],
+    options: PageOptions,
+    *,
+    page: bool,
+    listed: bool = True,
+    before: Html | None = None,
+    after: Html | None = None,
+    most: int | None = None,
+) -> list[Html | None]:
+    """All that a page or a fragment holds, from its heading to what is folded away."""
+    # Side by side, each method has a scale of its own: their units differ.
+    width = max(map(len, rows), default=1)
+    scales = [
+        corpus_scale(row[i] for row in rows if len(row) > i) if options.scale == "corpus" else None
+        for i in range(width)
+    ]
+    sides = [[(r, scales[i]) for i, r in enumerate(row)] for row in rows]
+    anchors = [f"d{number}" for number in range(1, len(rows) + 1)]
+    if not page:  # two fragments in one page must not have the same anchors
+        key = "\0".join([repr(options), *(r.shown.text for row in rows for r in row)])
+        digest = hashlib.sha256(key.encode()).hexdigest()[:8]
+        anchors = [f"{anchor}-{digest}" for anchor in anchors]
+    overview, highlights = Overview(), Highlights()
+    entries, articles = [], []
+    for number, (side, anchor) in enumerate(zip(sides, anchors, strict=True), 1):
+        overview.add(side)
+        highlights.add(number, side, f"#{anchor}")
+        entries.append(list_entry(number, side[0][0].shown, f"#{anchor}"))
+        left = None if most is None else max(most, 1)
+        articles.append(article(number, side, anchor, options, script=page, most=left))
+        if most is not None:
+            most -= len(side[0][0].words)
+    return [
+        header(overview, options),
+        before if options.front else None,
+        highlights.section(options) if page else None,
+        text_list(entries, overview, script=page) if listed else None,
+        how_to_read(options, every=overview.every, script=page),
+        controls(options, every=overview.every, known=overview.known) if page and rows else None,
+        element("main" if page else "div", *articles, class_=None if width < 2 else "wide"),
+        after,
+        behind(overview, None if options.front else before),
+    ]

@@ -1,0 +1,301 @@
+"""One explained text as HTML: verdict, coloured words, legend, and the tables beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from seqlrp.explanations.record import Explanation
+from seqlrp.show.coloured_text import read_part
+from seqlrp.show.colours import SHADES, levels, shade_class
+from seqlrp.show.numbers import number_format
+from seqlrp.show.page.charts import (
+    account,
+    class_scores,
+    strongest_words,
+    where_the_score_comes_from,
+)
+from seqlrp.show.page.elements import Html, data_block, element, escape, plain
+from seqlrp.show.page.options import PageOptions
+from seqlrp.show.page.text_view import (
+    Scale,
+    TextView,
+    format_parameters,
+    format_probabilities,
+    pack_values,
+)
+
+Sides = Sequence[tuple[TextView, Scale | None]]  # what stands side by side; None: its own scale
+
+
+def article(
+    number: int,
+    sides: Sides,
+    anchor: str,
+    options: PageOptions,
+    *,
+    script: bool,
+    most: int | None = None,
+) -> Html:
+    """One text, explained once or, side by side, more often.
+
+    Args:
+        number: of the text on the page, from 1.
+        sides: its views, of which the first says what was predicted.
+        anchor: its id on the page.
+        options: the options of the page.
+        script: whether the page has a script, which is told what it needs.
+        most: show at most so many words of the text.
+    """
+    first = sides[0][0].shown
+    heading = f"{anchor}-heading"
+    methods: list[str | None] = [view.shown.method for view, _ in sides]
+    settings = {format_parameters(view.shown) for view, _ in sides}
+    if options.sides is not None:
+        named = zip(options.sides, methods, strict=False)
+        methods = [method if side is None else side for side, method in named]
+    elif len(settings) > 1 and len(set(methods)) == 1:  # what tells one side from the other
+        methods = [f"{r.shown.method}, {format_parameters(r.shown)}" for r, _ in sides]
+    panes = [
+        _pane(view, scale, options, script=script, method=method, most=most)
+        for (view, scale), method in zip(sides, methods if len(sides) > 1 else [None], strict=True)
+    ]
+    return element(
+        "article",
+        element(
+            "h2",
+            f"Text {number}",
+            None
+            if first.id is None
+            else element("span", " ", element("bdi", first.id), class_="quiet"),
+            id=heading,
+        ),
+        verdict(first),
+        element("div", *panes, class_="panes two" if len(sides) > 1 else "panes"),
+        id=anchor,
+        aria_labelledby=heading,
+    )
+
+
+def _pane(
+    view: TextView,
+    scale: Scale | None,
+    options: PageOptions,
+    *,
+    script: bool,
+    method: str | None,
+    most: int | None,
+) -> Html:
+    shown = view.shown
+    used = scale or view.scale
+    largest = used[options.by == "sentence"]
+    return element(
+        "section",
+        question(shown, method),
+        coloured_text(view, used, options.least, most),
+        _cut_short(view, most),
+        legend(largest, shown.target_label, shown.against_label) if largest else None,
+        element(
+            "div",
+            strongest_words(view),
+            class_scores(shown),
+            where_the_score_comes_from(shown),
+            class_="facts",
+        ),
+        data_block(_for_script(view)) if script and view.every is not None else None,
+        class_="pane",
+        # What the deepest colour stands for where all texts share that, rounded as the values are.
+        data_w=format(scale[0], number_format(scale[0])) if script and scale else None,
+        data_s=format(scale[1], number_format(scale[1])) if script and scale else None,
+    )
+
+
+def verdict(explanation: Explanation) -> Html:
+    """Sentences: the predicted class, whether that is right, how sure the model is.
+
+    Where there is no probability, how far the score is ahead says how sure the model is.
+    """
+    answer, chances = name(explanation.predicted_label), format_probabilities(explanation)
+    chance = f" ({chances[explanation.predicted]})" if chances else None
+    truth: list[str | None] = [" ", outcome(explanation)]
+    if explanation.label_name is None:
+        truth = ["; the true class is not known"]
+    elif explanation.label != explanation.predicted:
+        truth += [" (it is ", _ended(name(explanation.label_name), ")")]
+    ahead, runner_up = margin(explanation), _runner_up(explanation)
+    lead: list[str] = []
+    if chances is None and ahead is not None and runner_up is not None:
+        side = "above" if ahead >= 0 else "below"
+        far = f" is {_in_words(abs(ahead))} {side} that of "
+        lead = [" The score of ", answer, far, _ended(runner_up, ".")]
+    part = read_part(explanation)
+    cut = None if part is None else f" {part}"
+    return element("p", "Predicted ", answer, chance, *truth, ".", *lead, cut, class_="verdict")
+
+
+def question(explanation: Explanation, method: str | None = None) -> Html:
+    """What is explained: a class, or one class rather than another, and by which method."""
+    asked: list[str] = [element("span", name(explanation.target_label), class_="asked")]
+    if explanation.against_label is not None:
+        asked = ["why ", *asked, " rather than ", name(explanation.against_label)]
+    by = [", by ", element("bdi", method)] if method is not None else []
+    return element("p", "Explained: ", *asked, *by, class_="question")
+
+
+def outcome(explanation: Explanation) -> str | None:
+    """Whether the prediction is right, as a mark and a word; None where that is not known."""
+    if explanation.label is None:
+        return None
+    return "✓ right" if explanation.label == explanation.predicted else "✗ wrong"
+
+
+def margin(explanation: Explanation) -> float | None:
+    """How far the predicted class's score is ahead of the next one; None for a single class."""
+    others = np.delete(explanation.scores.astype(np.float64), explanation.predicted)
+    if not len(others):
+        return None
+    return float(explanation.scores[explanation.predicted]) - float(others.max())
+
+
+def certainty(explanation: Explanation) -> tuple[bool, float] | None:
+    """How sure the model is: (True, probability of the answer) or, without it, (False, margin)."""
+    if explanation.probabilities is not None and len(explanation.labels) > 1:
+        return True, float(explanation.probabilities[explanation.predicted])
+    ahead = margin(explanation)
+    return None if ahead is None else (False, ahead)
+
+
+def _in_words(number: float) -> str:
+    """Three figures, but all those before the point of a number up to a million."""
+    return f"{number:,.0f}" if 1000 <= number < 1e6 else f"{number:.3g}"
+
+
+def _runner_up(explanation: Explanation) -> Html | None:
+    order = np.argsort(-explanation.scores, kind="stable").tolist()
+    others = [c for c in order if c != explanation.predicted]
+    return name(explanation.labels[others[0]]) if others else None
+
+
+def coloured_text(
+    view: TextView, scale: Scale, least: float = 0.0, most: int | None = None, first: int = 0
+) -> Html:
+    """The text exactly as it is, white space included, with every word and sentence marked.
+
+    A mark holds its level as a class and its value as `data-v`; quotes are left out to keep long
+    documents small, as both are made of letters, digits and signs.
+
+    Args:
+        view: the words and sentences.
+        scale: the values of the deepest colours.
+        least: the share of them below which there is no colour.
+        most: show so many words alone.
+        first: the word to begin with.
+    """
+    text = view.shown.text
+    words = _openings(view.word_values, scale[0], least, "")
+    wholes = _openings(view.sentence_values, scale[1], least, "s")
+    spans = view.words.spans.tolist()
+    last = len(spans) if most is None else min(first + most, len(spans))
+    begins = {max(i, first): opening for i, opening in
+              zip(view.sentences.first.tolist(), wholes, strict=True)}  # fmt: skip
+    pieces = ['<div class="text" dir="auto" lang="">']
+    done = spans[first][0] if first else 0
+    for i, (start, end) in enumerate(spans[first:last], first):
+        gap = escape(_cut(text, done, start)) if start > done else ""
+        if i in begins:
+            pieces.append(f"{'</span>' if i > first else ''}{gap}<span{begins[i]}>")
+            gap = ""
+        pieces.append(f"{gap}<u{words[i]}>{escape(_cut(text, start, end))}</u>")
+        done = end
+    if first < last:
+        pieces.append("</span>")
+    if last == len(spans):
+        pieces.append(escape(_cut(text, done, len(text))))
+    pieces.append("</div>")
+    return Html("".join(pieces))
+
+
+def _openings(
+    values: npt.NDArray[np.float64], largest: float, least: float, kind: str
+) -> list[str]:
+    """The attributes of marks: ` class=f3 data-v=+0.120`, four figures of the text's largest."""
+    number = number_format(float(np.abs(values).max(initial=0.0)))
+    classes = [""] + [shade_class(level) or "" for level in range(1, SHADES + 1)]
+    classes += [shade_class(level) or "" for level in range(-SHADES, 0)]  # indices from the end
+    if kind:
+        attributes = [f' class="{kind} {c}"' if c else f" class={kind}" for c in classes]
+    else:
+        attributes = [f" class={c}" if c else "" for c in classes]
+    return [
+        f"{attributes[level]} data-v={value:{number}}"
+        for level, value in zip(
+            levels(values, largest, least).tolist(), values.tolist(), strict=True
+        )
+    ]
+
+
+def _cut(text: str, start: int, end: int) -> str:
+    # A CR whose LF comes with the next piece would be shown as an end of line of its own.
+    return text[start : end - 1 if text[end - 1 : end + 1] == "\r\n" else end]
+
+
+def _cut_short(view: TextView, most: int | None) -> Html | None:
+    if most is None or most >= len(view.words):
+        return None
+    left = f"… Shown: the first {most:,} of {len(view.words):,} words."
+    return element("p", left, class_="quiet")
+
+
+def legend(largest: float, target: str, against: str | None = None) -> Html:
+    """The scale of colours with its numbers: the deepest colours stand for ±largest.
+
+    Words against the target speak for the class `against`, if it is compared with one.
+    """
+    number = number_format(largest)
+    steps = range(2, SHADES + 1, 2)
+    left = [element("i", class_=shade_class(-step)) for step in reversed(steps)]
+    right = [element("i", class_=shade_class(step)) for step in steps]
+    opposite = ("against ", name(target)) if against is None else ("for ", name(against))
+    return element(
+        "p",
+        element("span", *opposite),
+        element("span", format(-largest, number)),
+        element("span", *left, class_="strip", aria_hidden="true"),
+        element("span", "0"),
+        element("span", *right, class_="strip", aria_hidden="true"),
+        element("span", format(largest, number)),
+        element("span", "for ", name(target)),
+        class_="legend",
+    )
+
+
+def _ended(said: Html, mark: str) -> Html:
+    """A name and the mark behind it, which no end of line parts."""
+    return element("span", said, mark, class_="whole")
+
+
+def name(label: str) -> Html:
+    """The name of a class, kept apart from the direction of the writing round it."""
+    return element("b", element("bdi", label))
+
+
+def _for_script(view: TextView) -> dict[str, object]:
+    """What the script needs to show another class of a text whose every class is explained."""
+    every = view.every
+    assert every is not None
+    singles = [every.for_target(c) for c in range(len(every.labels))]
+    rows: dict[str, list[float]] = {}
+    for c, single in enumerate(singles):
+        for label, value in account(single):
+            rows.setdefault(label, [0.0] * len(singles))[c] = float(f"{value:.7g}")
+    return {
+        "labels": [plain(label) for label in every.labels],
+        "predicted": every.predicted,
+        "true": every.label,
+        "words": pack_values(view.words),
+        "sentences": pack_values(view.sentences),
+        "account": [[plain(label), values] for label, values in rows.items()],
+        "start": [float(f"{single.start:.7g}") for single in singles],
+    }

@@ -1,0 +1,110 @@
+"""What may stand in front of the texts: a report, figures, tables."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from seqlrp.errors import OptionError
+from seqlrp.show.page.elements import Html, element
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MOST_LINES = 12  # of a report's words, unless somebody asks for more
+_MOST_ROWS = 200  # of a table; more than that nobody reads on a page
+
+
+def report_section(report: Any, figures: Iterable[Any], tables: Iterable[Any]) -> Html | None:
+    """The report's figure and words, then the figures, then the tables; None where there is none.
+
+    Args:
+        report: anything with `plot()` (a matplotlib figure), `summary()` or `to_markdown()`.
+        figures: matplotlib figures or the bytes of PNG files, or pairs (caption, figure).
+        tables: pandas tables, or pairs (caption, table).
+
+    Raises:
+        OptionError: something that is none of these.
+    """
+    parts = [] if report is None else _report(report)
+    parts += [_figure(*_captioned(item)) for item in figures]
+    parts += [_table(*_captioned(item)) for item in tables]
+    return element("section", *parts, class_="front", aria_label="Report") if parts else None
+
+
+def _captioned(item: Any) -> tuple[str | None, Any]:
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
+        return item
+    return None, item
+
+
+def _report(report: Any) -> list[Html]:
+    parts = []
+    if hasattr(report, "plot"):
+        parts.append(_figure(None, report.plot()))
+    for name in ("summary", "to_markdown"):
+        if hasattr(report, name):
+            parts.append(_words(str(getattr(report, name)())))
+            break
+    if not parts:
+        raise OptionError(
+            f"report must have plot(), summary() or to_markdown(), as what `evaluate` returns; "
+            f"got {report!r:.80}."
+        )
+    return parts
+
+
+def _words(text: str) -> Html:
+    """What a report says; more than a few lines are folded away, to keep the texts in sight."""
+    words = element("pre", text, tabindex="0")
+    if text.count("\n") < _MOST_LINES:
+        return words
+    return element("details", element("summary", "The report in words and numbers"), words)
+
+
+def _figure(caption: str | None, figure: Any) -> Html:
+    if hasattr(figure, "savefig"):
+        memory = io.BytesIO()
+        figure.savefig(memory, format="png", dpi=130)
+        figure = memory.getvalue()
+    if not isinstance(figure, bytes | bytearray) or bytes(figure[:8]) != _PNG:
+        raise OptionError(
+            f"A figure must be a matplotlib figure or the bytes of a PNG file, got {figure!r:.80}."
+        )
+    source = "data:image/png;base64," + base64.b64encode(figure).decode("ascii")
+    return element(
+        "figure",
+        element("img", src=source, alt=caption or "A figure of the report"),
+        element("figcaption", element("bdi", caption)) if caption else None,
+    )
+
+
+def _table(caption: str | None, table: Any) -> Html:
+    if not hasattr(table, "itertuples") or not hasattr(table, "columns"):
+        raise OptionError(f"A table must be a pandas DataFrame, got {table!r:.80}.")
+    index = [level for level in table.index.names if level is not None]
+    table = table.reset_index(allow_duplicates=True) if index else table
+    columns = [element("th", element("bdi", _said(c)), scope="col") for c in table.columns]
+    rows = [
+        element("tr", *(element("td", element("bdi", _said(value))) for value in row))
+        for row in table.head(_MOST_ROWS).itertuples(index=False, name=None)
+    ]
+    more = len(table) - len(rows)
+    return element(
+        "div",
+        element(
+            "table",
+            element("caption", element("bdi", caption)) if caption else None,
+            element("thead", element("tr", *columns)),
+            element("tbody", *rows),
+        ),
+        element("p", f"… and {more:,} further rows", class_="quiet") if more else None,
+        class_="table",
+        tabindex="0",
+    )
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, float):  # NumPy's too
+        return "–" if value != value else f"{value:.4g}"
+    return "–" if value is None else str(value)

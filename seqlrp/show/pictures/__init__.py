@@ -1,0 +1,1 @@
+"""Documents with highlighted words as pictures: PNG, PDF and SVG by Matplotlib."""

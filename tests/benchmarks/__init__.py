@@ -1,0 +1,1 @@
+"""Scripts that reproduce the published tables and measure the whole path."""

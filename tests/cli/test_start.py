@@ -1,0 +1,74 @@
+"""Starting is quick: a command loads what it needs, and no more."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from samples.explanations import explanation
+
+import seqlrp
+
+HEAVY = [
+    "torch",
+    "spacy",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "datasets",
+    "pyarrow",
+    "numba",
+    "sympy",
+    "torch._dynamo",
+    "ray",
+]
+
+
+def loaded_by(*arguments: object, expected: int = 0) -> set[str]:
+    """Which of the heavy packages a command loads, run in a process of its own."""
+    code = (
+        "import sys\nfrom seqlrp.cli import main\n"
+        f"sys.argv = ['seqlrp', *{[str(a) for a in arguments]!r}]\n"
+        "try:\n    main()\n"
+        f"finally:\n    print('\\nloaded', *(m for m in {HEAVY!r} if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == expected, done.stderr
+    return set(done.stdout.rpartition("loaded")[2].split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["--help"], 0), (["--version"], 0), (["explain", "--help"], 0), (["explain", "--wrong"], 2)],
+)
+def test_answers_about_the_program_load_nothing(arguments: list[str], status: int) -> None:
+    assert loaded_by(*arguments, expected=status) == set()
+
+
+def test_a_page_of_saved_explanations_needs_no_torch(tmp_path: Path) -> None:
+    seqlrp.Explanations([explanation()]).save(tmp_path / "saved.jsonl")
+    assert loaded_by("render", tmp_path / "saved.jsonl", "--out", tmp_path / "page.html") == set()
+    assert (tmp_path / "page.html").exists()
+
+
+def test_one_text_loads_the_model_and_no_compiler(model: Path) -> None:
+    loaded = loaded_by("explain", model, "--text", "a good film")
+    assert loaded == {"torch", "spacy"}
+
+
+def test_the_package_loads_a_name_when_it_is_asked_for() -> None:
+    code = (
+        "import sys, seqlrp; before = 'torch' in sys.modules; seqlrp.LRP; "
+        "print(before, 'torch' in sys.modules, 'torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "False"]
+
+
+def test_every_public_name_has_a_home() -> None:
+    for name in dir(seqlrp):
+        assert getattr(seqlrp, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        seqlrp.nothing  # noqa: B018

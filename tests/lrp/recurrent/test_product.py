@@ -1,0 +1,47 @@
+"""The matrix product of the compiled loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="numba is an optional package")
+
+SHAPES = [(1, 1), (3, 3), (16, 5), (17, 5), (50, 7), (64, 20), (80, 33)]
+
+
+@pytest.fixture(scope="module")
+def product() -> Any:
+    from seqlrp.lrp.recurrent.kernels import product
+
+    return product
+
+
+def numbers(*shape: int) -> Any:
+    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(("outputs", "depth"), SHAPES)
+@pytest.mark.parametrize("rows", [*range(1, 15), 48])
+def test_each_row_is_the_product_alone(product: Any, outputs: int, depth: int, rows: int) -> None:
+    weight, a, start = numbers(outputs, depth), numbers(rows, depth), numbers(rows, outputs)
+    panels, found = product.pack(weight), np.full((rows, outputs + 2), np.nan, np.float32)
+    product.multiply(start, a, panels, found[:, 1:-1])
+    exact = start.astype(float) + a.astype(float) @ weight.T.astype(float)
+    np.testing.assert_allclose(found[:, 1:-1], exact, rtol=1e-5, atol=1e-5)
+    assert np.isnan(found[:, [0, -1]]).all()
+    alone = np.empty((1, outputs), np.float32)
+    for row in range(rows):
+        product.multiply(start[row : row + 1], a[row : row + 1], panels, alone)
+        assert np.array_equal(alone[0], found[row, 1:-1])
+    product.multiply(start, a, panels, start)  # in place
+    assert np.array_equal(start, found[:, 1:-1])
+
+
+def test_one_start_for_all_rows_and_a_transposed_weight(product: Any) -> None:
+    weight, a, start = numbers(7, 21), numbers(9, 7), numbers(1, 21)
+    found = np.empty((9, 21), np.float32)
+    product.multiply(start, a, product.pack(weight.T), found)
+    np.testing.assert_allclose(found, start + a @ weight, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,239 @@
+"""The LSTM's descendants: relevance is that of a loop in float64, however they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from oracles import descendants as oracles
+from samples import descendants as blocks
+from samples.descendants import IDS, Classifier, classifier
+from torch import Tensor, nn
+
+import seqlrp
+from seqlrp.errors import RefusedFunctionError
+
+Block = Callable[[], nn.Module]
+Oracle = Callable[[Any, Tensor], Tensor]
+# Every form of a recurrence, the one in sequence first.
+FORMS: dict[str, tuple[Oracle, list[Block]]] = {
+    "minGRU": (
+        oracles.min_gru,
+        [blocks.MinGRU, blocks.MinGRUScan, blocks.MinGRULogGates, blocks.MinGRUSoftplus],
+    ),
+    "minGRU, positive": (oracles.positive_min_gru, [blocks.PositiveMinGRU]),
+    "minLSTM": (oracles.min_lstm, [blocks.MinLSTM, blocks.MinLSTMScan]),
+    "sLSTM": (oracles.s_lstm, [blocks.SLSTM, partial(blocks.SLSTM, larger="max")]),
+    "sLSTM, exponential": (oracles.s_lstm, [partial(blocks.SLSTM, forget="exp")]),
+    "mLSTM": (oracles.m_lstm, [blocks.MLSTM]),
+    "mLSTM, parallel": (oracles.m_lstm_attention, [blocks.MLSTMParallel]),
+    "Mamba": (
+        oracles.mamba,
+        [
+            blocks.Mamba,
+            blocks.MambaCumsum,
+            blocks.MambaCumprod,
+            blocks.MambaSegments,
+            blocks.MambaTree,
+        ],
+    ),
+}
+
+
+def relevance(model: nn.Module, ids: Tensor = IDS, **options: Any) -> Tensor:
+    return seqlrp.LRP(model, **({"epsilon": 0} | options)).attribute(ids, target="all")
+
+
+def truth(oracle: Oracle, model: Classifier) -> tuple[Tensor, Tensor]:
+    """Scores `[B, C]` of the oracle, and gradient × input `[B, C, T]` of each."""
+    x = model.emb(IDS).detach().requires_grad_()
+    scores = model.head(oracle(model.block, x).mean(1))
+    found = [
+        (torch.autograd.grad(scores[:, c].sum(), x, retain_graph=True)[0] * x.detach()).sum(-1)
+        for c in range(scores.shape[1])
+    ]
+    return scores.detach(), torch.stack(found, 1)
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_form_is_gradient_x_input_of_the_loop(name: str, seed: int) -> None:
+    oracle, forms = FORMS[name]
+    first = relevance(classifier(forms[0], seed))
+    for form in forms:
+        model = classifier(form, seed)
+        scores, expected = truth(oracle, model)
+        torch.testing.assert_close(model(IDS).detach(), scores, rtol=1e-9, atol=1e-12)
+        found = relevance(model)
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(found, first, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_nothing_of_the_score_is_lost(name: str) -> None:
+    for form in FORMS[name][1]:
+        lrp = seqlrp.LRP(classifier(form))
+        _, ledger = lrp.attribute(IDS, target=1, return_ledger=True)
+        torch.testing.assert_close(sum(ledger.totals.values()), ledger.score, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_text_is_explained_as_by_itself(name: str) -> None:
+    model = classifier(FORMS[name][1][-1])
+    alone = torch.cat([relevance(model, IDS[k : k + 1], epsilon=0.01) for k in range(len(IDS))])
+    torch.testing.assert_close(relevance(model, epsilon=0.01), alone, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("block", [blocks.LogSpaceMinGRU, blocks.LogSpaceMinLSTM])
+def test_a_candidate_in_log_space_is_refused_and_the_sentence_names_the_loop(block: Block) -> None:
+    with pytest.raises(RefusedFunctionError, match=r"log in module 'block'.*h = a \* h \+ b"):
+        relevance(classifier(block))
+
+
+def test_the_log_space_form_computes_what_the_refusal_advises() -> None:
+    refused, advised = classifier(blocks.LogSpaceMinGRU), classifier(blocks.PositiveMinGRU)
+    torch.testing.assert_close(refused(IDS), advised(IDS), rtol=1e-9, atol=1e-12)
+
+
+class Applied(nn.Module):
+    """A function of a signal x and a gate without a graph, e = exp(W x), both `[B, T, H]`."""
+
+    def __init__(self, f: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.f, self.to_x, self.to_e = f, nn.Linear(6, 4), nn.Linear(6, 4)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return self.f(self.to_x(vectors), torch.exp(self.to_e(vectors)))
+
+
+MIXED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "a sum": lambda x, e: x + e,
+    "a difference": lambda x, e: e - x,
+    "negated": lambda x, e: -(x + e),
+    "scaled": lambda x, e: 0.5 * (x + e) / 3,
+    "the larger": lambda x, e: torch.maximum(x, e),
+    "the smaller": lambda x, e: torch.minimum(e, x),
+    "a root": lambda x, e: (x.abs() + e).sqrt(),
+    "a logarithm": lambda x, e: (x.abs() + e).log(),
+    "softplus": lambda x, e: nn.functional.softplus(x + e),
+    "tanh": lambda x, e: torch.tanh(x + e),
+    "clamped": lambda x, e: (x + e).clamp(-1, 1),
+    "summed": lambda x, e: (x + e).sum(1, keepdim=True).expand_as(x),
+    "the largest": lambda x, e: (x + e).amax(1, keepdim=True).expand_as(x),
+    "running sums": lambda x, e: (x + e).cumsum(1),
+    "running products": lambda x, e: (x + e).cumprod(1),
+    "running maxima": lambda x, e: (x + e).cummax(1).values,
+    "in log space": lambda x, e: (x + e).logcumsumexp(1),
+    "pooled in log space": lambda x, e: (x + e).logsumexp(1, keepdim=True).expand_as(x),
+    "cast": lambda x, e: (x + e).float().to(x.dtype),
+    "moved": lambda x, e: torch.cat([e[:, :1], (x + e)[:, 1:]], 1),
+    "with a sigmoid": lambda x, e: torch.cat([torch.sigmoid(x)[:, :1], (x + e)[:, 1:]], 1),
+    "added to a gate": lambda x, e: torch.sigmoid(x) + (x + e),
+    "written": lambda x, e: _written(x + e),
+    "in place": lambda x, e: x.clone().add_(e),
+}
+
+
+def _written(values: Tensor) -> Tensor:
+    base = torch.zeros(values.shape, dtype=values.dtype)
+    base[:, 1:] = values[:, 1:]
+    return base
+
+
+USES: list[Callable[[Tensor, Tensor], Tensor]] = [
+    lambda x, y: x * y,
+    lambda x, y: y,
+    lambda x, y: x + y,
+    lambda x, y: x @ y.mT @ x,
+]
+
+
+def _used(f: Any, use: Any, x: Tensor, e: Tensor) -> Tensor:
+    result: Tensor = use(x, f(x, e))
+    return result
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_signals_mixed_with_gates_may_not_weigh_or_be_a_signal(name: str) -> None:
+    f = MIXED[name]
+    for use in USES:
+        applied = partial(Applied, partial(_used, f, use))
+        with pytest.raises(RefusedFunctionError):
+            relevance(classifier(applied))
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_they_may_make_gates(name: str) -> None:
+    f = MIXED[name]
+    model = classifier(lambda: Applied(lambda x, e: x * torch.exp(-f(x, e).abs())))
+    _, expected = truth(lambda m, v: _gated(m, v, f), model)
+    tolerance = 1e-6 if name == "cast" else 1e-9
+    torch.testing.assert_close(relevance(model), expected, rtol=tolerance, atol=1e-11)
+
+
+def _gated(m: Any, vectors: Tensor, f: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    x: Tensor = m.to_x(vectors)
+    gate: Tensor = torch.exp(-f(x.detach(), torch.exp(m.to_e(vectors)).detach()).abs())
+    return x * gate.detach()
+
+
+RUNNING: dict[str, Callable[[Tensor], Tensor]] = {
+    "cumprod": lambda x: x.cumprod(1),
+    "cummax": lambda x: x.cummax(1).values,
+    "cummin": lambda x: x.cummin(dim=1).values,
+    "logcumsumexp": lambda x: torch.logcumsumexp(x, dim=1),
+}
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_running_functions_of_gates_are_gates(name: str) -> None:
+    f = RUNNING[name]
+    for gate in (torch.sigmoid, torch.exp):
+        model = classifier(partial(Applied, partial(_run, f, gate)))
+        _, expected = truth(partial(_detached_run, f, gate), model)
+        torch.testing.assert_close(relevance(model), expected, rtol=1e-9, atol=1e-11)
+
+
+def _run(f: Any, gate: Any, x: Tensor, e: Tensor) -> Tensor:
+    return x * f(gate(x / 3))  # type: ignore[no-any-return]
+
+
+def _detached_run(f: Any, gate: Any, m: Any, vectors: Tensor) -> Tensor:
+    x = m.to_x(vectors)
+    return x * f(gate(x / 3)).detach()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_running_functions_of_signals_are_refused(name: str) -> None:
+    with pytest.raises(RefusedFunctionError, match=f"{name}.*only of gates"):
+        relevance(classifier(lambda: Applied(lambda x, e: RUNNING[name](x))))
+
+
+def test_states_in_one_tensor_with_their_normaliser_are_refused() -> None:
+    model = classifier(lambda: Applied(lambda x, e: torch.stack([x, e]).unbind()[0]))
+    with pytest.raises(RefusedFunctionError, match="stack in module 'block'"):
+        relevance(model)
+
+
+def test_a_running_product_over_texts_is_refused() -> None:
+    with pytest.raises(seqlrp.errors.MixedDocumentsError):
+        relevance(classifier(lambda: Applied(lambda x, e: x * torch.sigmoid(x).cumprod(0))))
+
+
+def test_attnlrp_does_not_take_a_mixed_softmax_for_a_constant() -> None:
+    model = classifier(lambda: Applied(lambda x, e: x * torch.softmax(x + e, 1)))
+    relevance(model)
+    with pytest.raises(RefusedFunctionError, match="softmax in module 'block'"):
+        relevance(model, attention="attnlrp")
+
+
+def test_under_absorb_what_a_gate_brings_to_a_sum_is_on_the_record() -> None:
+    model = classifier(lambda: Applied(lambda x, e: x + e))
+    lrp = seqlrp.LRP(model, epsilon=0, on_unknown="absorb")
+    found, ledger = lrp.attribute(IDS, target=0, return_ledger=True)
+    assert (found.abs() > 0).all()
+    assert (ledger.total("refused").abs() > 0).all()
+    torch.testing.assert_close(sum(ledger.totals.values()), ledger.score, rtol=0, atol=1e-12)

@@ -1,0 +1,1 @@
+"""Float64 oracles, written from the papers, which share no code with the package."""

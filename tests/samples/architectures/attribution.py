@@ -1,0 +1,40 @@
+"""Attributions of the models of the registry, and what must hold for each of them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import seqlrp
+from samples.architectures.registry import Architecture, arguments
+from seqlrp.errors import PaddingWarning
+from seqlrp.lrp import Attribution
+
+EPSILON = 0.01
+
+
+def attribute(
+    entry: Architecture, model: nn.Module, ids: Tensor, target: Any = "all", **options: Any
+) -> Attribution:
+    """An attribution, which warns of padding if it is there and the model reads it."""
+    lrp = seqlrp.LRP(model, EPSILON, output=entry.output, **options)
+    with warnings.catch_warnings():
+        if entry.warned and bool((ids == 0).any()):
+            warnings.simplefilter("ignore", PaddingWarning)
+        return lrp.attribution(ids, target, arguments(entry, ids))
+
+
+def close(a: Tensor, b: Tensor, tolerance: float = 1e-11) -> None:
+    """Equal to a part of the largest value."""
+    scale = max(1.0, b.abs().max().item())
+    torch.testing.assert_close(a, b, rtol=0, atol=tolerance * scale)
+
+
+def check_ledger(found: Attribution, tolerance: float) -> None:
+    ledger = found.ledger
+    assert ledger is not None
+    moved = torch.stack([entry.amount.abs() for entry in ledger.entries]).sum(0)
+    assert (ledger.residual.abs() <= tolerance * torch.maximum(moved, ledger.score.abs())).all()

@@ -1,0 +1,251 @@
+"""Every document once, the same to the last bit, whoever dies when."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from samples.classifiers import some_texts
+from samples.sharded import KILLS, OVERFLOWS, RAISES, contents, failing_classifier, write_texts
+
+import seqlrp
+import seqlrp.scale
+from seqlrp.errors import (
+    FailedTextError,
+    FolderInUseError,
+    LabelError,
+    OptionError,
+    SavedFileError,
+    ShardError,
+    WriteError,
+)
+from seqlrp.scale.log import LOG
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    write_texts(tmp_path / "texts.jsonl", 47)
+    return tmp_path / "texts.jsonl"
+
+
+def test_a_folder_has_what_one_call_explains(source, tmp_path, saved, explain) -> None:  # type: ignore[no-untyped-def]
+    status = explain(source, tmp_path / "out", target="label", epsilon=0.01)
+    assert (status.shards, status.explained, status.failed) == (5, 47, 0)
+    assert status.complete
+    corpus = seqlrp.load_corpus(source)
+    classifier = seqlrp.load(saved, factory=failing_classifier)
+    expected = seqlrp.explain(classifier, corpus, target="label", epsilon=0.01, progress=False)
+    found = seqlrp.Explanations.load(tmp_path / "out")
+    assert [e.id for e in found] == [str(k) for k in range(47)]
+    for one, other in zip(found, expected, strict=True):
+        assert (one.text, one.target, one.label) == (other.text, other.target, other.label)
+        np.testing.assert_allclose(one.relevance, other.relevance, rtol=1e-4, atol=1e-6)
+    assert len(found) == 47
+    assert found[-1].text == expected[46].text
+    assert [e.id for e in found[8:12]] == ["8", "9", "10", "11"]
+    assert "47 documents" in repr(found)
+    table = pd.read_parquet(tmp_path / "out", filters=[("predicted", "==", 1)])
+    assert len(table) == sum(e.predicted == 1 for e in expected)
+
+
+def test_a_folder_is_evaluated(source, tmp_path, saved, explain) -> None:  # type: ignore[no-untyped-def]
+    explain(source, tmp_path / "out")
+    classifier, texts = seqlrp.load(saved, factory=failing_classifier), seqlrp.load_corpus(source)
+    report = seqlrp.evaluate(
+        classifier, texts, metrics=["comprehensiveness"], min_words=3, progress=False,
+        methods={"lrp": "lrp", "folder": seqlrp.Explanations.load(tmp_path / "out")},
+    )  # fmt: skip
+    values = report.table.groupby("method")["value"].mean()
+    assert values["folder"] == pytest.approx(values["lrp"], rel=1e-3)
+
+
+def test_columns_are_chosen(tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
+    rows = [{"body": "a good film", "class": "1", "key": f"k{k}"} for k in range(12)]
+    pd.DataFrame(rows).to_csv(tmp_path / "a.csv", index=False)
+    explain(tmp_path / "a.csv", tmp_path / "o", text_column="body", id_column="key")
+    found = list(seqlrp.Explanations.load(tmp_path / "o"))
+    assert [(e.id, e.label) for e in found] == [(f"k{k}", 1) for k in range(12)]
+    with pytest.raises(OptionError, match="id_column"):
+        explain(tmp_path / "a.csv", tmp_path / "p", text_column="body", id_column="kee")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_workers_may_die(seed, tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
+    random = np.random.default_rng(seed)
+    numbers = random.permutation(47)[:3].tolist()
+    failing = dict(zip(numbers, (RAISES, KILLS, OVERFLOWS), strict=True))
+    write_texts(tmp_path / "a.jsonl", 47, failing)
+    explain(tmp_path / "a.jsonl", tmp_path / "calm")
+    deaths = set(random.integers(0, 25, 3).tolist())
+    status = explain(tmp_path / "a.jsonl", tmp_path / "out", deaths=deaths)
+    table = pd.read_parquet(tmp_path / "out" / "_failed.parquet")
+    failed = table.set_index("number")
+    assert (status.explained, sorted(failed.index)) == (44, sorted(failing)), (deaths, table)
+    for number, word in failing.items():
+        expected = {RAISES: "cannot be split", KILLS: "at a text", OVERFLOWS: "finite"}[word]
+        assert expected in failed["reason"][number]
+        assert failed["row"][number] == number
+    assert contents(tmp_path / "out") == contents(tmp_path / "calm")
+
+
+def test_a_text_that_fails_may_end_the_run(tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
+    write_texts(tmp_path / "a.jsonl", 30, {17: RAISES})
+    with pytest.raises(FailedTextError, match="Text 17 cannot be explained") as raised:
+        explain(tmp_path / "a.jsonl", tmp_path / "o", on_error="raise")
+    assert raised.value.text == 17
+    with pytest.raises(SavedFileError, match="not finished"):
+        seqlrp.Explanations.load(tmp_path / "o")
+    assert explain(tmp_path / "a.jsonl", tmp_path / "o").failed == 1
+    assert len(seqlrp.Explanations.load(tmp_path / "o")) == 29
+
+
+def test_texts_of_which_nothing_can_be_asked(tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
+    texts = some_texts(20)
+    texts[3], texts[4] = "", "good " * 40
+    pd.DataFrame({"text": [*texts, None]}).to_parquet(tmp_path / "a.parquet")
+    status = explain(tmp_path / "a.parquet", tmp_path / "o", max_words=30)
+    assert (status.explained, status.failed, status.left_out) == (18, 3, {})
+    status = explain(tmp_path / "a.parquet", tmp_path / "p", max_words=30, on_unanswerable="skip")
+    assert (status.explained, status.failed) == (18, 0)
+    assert status.left_out == {"without a word": 2, "with too many words": 1}
+    assert not (tmp_path / "p" / "_failed.parquet").exists()
+
+
+def test_where_all_texts_fail_the_run_ends(tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
+    write_texts(tmp_path / "a.jsonl", 90, dict.fromkeys(range(90), RAISES))
+    with pytest.raises(ShardError, match="More than 64 texts"):
+        explain(tmp_path / "a.jsonl", tmp_path / "o", shard_size=90)
+    write_texts(tmp_path / "b.jsonl", 20)
+    with pytest.raises(ShardError, match="no text of it by itself"):
+        explain(tmp_path / "b.jsonl", tmp_path / "p", deaths=range(200), shard_size=1)
+
+
+def test_damaged_parts_are_written_again(source, tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "out"
+    explain(source, out)
+    before = contents(out)
+    part = out / "part-000002.parquet"
+    damaged = bytearray(part.read_bytes())
+    damaged[100] ^= 1
+    part.write_bytes(damaged)
+    (out / "part-000003.parquet").unlink()
+    assert seqlrp.scale.status(out).finished == 4  # which looks at sizes only
+    explain(source, out)
+    assert contents(out) == before
+
+
+def test_another_run_is_refused(source, tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "out"
+    explain(source, out)
+    for option, options in [
+        ("target", {"target": "label"}),
+        ("parameters", {"epsilon": 0.5}),
+        ("method", {"method": "gradient_x_input"}),
+        ("shard_size", {"shard_size": 11}),
+    ]:
+        with pytest.raises(OptionError, match="The folder was begun with") as raised:
+            explain(source, out, **options)
+        assert raised.value.option == option
+    content = source.read_bytes()
+    source.write_bytes(content)  # another time, the same content
+    assert explain(source, out).complete
+    source.write_bytes(content[:-3] + b'!"}')
+    with pytest.raises(OptionError, match="added, taken away or changed"):
+        explain(source, out)
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "a.txt").touch()
+    with pytest.raises(OptionError, match="holds something else"):
+        explain(source, tmp_path / "else")
+
+
+def test_two_runs_on_one_folder(source, tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
+    from filelock import FileLock
+
+    out = tmp_path / "out"
+    out.mkdir()
+    with FileLock(out / ".lock"), pytest.raises(FolderInUseError):
+        explain(source, out)
+    assert explain(source, out).complete
+
+
+def test_labels_that_the_classifier_does_not_know(tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
+    pd.DataFrame({"text": ["good"] * 3, "label": ["mixed"] * 3}).to_csv(tmp_path / "a.csv")
+    with pytest.raises(LabelError, match="mixed"):
+        explain(tmp_path / "a.csv", tmp_path / "o")
+    assert explain(tmp_path / "a.csv", tmp_path / "p", labelled=False).complete
+
+
+def test_the_log_and_the_metrics(source, tmp_path, explain, capsys) -> None:  # type: ignore[no-untyped-def]
+    explain(source, tmp_path / "out", metrics=tmp_path / "m.prom", progress=None, deaths={2})
+    events = [json.loads(line) for line in (tmp_path / "out" / LOG).read_text().splitlines()]
+    assert [e["event"] for e in events] == [
+        "began", "finished", "finished", "died", "finished", "finished", "finished", "ended"
+    ]  # fmt: skip
+    assert "47 of 47 texts (100.0 %)" in capsys.readouterr().err
+    lines = (tmp_path / "m.prom").read_text().splitlines()
+    assert "seqlrp_documents_explained_total 47" in lines
+    assert "# TYPE seqlrp_shards_done_total counter" in lines
+
+
+# A process that is killed at some moment, whatever it was about to do with a file
+
+
+def _killed(run, moment: int, folder: Path, error: int | None) -> bool:  # type: ignore[no-untyped-def]
+    """Run in a fork that is killed, or whose disk fails, at an event; whether that came."""
+    child = os.fork()
+    if child == 0:
+        count = 0
+
+        def hook(event: str, arguments: tuple[object, ...]) -> None:
+            nonlocal count
+            if event in ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir") and any(
+                str(folder) in str(argument) for argument in arguments
+            ):
+                reads = event == "open" and not int(str(arguments[2])) & (os.O_WRONLY | os.O_RDWR)
+                if error is not None and reads:
+                    return
+                count += 1
+                if error is None and count > moment:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                elif error is not None and count > moment and event != "os.remove":
+                    raise OSError(error, os.strerror(error))
+
+        sys.addaudithook(hook)
+        try:
+            run()
+        except WriteError:
+            os._exit(3)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(4)
+        os._exit(0)
+    _, ended = os.waitpid(child, 0)
+    if os.WIFSIGNALED(ended):
+        return True
+    assert os.WEXITSTATUS(ended) in (0, 3)
+    return os.WEXITSTATUS(ended) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+@pytest.mark.parametrize("error", [None, 28, 30], ids=["kill", "disk-full", "read-only"])
+def test_a_run_that_is_killed_goes_on(error, tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
+    source = tmp_path / "a.jsonl"
+    write_texts(source, 23, {12: RAISES})
+    explain(source, tmp_path / "calm")
+    calm = contents(tmp_path / "calm")
+    moments = np.random.default_rng(0 if error is None else error).integers(0, 40, 4)
+    deaths = 0
+    for number, moment in enumerate(moments.tolist()):
+        out = tmp_path / str(number)
+        deaths += _killed(lambda: explain(source, out), moment, out, error)  # noqa: B023
+        status = explain(source, out)
+        assert contents(out) == calm
+        assert status.explained == 22
+    assert deaths >= 1

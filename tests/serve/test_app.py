@@ -1,0 +1,219 @@
+"""The JSON interface: the same numbers as in Python, limits, errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from samples.classifiers import WORDS, small_classifier, some_texts
+
+import seqlrp
+from seqlrp.evaluation.removal import scores_without
+from seqlrp.serve.batches import SharedBatches
+
+TEXTS = some_texts(12)
+TEXT = "a good film. not a dull plot"
+
+
+def test_explanations_are_those_of_python(client) -> None:
+    expected = seqlrp.explain(small_classifier(), TEXTS, target="positive")
+    answer = client.post("/explain", {"texts": TEXTS, "target": "positive"})
+    assert answer.status == 200
+    found = answer.json()
+    assert found["labels"] == ["negative", "positive"]
+    assert found["method"] == "lrp"
+    for one, truth in zip(found["explanations"], expected, strict=True):
+        values = [word["relevance"] for word in one["words"]]
+        np.testing.assert_allclose(sum(values), truth.relevance.sum(), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(one["probabilities"], truth.probabilities, rtol=1e-5)
+        for word in one["words"]:
+            tokens = " ".join(truth.tokens[t] for t in word["tokens"])
+            assert one["text"][word["start"] : word["end"]] == tokens
+        assert [t for word in one["words"] for t in word["tokens"]] == list(
+            range(len(truth.tokens))
+        )
+
+
+def test_a_pair_and_sentences(client) -> None:
+    asked = {"texts": [TEXT], "target": "positive", "against": "negative", "method": "occlusion"}
+    found = client.post("/explain", asked).json()["explanations"][0]
+    assert (found["target"], found["against"]) == ("positive", "negative")
+    assert [TEXT[s["start"] : s["end"]] for s in found["sentences"]] == [
+        "a good film.",
+        "not a dull plot",
+    ]
+
+
+@pytest.mark.parametrize("removal", ["zero", "delete", "unk"])
+def test_predictions_without_words(client, removal) -> None:
+    removed = [[0, 2], [], [1]]
+    texts = [TEXT, "a good film", "bad plot"]
+    answer = client.post("/predict", {"texts": texts, "removed": removed, "removal": removal})
+    classifier = small_classifier()
+    places = [np.array(tokens, np.int64) for tokens in removed]
+    truth = scores_without(classifier, list(classifier.encode(texts)), places, removal)
+    found = [p["scores"] for p in answer.json()["predictions"]]
+    np.testing.assert_allclose(found, truth, rtol=1e-5, atol=1e-6)
+
+
+def test_requests_that_wait_share_a_batch_and_fail_alone(client) -> None:
+    asked = [("/explain", {"texts": [text]}) for text in TEXTS]
+    asked.insert(3, ("/explain", {"texts": [""]}))
+    answers = client.post_together(asked)
+    assert [answer.status for answer in answers] == [200] * 3 + [422] + [200] * 9
+    del answers[3]
+    for text, answer in zip(TEXTS, answers, strict=True):
+        alone = client.post("/explain", {"texts": [text]}).json()
+        together = answer.json()["explanations"][0]["words"]
+        for one, other in zip(together, alone["explanations"][0]["words"], strict=True):
+            assert one["relevance"] == pytest.approx(other["relevance"], rel=1e-4, abs=1e-6)
+
+
+def test_what_waits_together_is_one_run() -> None:
+    import threading
+
+    runs = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def run(kind, items):
+        runs.append((kind, list(items)))
+        begun.set()
+        go_on.wait(10)
+        return [ValueError(item) if item == "bad" else item.upper() for item in items]
+
+    batches = SharedBatches(run, waiting=10)
+    first = batches.submit("k", "a")
+    begun.wait(10)
+    later = [batches.submit("k", "b"), batches.submit("other", "c"), batches.submit("k", "bad")]
+    given_up = batches.submit("k", "never")
+    given_up.cancel()
+    go_on.set()
+    assert first.result(10) == "A"
+    assert later[0].result(10) == "B"
+    with pytest.raises(ValueError, match="bad"):
+        later[2].result(10)
+    batches.close()
+    assert runs == [("k", ["a"]), ("k", ["b", "bad"]), ("other", ["c"])]
+
+
+def test_curves_begin_with_the_whole_text_and_end_with_none_of_it(client) -> None:
+    asked = {"text": TEXT, "methods": ["lrp", "occlusion"], "most": 100}
+    found = client.post("/curves", asked).json()
+    names = [curve["name"] for curve in found["curves"]]
+    assert names == ["lrp", "occlusion", "chance"]
+    whole = client.post("/explain", {"texts": [TEXT]}).json()
+    c = whole["labels"].index(found["label"])
+    none = client.post("/predict", {"texts": [TEXT], "removed": [list(range(7))]}).json()
+    for curve in found["curves"]:
+        assert len(curve["values"]) == 8
+        assert curve["values"][0] == pytest.approx(
+            whole["explanations"][0]["probabilities"][c], rel=1e-5
+        )
+        assert curve["values"][-1] == pytest.approx(
+            none["predictions"][0]["probabilities"][c], rel=1e-5
+        )
+
+
+def undecided_classifier() -> seqlrp.TextClassifier:
+    """A classifier that gives half of `TEXTS` either label."""
+    classifier = small_classifier()
+    scores = classifier.predict(TEXTS).scores
+    lead = np.median(scores[:, 1] - scores[:, 0])
+    head = [m for m in classifier.model.modules() if isinstance(m, torch.nn.Linear)][-1]
+    head.bias = torch.nn.Parameter(torch.tensor([0.0, -float(lead)]))
+    return classifier
+
+
+def test_few_words_that_change_the_answer(serving) -> None:
+    client, changed = serving(undecided_classifier()), 0
+    for text in TEXTS:
+        found = client.post("/change", {"text": text, "removal": "unk"}).json()
+        tokens = [t for word in found["words"] for t in word["tokens"]]
+        asked = {"texts": [text], "removed": [tokens], "removal": "unk"}
+        after = client.post("/predict", asked).json()["predictions"][0]
+        assert after["predicted"] == found["after"]["predicted"]
+        assert found["changed"] == (found["before"]["predicted"] != after["predicted"])
+        changed += found["changed"]
+    assert changed
+
+
+def test_two_models_and_a_corpus(serving) -> None:
+    client = serving(
+        None, small_classifier(labels=("down", "up")), names=("a", "b"), examples=["x y"]
+    )
+    offered = client.get("/model").json()
+    assert [model["name"] for model in offered["models"]] == ["a", "b"]
+    assert client.post("/explain", {"texts": [TEXT], "model": 1}).json()["labels"] == ["down", "up"]
+    assert client.get("/example/0").json() == {"text": "x y"}
+    assert client.get("/example/1").status == 404
+
+
+def test_pages_and_pictures(client) -> None:
+    asked = {"texts": [TEXT], "title": "<b>"}
+    page = client.post("/page", asked).body.decode()
+    assert "<title>&lt;b&gt;</title>" in page
+    picture = client.post("/picture", {"texts": [TEXT]})
+    assert picture.body.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("path", "body", "status", "says"), [
+    ("/explain", {"texts": []}, 422, "texts"),
+    ("/explain", {"texts": "a"}, 422, "texts"),
+    ("/explain", {"texts": ["a"], "more": 1}, 422, "more"),
+    ("/explain", {"texts": ["a"], "model": 1}, 422, "one model"),
+    ("/explain", {"texts": ["a"] * 65}, 413, "64"),
+    ("/explain", {"texts": ["good " * 60]}, 413, "at most 50"),
+    ("/explain", {"texts": ["a"], "method": "lrpp"}, 422, "lrp"),
+    ("/explain", {"texts": ["a"], "target": "neutral"}, 422, "label"),
+    ("/explain", {"texts": ["a"], "target": "positive", "against": "positive"}, 422, "class"),
+    ("/explain", {"texts": [" "]}, 422, "no word"),
+    ("/predict", {"texts": ["a"], "removed": [[1]]}, 422, "0 to 0"),
+    ("/predict", {"texts": ["a"], "removed": [[-1]]}, 422, "greater"),
+    ("/predict", {"texts": ["a"], "removed": [[0]], "removal": "delete"}, 422, "no score"),
+    ("/predict", {"texts": ["a"], "removed": []}, 422, "lists"),
+    ("/predict", b"[" * 5000, 400, ""),
+    ("/predict", b"{", 422, ""),
+    ("/predict", b"\xff\xfe", 422, ""),
+    ("/nothing", {}, 404, "Not Found"),
+])  # fmt: skip
+def test_what_is_wrong_is_a_sentence(serving, path, body, status, says) -> None:
+    answer = serving(words=50).post(path, body)
+    assert answer.status == status, answer.body
+    found = answer.json()
+    assert says in found["error"]
+    assert set(found) == {"error", "code"}
+
+
+def test_surrogates_and_odd_characters(client) -> None:
+    for text in (r'"\ud800 good"', r'"\u0000 good \u202e"', '"𝒳 good 👩‍👩‍👧"'):
+        answer = client.post("/explain", b'{"texts": [' + text.encode() + b"]}")
+        assert answer.status == 200
+        assert answer.json()["explanations"][0]["words"]
+
+
+def test_an_answer_that_takes_too_long(serving) -> None:
+    classifier = small_classifier()
+    forward = classifier.model.forward
+
+    def slow(*arguments):
+        torch.manual_seed(0)
+        import time
+
+        time.sleep(0.2)
+        return forward(*arguments)
+
+    client = serving(classifier, seconds=0.05)
+    classifier.model.forward = slow
+    answer = client.post("/predict", {"texts": ["a"]})
+    assert answer.status == 503
+    assert answer.json()["code"] == "slow"
+
+
+def test_a_model_that_gives_no_finite_score(serving) -> None:
+    classifier = small_classifier()
+    client = serving(classifier)
+    with torch.no_grad():
+        next(classifier.model.parameters()).fill_(float("nan"))
+    for path in ("/predict", "/explain"):
+        answer = client.post(path, {"texts": ["a " + WORDS[1]]})
+        assert answer.status == 422

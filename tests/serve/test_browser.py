@@ -1,0 +1,206 @@
+"""The live page in a real browser: typed into, struck, undone, driven by keys, attacked."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from samples.browser import Browser
+from samples.browser_pages import NEEDS_BROWSER
+from samples.classifiers import small_classifier
+
+from seqlrp.serve import serve
+
+pytestmark = NEEDS_BROWSER
+
+TEXT = "a good film. not a dull plot"
+HOSTILE = "<img src=x onerror=document.title='owned'>"
+WORDS = "[...document.querySelectorAll('.pane')[%d].querySelectorAll('.text u')]"
+
+
+@pytest.fixture(scope="module")
+def address() -> str:
+    """The address of a server with two models, in a thread of this process."""
+    told: queue.Queue[str] = queue.Queue()
+    models = small_classifier(), small_classifier(labels=("negative", "positive", HOSTILE))
+    options: Any = {"names": ("first", "second"), "examples": [TEXT], "ready": told.put}
+    threading.Thread(target=serve, args=models, kwargs=options, daemon=True).start()
+    return told.get(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    one = Browser(tmp_path_factory.mktemp("browser") / "profile")
+    yield one
+    one.close()
+
+
+class Page:
+    """The live page, and how a person uses it."""
+
+    def __init__(self, browser: Browser, address: str) -> None:
+        self.browser, self.address = browser, address
+
+    def open(self, fragment: str = "", **options: Any) -> None:
+        self.browser.open("about:blank")
+        self.browser.open(self.address + fragment, **options)
+        self.until("document.querySelectorAll('.pane').length === 2")
+
+    def until(self, condition: str) -> None:
+        for _ in range(200):
+            if self.browser.run(condition):
+                return
+            time.sleep(0.05)
+        said = self.browser.run("document.body.innerText")
+        raise AssertionError(f"never true: {condition}\n{said}")
+
+    def type(self, text: str) -> None:
+        self.browser.run(
+            "(field => { field.value = " + json.dumps(text) + "; "
+            "field.dispatchEvent(new Event('input')); })(document.getElementById('text'))"
+        )
+        self.until(f"document.querySelector('.text').textContent === {json.dumps(text)}")
+        self.until("!document.querySelector('.stale')")
+
+    def words(self, pane: int = 0) -> Any:
+        return self.browser.run(WORDS % pane + ".map(u => [u.textContent, u.className])")
+
+    def struck(self, pane: int = 0) -> Any:
+        pressed = ".filter(u => u.getAttribute('aria-pressed') === 'true').map(u => u.textContent)"
+        return self.browser.run(WORDS % pane + pressed)
+
+    def status(self) -> str:
+        return str(self.browser.run("document.getElementById('status').textContent"))
+
+    def click(self, name: str) -> None:
+        self.browser.run(f"document.getElementById('{name}').click()")
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    yield Page(browser, address)
+    assert browser.complaints() == []
+    assert all(url.startswith((address, "about:", "blob:")) for url in browser.requests())
+
+
+def test_words_are_coloured_while_one_types(page: Page) -> None:
+    page.open()
+    page.type(TEXT)
+    found = page.words()
+    assert [word for word, _ in found] == TEXT.split()
+    assert any(colour for _, colour in found)
+    page.browser.choose("#target", "positive")
+    page.until(f"JSON.stringify({WORDS % 0}.map(u => [u.textContent, u.className])) !== "
+               f"{json.dumps(json.dumps(found, separators=(',', ':')))}")  # fmt: skip
+    page.browser.choose("#method", "occlusion")
+    page.browser.choose("#unit", "sentences")
+    assert page.browser.run("document.querySelectorAll('.pane .s').length") == 4
+    page.type("")
+
+
+def test_a_word_is_struck_and_put_back(page: Page) -> None:
+    page.open()
+    page.type(TEXT)
+    page.browser.run(WORDS % 0 + "[1].click()")
+    page.until("document.getElementById('status').textContent.startsWith('1 struck')")
+    assert page.struck(0) == page.struck(1) == ["good"]
+    assert "points" in page.status()
+    page.click("strongest")
+    page.until("document.getElementById('status').textContent.startsWith('2 struck')")
+    page.click("undo")
+    page.until("document.getElementById('status').textContent.startsWith('1 struck')")
+    page.click("restore")
+    page.until("document.getElementById('status').textContent === ''")
+    assert page.struck() == []
+    assert page.browser.run("document.querySelectorAll('#history li').length") >= 2
+
+
+def test_by_keyboard_alone(page: Page) -> None:
+    page.open()
+    page.type(TEXT)
+    page.browser.run("document.querySelector('.text').focus()")
+    heard = []
+    for key in ("Home", "ArrowRight", "ArrowRight", "ArrowLeft", "End"):
+        page.browser.press(key)
+        heard.append(page.browser.run("document.activeElement.textContent"))
+    assert heard == ["a", "good", "film.", "good", "plot"]
+    page.browser.press("Delete")
+    page.until("document.getElementById('status').textContent.startsWith('1 struck')")
+    assert page.struck() == ["plot"]
+    assert page.browser.run("document.activeElement.getAttribute('role')") == "button"
+    page.browser.press("Delete")
+    page.until("document.getElementById('status').textContent === ''")
+
+
+def test_a_word_is_replaced(page: Page) -> None:
+    page.open()
+    page.type(TEXT)
+    page.browser.run(WORDS % 0 + "[1].dispatchEvent(new MouseEvent('dblclick', {bubbles: true}))")
+    page.browser.run("document.querySelector('.text input').value = 'bad'")
+    page.browser.run(
+        "document.querySelector('.text input').dispatchEvent("
+        "new KeyboardEvent('keydown', {key: 'Enter', bubbles: true}))"
+    )
+    page.until("document.getElementById('text').value === 'a bad film. not a dull plot'")
+    page.until("document.querySelectorAll('.text u')[1].textContent === 'bad'")
+
+
+def test_curves_and_what_would_change(page: Page) -> None:
+    page.open()
+    page.click("example")
+    page.until(f"document.querySelector('.text').textContent === {json.dumps(TEXT)}")
+    page.click("draw")
+    page.until("document.querySelectorAll('#curves polyline').length === 4")
+    page.click("change")
+    page.until("/answer (is|stays)/.test(document.getElementById('status').textContent)")
+
+
+def test_a_link_holds_text_and_settings(page: Page) -> None:
+    page.open()
+    page.type(TEXT)
+    page.browser.choose("#method", "occlusion")
+    page.browser.run(WORDS % 0 + "[1].click()")
+    page.until("document.getElementById('status').textContent.startsWith('1 struck')")
+    page.click("link")
+    page.until("location.hash.length > 1")
+    fragment = page.browser.run("location.hash")
+    page.open(fragment)
+    page.until("document.getElementById('status').textContent.startsWith('1 struck')")
+    assert page.struck() == ["good"]
+    assert page.browser.run("document.getElementById('method').value") == "occlusion"
+    assert not any(TEXT.split()[1] in url.partition("#")[0] for url in page.browser.requests())
+    for broken in ("#try=%7B", "#try=[1]", "#try=%7B%22text%22%3A3%7D"):
+        page.open(broken)
+
+
+def test_hostile_text_and_labels_stay_text(page: Page) -> None:
+    page.open()
+    page.type(f"good {HOSTILE} film")
+    assert page.browser.run("document.title") != "owned"
+    assert page.browser.run("document.querySelectorAll('img').length") == 0
+    page.type("good \U0001d4b3 film")
+    assert [word for word, _ in page.words()] == ["good", "\U0001d4b3", "film"]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_on_a_phone_nothing_is_cut_off(page: Page, dark: bool) -> None:
+    page.open(width=400, dark=dark)
+    page.type(TEXT + " story" * 40)
+    page.click("draw")
+    page.until("document.querySelectorAll('#curves polyline').length === 4")
+    assert page.browser.run("document.documentElement.scrollWidth") <= 400
+
+
+def test_everything_has_a_name(page: Page) -> None:
+    page.open()
+    nameless = (
+        "[...document.querySelectorAll('button, select, textarea, input, [role=group]')]"
+        ".filter(e => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length))"
+        ".map(e => e.outerHTML)"
+    )
+    assert page.browser.run(nameless) == []
