@@ -151,11 +151,16 @@ def test_units_are_what_merging_gives_but_for_what_stands_nowhere(e):
     single, same = tokens_and_sentences(e)
     scale = np.abs(e.relevance.astype(np.float64)).max(initial=0.0)
     try:
-        merged = {by: e.merged(by) for by in ("word", "sentence")}
+        words, sentences = e.merged("word"), e.merged("sentence")
+        of_words = words.merged("sentence")  # a sentence that begins within a word: after it
     except NonFiniteError:  # a sum past the range of float32
         assume(False)
-    both = ((single, e), (parts, merged["word"]), (whole, merged["sentence"]))
-    for units, expected in (*both, (same, merged["sentence"])):
+    for units, expected in (
+        (single, e),
+        (parts, words),
+        (whole, of_words),
+        (same, sentences),
+    ):
         stands = expected.offsets[:, 0] < expected.offsets[:, 1]
         places = expected.offsets[stands].tolist()
         assert [e.text[a:b].strip() for a, b in places] == [
@@ -164,8 +169,8 @@ def test_units_are_what_merging_gives_but_for_what_stands_nowhere(e):
         assert units.values == pytest.approx(expected.relevance[..., stands], abs=1e-5 * scale)
         flat = units.spans.ravel().tolist()
         assert flat == sorted(flat)
-    for sentences, smaller in ((whole, parts), (same, single)):
-        assert sentences.spans[:, 0].tolist() == smaller.spans[sentences.first, 0].tolist()
+    for larger, smaller in ((whole, parts), (same, single)):
+        assert larger.spans[:, 0].tolist() == smaller.spans[larger.first, 0].tolist()
 
 
 @given(explanations())
