@@ -99,17 +99,11 @@ def choose(
         OptionError: an unknown method, option or metric, or a metric by which nothing is better.
         LabelError: labels are missing or unknown.
     """
-    if isinstance(texts, Corpus):
-        labels = label_names(texts) if labels is None else labels
-    texts = list(read_texts(texts, column)[0])
-    columns: dict[str, Any] = {"labels": labels, "rationales": rationales}
-    for name, given in columns.items():
-        if given is not None and len(given) != len(texts):
-            error = LabelError if name == "labels" else InputError
-            raise error(f"Got {len(given)} {name} for {len(texts)} texts.", option=name)
+    texts, columns = _checked_columns(texts, column, labels, rationales)
     compared = _with_reference(classifier, candidates)
     quantity = _checked_quantity(metric, {"ks": ks, "score": score})
     halves = _halves(classifier, texts, max(min_words, 1), seed)
+    settings = {"removal": removal, "score": score, "min_words": min_words, "seed": seed}
 
     def evaluated(methods: Mapping[str, Any], part: int) -> EvaluationReport:
         rows = halves[part]
@@ -119,8 +113,7 @@ def choose(
         folder = None if out is None else Path(out) / ("choosing", "confirming")[part]
         return evaluate(
             classifier, [texts[k] for k in rows], methods=methods, metrics=[quantity], ks=ks,
-            removal=removal, score=score, min_words=min_words, seed=seed,
-            batch_tokens=batch_tokens, out=folder, progress=progress, **own,
+            batch_tokens=batch_tokens, out=folder, progress=progress, **settings, **own,
         )  # fmt: skip
 
     choosing = evaluated(compared, 0)
@@ -136,9 +129,23 @@ def choose(
         differences=differences,
         methods=compared,
         classifier=classifier,
-        made={"removal": removal, "score": score, "min_words": min_words, "seed": seed,
-              "texts": [len(half) for half in halves]},
+        made=settings | {"texts": [len(half) for half in halves]},
     )  # fmt: skip
+
+
+def _checked_columns(
+    texts: Any, column: str, labels: Sequence[int | str] | None, rationales: Sequence[Any] | None
+) -> tuple[list[str], dict[str, Any]]:
+    """The texts, and what is known of each, by name."""
+    if isinstance(texts, Corpus):
+        labels = label_names(texts) if labels is None else labels
+    found = list(read_texts(texts, column)[0])
+    columns: dict[str, Any] = {"labels": labels, "rationales": rationales}
+    for name, given in columns.items():
+        if given is not None and len(given) != len(found):
+            error = LabelError if name == "labels" else InputError
+            raise error(f"Got {len(given)} {name} for {len(found)} texts.", option=name)
+    return found, columns
 
 
 def _with_reference(classifier: TextClassifier, candidates: Methods | None) -> dict[str, Any]:

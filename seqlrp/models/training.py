@@ -142,16 +142,12 @@ def fit(
     chosen = resolve_device(device)
     tokenizer = SpacyTokenizer() if tokenizer is None else tokenizer
     train, validation = _split_corpora(train, validation, validation_fraction, schedule.seed)
-    limits = {"min_count": min_count, "max_size": max_size}
-    texts = _prepare_texts(
-        train, validation, tokenizer, layout, progress, lowercase=lowercase, **limits
-    )
+    words = {"lowercase": lowercase, "min_count": min_count, "max_size": max_size}
+    texts = _prepare_texts(train, validation, tokenizer, layout, progress, **words)
     table, found = _load_vectors(vectors, texts.vocabulary, schedule.seed, arguments)
     with seeded(schedule.seed, chosen):
-        model = _MODELS[layout](len(texts.vocabulary), len(train.label_names), **arguments)
-        if table is not None:
-            model.embedding.weight.data.copy_(torch.from_numpy(table))
-        model.to(chosen)
+        sizes = len(texts.vocabulary), len(train.label_names)
+        model = _initialised(layout, sizes, arguments, table).to(chosen)
         epochs, best = optimise(
             model, texts.documents, texts.held_out, schedule, progress=progress, on_epoch=on_epoch
         )
@@ -166,7 +162,7 @@ def fit(
         seconds=time.perf_counter() - started,
         options={
             "vectors": None if vectors is None else str(vectors),
-            **limits,
+            **words,
             "validation_fraction": validation_fraction,
             "device": str(chosen),
             **dataclasses.asdict(schedule),
@@ -174,6 +170,19 @@ def fit(
     )
     classifier = TextClassifier(model, texts.vocabulary, train.label_names, tokenizer, layout)
     return Trained(classifier, report)
+
+
+def _initialised(
+    layout: Layout,
+    sizes: tuple[int, int],
+    arguments: Mapping[str, Any],
+    table: npt.NDArray[np.float32] | None,
+) -> RecurrentClassifier | HierarchicalClassifier:
+    """A network for so many tokens and classes; its embedding begins with `table`, if given."""
+    model = _MODELS[layout](*sizes, **arguments)
+    if table is not None:
+        model.embedding.weight.data.copy_(torch.from_numpy(table))
+    return model
 
 
 def _split_options(options: Mapping[str, Any]) -> tuple[Schedule, dict[str, Any]]:

@@ -124,9 +124,8 @@ def explain(
         WriteError: the file system refused; what is finished is kept.
     """
     _check_options(engine, on_error, on_unanswerable, shard_size)
-    count = _count_workers(workers, device, engine)
+    count, folder = _count_workers(workers, device, engine), Path(out)
     given = [source] if isinstance(source, str | os.PathLike) else source
-    folder = Path(out)
     loaded = _loaded(classifier, factory)
     made = _method_of(loaded, method, options) | {
         "target": target,
@@ -134,7 +133,6 @@ def explain(
         "on_unanswerable": on_unanswerable,
         "batch_tokens": batch_tokens,
         "max_words": max_words,
-        "seqlrp": importlib.metadata.version("seqlrp"),
     }
     with _locked(folder):
         restore(folder)
@@ -162,9 +160,10 @@ def _check_options(engine: str, on_error: str, on_unanswerable: str, shard_size:
 def _method_of(
     classifier: TextClassifier, method: str, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What a plan is bound to of the model and the method, JSON values."""
+    """What a plan is bound to of the program, the model and the method, JSON values."""
     chosen = chosen_method(classifier, method, dict(options))
     return {
+        "seqlrp": importlib.metadata.version("seqlrp"),
         "model": fingerprint(classifier, {}, ()).hexdigest(),
         "method": chosen.name,
         "parameters": dict(chosen.parameters),

@@ -120,8 +120,7 @@ def evaluate(
 
     check_outputs([out / name for name in FILES], [model, corpus, rationales])
     counts, tokens = parse_numbers("ks", ks), parse_batch_tokens(batch_tokens)
-    compared = _with_options(_names(methods), option or ())
-    measured = _names(metrics)
+    compared, measured = _with_options(_names(methods), option or ()), _names(metrics)
     classifier = load_classifier(model, device, factory)
     texts = load_corpus(
         corpus, text=text_column, label=label_column, split=split, label_names=classifier.labels,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,6 +65,8 @@ from seqlrp.explaining.skipped import MAX_WORDS
 
 if TYPE_CHECKING:
     from seqlrp.explanations.record import Explanation
+    from seqlrp.methods import Method
+    from seqlrp.models.classifier import TextClassifier
 
 _PROMPT = 64  # texts read at a time where the output is not a file
 
@@ -132,18 +135,22 @@ def explain(
     class, blue against it. In a pipe each text is a line with the answer, and below it the
     strongest words.
     """
-    from seqlrp.explaining.explain import chosen_method, iter_explanations
+    from seqlrp.explaining.explain import chosen_method
 
     options = parse_method_options(method, epsilon, gate_rule, option)
     sharding = Sharding(engine, workers, address, on_error, shard_size, id_column, metrics, status)
+    asked: dict[str, Any] = {
+        "target": target_or_pair(target, against), "on_unanswerable": on_unanswerable.value,
+        "batch_tokens": parse_batch_tokens(batch_tokens), "max_words": max_words,
+    }  # fmt: skip
+    columns: dict[str, Any] = {
+        "text_column": text_column, "label_column": label_column, "labelled": not no_labels,
+    }  # fmt: skip
     if out is not None and is_folder(out):
         _check_no_others(corpus, text, html, first, split)
         explain_shards(
             model, corpus or (), out, sharding, None if factory is None else load_factory(factory),
-            method=method, target=target_or_pair(target, against), text_column=text_column,
-            label_column=label_column, labelled=not no_labels, device=device.value,
-            on_unanswerable=on_unanswerable.value, max_words=max_words,
-            batch_tokens=parse_batch_tokens(batch_tokens), **options,
+            method=method, device=device.value, **columns, **asked, **options,
         )  # fmt: skip
         return
     sharding.check_unused()
@@ -151,28 +158,33 @@ def explain(
     check_outputs([out, html], [model, source])
     if method == "lrp" and source is None:  # few texts: loading machine code would not pay
         options.setdefault("impl", "torch")
-    tokens = parse_batch_tokens(batch_tokens)
     classifier = load_classifier(model, device, factory)
-    chosen = chosen_method(classifier, method, options)
+    stream = partial(_explained, classifier, chosen_method(classifier, method, options), asked)
     given = read_texts(
-        classifier, source, text or (), text_column=text_column, label_column=label_column,
-        split=split, labelled=not no_labels, on_unanswerable=on_unanswerable.value,
+        classifier, source, text or (), split=split, on_unanswerable=on_unanswerable.value,
+        **columns,
     ).first(first)  # fmt: skip
-
-    def stream(
-        texts: InputTexts, progress: bool | None = None, ahead: int | None = None
-    ) -> Iterator[Explanation]:
-        return iter_explanations(
-            classifier, texts.texts, chosen, target_or_pair(target, against), labels=texts.labels,
-            ids=texts.names, numbers=texts.numbers, on_unanswerable=on_unanswerable.value,
-            batch_tokens=tokens, max_words=max_words, progress=progress, ahead=ahead,
-        )  # fmt: skip
-
     if html is None and out in (None, Path("-")):
         _print(given, stream, json=out is not None)
     else:
         page = {} if html is None else pages.model_facts(model, source)
         _save(given, stream, out, html, first, page | {"title": title, "note": note})
+
+
+def _explained(
+    classifier: TextClassifier,
+    method: Method,
+    asked: Mapping[str, Any],
+    texts: InputTexts,
+    progress: bool | None = None,
+    ahead: int | None = None,
+) -> Iterator[Explanation]:
+    from seqlrp.explaining.explain import iter_explanations
+
+    return iter_explanations(
+        classifier, texts.texts, method, labels=texts.labels, ids=texts.names,
+        numbers=texts.numbers, progress=progress, ahead=ahead, **asked,
+    )  # fmt: skip
 
 
 def _check_no_others(

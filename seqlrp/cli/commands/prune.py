@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seqlrp.cli.application import print_path, show
+from seqlrp.cli.improved import save_improved
 from seqlrp.cli.options import (
     BatchTokensOption,
     CorpusArgument,
@@ -26,7 +26,6 @@ from seqlrp.cli.parsing import (
     check_model_folder,
     check_outputs,
     load_classifier,
-    load_factory,
     parse_batch_tokens,
     parse_method_options,
 )
@@ -113,7 +112,6 @@ def prune(
     from seqlrp.cli.input_texts import read_texts
     from seqlrp.improving.prune import prune as prune_classifier
     from seqlrp.improving.prune_report import FILES
-    from seqlrp.models.saving import save
 
     options = parse_method_options("lrp", None, None, option)
     outputs = [] if report is None else [report / name for name in FILES]
@@ -126,16 +124,8 @@ def prune(
     )  # fmt: skip
     smaller, found = prune_classifier(
         classifier, given.texts, given.labels, share=share, criterion=criterion, layers=layer,
-        references=references, scope=scope, steps=steps, refit=refit,
-        epochs=epochs, words=words,
+        references=references, scope=scope, steps=steps, refit=refit, epochs=epochs, words=words,
         compare=("random",) if compare is None else compare, seed=seed,
         batch_tokens=parse_batch_tokens(batch_tokens), **options,
     )  # fmt: skip
-    function = None if factory is None else load_factory(factory)
-    save(smaller, out, training={"pruned": found.to_json()}, factory=function)
-    show(found.summary())
-    show()
-    print_path(out)
-    if report is not None:
-        found.save(report)
-        print_path(report)
+    save_improved(smaller, found, "pruned", out, report, factory)

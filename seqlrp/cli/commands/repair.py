@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from seqlrp.cli.application import print_path, show
+from seqlrp.cli.improved import save_improved
 from seqlrp.cli.options import (
     CorpusArgument,
     Device,
@@ -21,7 +23,7 @@ from seqlrp.cli.options import (
     SplitOption,
     TextColumn,
 )
-from seqlrp.cli.parsing import check_model_folder, check_outputs, load_classifier, load_factory
+from seqlrp.cli.parsing import check_model_folder, check_outputs, load_classifier
 from seqlrp.errors import OptionError
 
 
@@ -108,44 +110,33 @@ def repair(
     device: DeviceOption = Device.auto,
     factory: FactoryOption = None,
     seed: SeedOption = 0,
-) -> None:  # fmt: skip
+) -> None:
     """Make a new model that does not rest on a shortcut, and prove that it does not."""
     from seqlrp.improving.repair import repair as repair_classifier
-    from seqlrp.improving.repair_report import FILES, PAGE
-    from seqlrp.models.saving import save
+    from seqlrp.improving.repair_report import FILES
     from seqlrp.text.corpora import load_corpus
 
-    check_outputs([out], [model, corpus, test])
-    if report is not None:
-        check_outputs([report / name for name in FILES], [model, corpus, test])
+    pages = [] if report is None else [report / name for name in FILES]
+    check_outputs([out, *pages], [model, corpus, test])
     check_model_folder(out, overwrite)
     classifier = load_classifier(model, device, factory)
-    given: list[Any] = [*(shortcut or ()), *map(_units, units_off or ())]
-    if not given:
-        raise OptionError("Name what is to be repaired: --shortcut WORDS, or --units-off LAYER:N.")
-    columns: dict[str, Any] = {
-        "text": text_column,
-        "label": label_column,
-        "label_names": classifier.labels,
-    }
-    texts = load_corpus(corpus, split=split, **columns)
-    measured = None if test is None else load_corpus(test, **columns)
+    given = _shortcuts(shortcut or (), units_off or ())
+    read = partial(load_corpus, text=text_column, label=label_column, label_names=classifier.labels)
+    texts = read(corpus, split=split)
+    measured = None if test is None else read(test)
     options: dict[str, Any] = {"strength": strength, "layer": layer, "epochs": epochs}
     repaired, found = repair_classifier(
         classifier, texts, given, how.value, test=measured, edit=edit.value, anew=anew,
         oblique=not orthogonal, train_on=train_on, seed=seed,
         **{name: value for name, value in options.items() if value is not None},
     )  # fmt: skip
-    save(
-        repaired, out, training={"repair": found.to_json()},
-        factory=None if factory is None else load_factory(factory),
-    )  # fmt: skip
-    show(found.summary())
-    show()
-    print_path(out)
-    if report is not None:
-        found.save(report)
-        print_path(report / PAGE)
+    save_improved(repaired, found, "repair", out, report, factory)
+
+
+def _shortcuts(words: Sequence[str], units_off: Sequence[str]) -> list[Any]:
+    if not words and not units_off:
+        raise OptionError("Name what is to be repaired: --shortcut WORDS, or --units-off LAYER:N.")
+    return [*words, *map(_units, units_off)]
 
 
 def _units(typed: str) -> dict[str, list[int]]:
