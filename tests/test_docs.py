@@ -111,6 +111,11 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / link).exists(), f"{page.name} links to {link}, which is not there"
 
 
+def test_the_readme_counts_the_methods() -> None:
+    count = {18: "eighteen", 19: "nineteen", 20: "twenty", 21: "twenty-one"}[len(METHODS)]
+    assert f"[{count} methods]" in README.read_text()
+
+
 def test_the_functions_are_those_of_the_table() -> None:
     text = (DOCS / "reference" / "functions.md").read_text("utf-8")
     assert text == as_markdown(), "python -m seqlrp.lrp.table > docs/reference/functions.md"

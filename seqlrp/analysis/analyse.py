@@ -54,7 +54,7 @@ def analyse(
 
     Args:
         classifier: the classifier.
-        corpus: the texts, best with labels, and best such as the classifier was not trained on.
+        corpus: the texts, preferably labelled, and not those that the classifier was trained on.
         method: a name in `seqlrp.METHODS`, or an object with `attribution`.
         candidates: words and phrases to try besides those that are found; `"a + b"` for two words
             that are tried together.

@@ -76,12 +76,12 @@ def find_candidates(
     class_words: pd.DataFrame,
     strategies: Strategies | None,
 ) -> list[Candidate]:
-    """What is worth a trial: words of strategies and of classes, positions, lengths.
+    """Collect candidates to test: words of strategies and of classes, positions, lengths.
 
     A word that always stands in one phrase is tried as that phrase, and two words of a strategy
     that stand together are tried as a pair, too; words of strategies and of the class are taken in
-    turn. In all there are at most 60 candidates, or 4 a
-    class where there are more than 15 classes; of more than 50 classes, only the largest have any.
+    turn. In all there are at most 60 candidates, or 4 per class if there are more
+    than 15 classes; of more than 50 classes, only the largest have any.
     """
     labels = texts.classifier.labels
     by_class: list[list[Candidate]] = []

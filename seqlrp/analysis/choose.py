@@ -103,7 +103,12 @@ def choose(
     compared = _with_reference(classifier, candidates)
     quantity = _checked_quantity(metric, {"ks": ks, "score": score})
     halves = _halves(classifier, texts, max(min_words, 1), seed)
-    settings = {"removal": removal, "score": score, "min_words": min_words, "seed": seed}
+    settings: dict[str, Any] = {
+        "removal": removal,
+        "score": score,
+        "min_words": min_words,
+        "seed": seed,
+    }
 
     def evaluated(methods: Mapping[str, Any], part: int) -> EvaluationReport:
         rows = halves[part]

@@ -1,4 +1,4 @@
-"""The words of a class: what the model rests on, beside what merely stands there often."""
+"""The words of a class: what the model relies on, and words that are only frequent in it."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ class ClassShares(NamedTuple):
 
 
 def class_shares(counts: sparse.csr_array, classes: npt.NDArray[np.int64]) -> ClassShares:
-    """In what share of the documents of each class, of those that occur, each word stands.
+    """Compute the share of each class's documents that contain each word, for classes that occur.
 
     Args:
         counts: how often each word stands in each document, `[N, V]`.
@@ -260,8 +260,8 @@ def distinctiveness(of: ClassShares, class_: int, places: npt.NDArray[np.intp]) 
     """How distinctive words are for a class, by counts alone (Horn et al. 2017): `[W]`, 0 to 1.
 
     With t the share of the class's documents that hold the word, and f the mean plus the standard
-    deviation of that share over the other classes: the mean of max(t - f, 0) and of t / f, cut to
-    1 … 4 and brought to 0 … 1. NaN where there is no other class.
+    deviation of that share over the other classes: the mean of max(t - f, 0) and of t / f, clipped
+    to [1, 4] and rescaled to [0, 1]. NaN where there is no other class.
 
     Args:
         of: the shares of all classes.

@@ -1,7 +1,8 @@
 """The clusters of one class: how many, and how stable each of them is.
 
 The largest gap of the eigenvalues alone misses small clusters, so several numbers of clusters are
-tried, each on samples of the documents as well. A cluster is stable if it comes back there.
+tried, each on samples of the documents as well. A cluster is stable if
+clustering the samples finds it again.
 """
 
 from __future__ import annotations

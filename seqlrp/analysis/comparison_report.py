@@ -127,8 +127,8 @@ class Comparison:
     ) -> None:
         """Write a page: the summary, the words that moved, and texts side by side.
 
-        Half of the texts have the same answer for the least similar reasons; to the others the two
-        answer differently.
+        Half of the texts have the same prediction with the least similar relevance; the others have
+        different predictions.
 
         Raises:
             OptionError: an option that a page does not have.

@@ -63,7 +63,7 @@ class CorpusAnalysis:
         return self.found.labels
 
     def decisive(self, allow: Iterable[str] = ()) -> pd.DataFrame:
-        """The rows of `shortcuts` whose verdict is "decisive", but for candidates that may be.
+        """The rows of `shortcuts` whose verdict is "decisive", except for those in `allow`.
 
         Args:
             allow: candidates that are expected to decide, such as words that make a class by their

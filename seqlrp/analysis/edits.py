@@ -81,7 +81,7 @@ def _picked(own: Sequence[str], put: Sequence[str], places: Integers) -> tuple[s
 
 
 def arranged(document: EncodedText, order: Integers) -> EncodedText:
-    """The tokens in another order, some left out or said again; sentences are renumbered."""
+    """The tokens in another order, some dropped or repeated; sentences are renumbered."""
     source = document.source
     sentences = source.sentences[order]
     numbered = np.concatenate([[0], np.cumsum(np.diff(sentences) != 0)])[: len(order)]

@@ -178,9 +178,9 @@ def paired_interval(more: int, less: int, n: int) -> tuple[float, float]:
     it has a width where all pairs agree.
 
     Args:
-        more: the pairs of which the first alone holds.
-        less: the pairs of which the second alone holds.
-        n: all pairs.
+        more: the number of pairs in which only the first changed the prediction.
+        less: the number of pairs in which only the second did.
+        n: the number of pairs.
     """
     total = n + 2
     difference = (more - less) / total

@@ -111,7 +111,7 @@ def eigenvalues_axes(analysis: CorpusAnalysis, target: int | str | None, ax: Axe
 
 
 def shortcuts_axes(analysis: CorpusAnalysis, n: int, ax: Axes | None) -> Axes:
-    """The share of predictions that candidates turn, put in and taken out, and their controls."""
+    """The share of predictions that candidates flip, put in and taken out, and their controls."""
     check_number("n", n, least=1, whole=True)
     shown = analysis.shortcuts.head(n).iloc[::-1]
     names = [f"{row.candidate} ({row[3]})" for row in shown.itertuples(index=False)]

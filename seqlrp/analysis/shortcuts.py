@@ -75,7 +75,7 @@ def find_shortcuts(
     are predicted otherwise, where and as often as it stands in a text that is drawn from those that
     have it. The same texts are changed by a **control**: in the same text the words that are
     nearest in frequency and place are removed, and words of the corpus of that frequency and usual
-    place are inserted. A word of which the controls turn as many predictions is not used, however
+    place are inserted. If the controls flip as many predictions, the word is not used, however
     clean its cluster is.
 
     Args:

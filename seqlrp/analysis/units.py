@@ -75,7 +75,7 @@ def units(
         chosen: the units that are described; by default all.
         texts: how many texts are named for each unit.
         words: how many words.
-        method: the LRP that is asked; by default one with the options of the explanations.
+        method: the `LRP` to use; by default one with the options of the explanations.
         batch_tokens: the most tokens in a batch.
         progress: show bars; None shows them where standard error is a terminal.
 

@@ -1,1 +1,1 @@
-"""Follows ids, vectors and documents through a run of a model, for every attribution method."""
+"""Runs a model and tracks which word and which text each tensor element comes from."""

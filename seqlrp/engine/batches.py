@@ -27,8 +27,8 @@ _WORTH = 1.1
 class Budget:
     """The most tokens in a batch, padding included; `"auto"` finds them while batches run.
 
-    `"auto"` begins with what suits the device, doubles as long as tokens a second rise by a tenth,
-    and halves for good when memory runs out.
+    `"auto"` begins with what suits the device, doubles as long as that raises tokens per second by
+    a tenth, and is halved, and no longer raised, when memory runs out.
 
     Args:
         batch_tokens: a number, which stays, or `"auto"`.

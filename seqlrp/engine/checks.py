@@ -165,7 +165,7 @@ def check_dtype(inputs: Tensor, model: nn.Module) -> None:
 
 
 def check_padding(padding: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
-    """Check a padding mask: bool, of the ids' shape, True on padding; return it usable in a graph.
+    """Check a padding mask: bool, of the ids' shape, True on padding; copy an inference tensor.
 
     Raises:
         IdsError: it has another type, dtype or shape.
@@ -248,7 +248,7 @@ def check_scores(output: Any, documents: int | None, *, probabilities: bool) -> 
 
     Args:
         output: what the model returned.
-        documents: B, or None where the ids do not tell.
+        documents: B, or None if the shape of the ids does not determine it.
         probabilities: whether the model's last step is known to be a softmax or sigmoid.
 
     Raises:

@@ -211,7 +211,7 @@ class DispatchMode(FollowingMode[M]):
     def call_on_constants(
         self, function: Callable[..., Any], entry: Function | None, args: Any, kwargs: Any
     ) -> Any:
-        """Call a function of constants, which needs no law, outside the graph of the input."""
+        """Call a function of constants, which needs no law, without recording gradients."""
         if entry is not None and entry.name == "dropout":
             self.check_dropout(arrange(function, entry, args, kwargs))
         if self.constants is not None and args and isinstance(args[0], Tensor):

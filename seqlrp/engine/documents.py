@@ -29,7 +29,7 @@ def shrink(documents: Tensor) -> Tensor:
 
 
 def assign_unowned(documents: Tensor) -> Tensor:
-    """Assign elements without a document, such as constants, to the document around them.
+    """Assign elements without a document, such as constants, to that of neighbouring elements.
 
     Along a dimension in which all known elements agree, unknown ones get the same document.
     """

@@ -123,7 +123,12 @@ class Explainer:
         return {}
 
     def relevance_factors(self, factors: Tensor) -> Tensor:
-        """Return the factors of the relevance when the score is multiplied by `factors`."""
+        """Return the factors of the relevance when the score is multiplied by `factors`.
+
+        A model with one output and two labels has the scores -s and s, so this is asked for the
+        factor -1. Override it if relevance is not linear in the score, as a norm is not. Raise
+        `OptionError` if there is no such factor, as for relevance that is clipped at 0.
+        """
         return factors
 
     @overload

@@ -1,7 +1,8 @@
 """Follows the values that depend on the input, and their documents, through a run of a model.
 
-The run stores its knowledge of a value as a mark on the tensor itself (`marks.py`). This module
-sets and reads marks, and refuses values that were changed where the run could not see it.
+What is known about a tensor (is it a signal, whose document is it) is stored on the tensor itself
+as an attribute, its mark (`marks.py`). This module sets and reads marks, and refuses values that
+were changed where the run could not see it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ M = TypeVar("M", bound=Mark)
 
 
 class FollowingMode(InputMode, Generic[M]):
-    """Runs one model, marks values that depend on the input with an `M`, and follows documents.
+    """Runs one model, marks values that depend on the input, and tracks documents.
+
+    Marks are of type `M`.
 
     Args:
         model: the model; errors and ledger name its modules.
@@ -103,7 +106,7 @@ class FollowingMode(InputMode, Generic[M]):
         return mark
 
     def check_constant(self, value: Tensor) -> None:
-        """Refuse a tensor without a mark that was computed from a marked one, unseen by this mode.
+        """Refuse a tensor that depends on the input but was computed where this mode cannot see it.
 
         Another thread, a disabled torch function, a custom autograd function or a second tensor on
         the same memory hide the computation; the result would be a plain gradient, or none.

@@ -224,8 +224,15 @@ class Call(NamedTuple):
         return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
 
     def arguments(self, *names: str) -> list[Any]:
-        """Return arguments of a function with a signature, or PyTorch's defaults if left out."""
+        """Return arguments of a function, or PyTorch's defaults if left out.
+
+        Raises:
+            LookupError: an argument is not in `_SIGNATURES`.
+        """
         defaults = _signature(self.name)
+        for name in names:
+            if name not in defaults:
+                raise LookupError(f"Add {name!r} to the signature of {self.name!r} (_SIGNATURES).")
         given = dict(zip(defaults, self.args, strict=False)) | self.kwargs
         return [given.get(name, defaults.get(name)) for name in names]
 

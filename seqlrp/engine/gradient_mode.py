@@ -16,9 +16,9 @@ from seqlrp.engine.recurrent_calls import LAYERS, parse_layer
 class GradientMode(InputMode):
     """Runs a model so that a gradient can be taken, also where cuDNN computes its recurrences.
 
-    In evaluation mode cuDNN refuses the backward pass of a recurrence, since it has kept no
-    intermediate values. So this mode runs that one function call as in training, with a dropout of
-    0: the numbers are the same, and neither the model nor a global flag is changed.
+    In evaluation mode cuDNN refuses the backward pass of a recurrence, because its forward pass
+    does not save intermediate values. So this mode runs that one function call as in training, with
+    a dropout of 0: the numbers are the same, and neither the model nor a global flag is changed.
     """
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:

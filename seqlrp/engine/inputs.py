@@ -144,7 +144,7 @@ class InputMode(TorchFunctionMode):
     def gives_probabilities(self, output: Any) -> bool:
         """Return whether the last step of a model was a softmax, log-softmax or sigmoid.
 
-        There is no single sign of it, because a mode may compute that step itself: torch's own
+        No single check detects this, because a mode may compute that step itself: torch's own
         functions leave a node in the graph (also when scripted code calls them), DeepLIFT's mode
         stores the result in `probabilities`, and LRP's mode marks it as a gate.
         """

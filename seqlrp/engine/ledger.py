@@ -1,7 +1,7 @@
 """The ledger: where relevance ends, by operation and document, recorded in the backward pass.
 
     score = Σ tokens + Σ padding + Σ biases + Σ stabilisers + Σ initial states + Σ constants
-            + Σ gates that pass nothing on + Σ inputs of exactly 0 + Σ what was refused by choice
+            + Σ gates that pass nothing on + Σ inputs of exactly 0 + Σ functions without a law
 
 Each entry is measured in the operation where relevance ends, as Σ γ·a; no entry is a difference of
 other entries, so `Ledger.residual` is an independent check.

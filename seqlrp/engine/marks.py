@@ -41,12 +41,12 @@ class Mark(Uncopied):
     """A note on one tensor of one run.
 
     Attributes:
-        run: the run that made it; a mark of another run means nothing.
+        run: the run that made it; marks of other runs are ignored.
         documents: int64, broadcastable to the value: which document each element belongs to.
         origin: for what was computed from ids: int64, broadcastable to the value: which element of
             the input ids each one comes from, see `provenance.py`.
-        answer: with `origin`: whether it answers a question about ids, and holds none.
-        made_by: with `origin`: the function that combined words, or is not followed.
+        answer: with `origin`: True if it is no id but was derived from ids (a mask, an argmax).
+        made_by: with `origin`: the function that combined several words, or has no tracking rule.
         random: with `origin`: the function that drew the random numbers in it.
         writes: the number of in-place writes to the memory of the value before the mark, see
             `Writes`.

@@ -1,7 +1,7 @@
 """Functions that only move, repeat or drop values: which arguments they move, and how.
 
-Numbers that accompany a value (those of its documents, for example) are moved by calling the same
-function on them.
+Integer tensors that accompany a value (the number of the document of each element, for example)
+are moved by calling the same function on them.
 """
 
 from __future__ import annotations

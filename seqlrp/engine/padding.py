@@ -1,4 +1,4 @@
-"""Who is told that a model lets padding take part in its answer: the caller, as a warning."""
+"""Reports that padding changes a model's scores: to a listener if there is one, or a warning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LISTENER: ContextVar[Callable[[float], object] | None] = ContextVar("listener",
 def padding_told_to(listener: Callable[[float], object] | None) -> Iterator[None]:
     """Within the block, `listener` gets the share of padding, and there is no warning.
 
-    None leaves it at what held before.
+    None keeps the current listener.
     """
     if listener is None:
         yield

@@ -3,16 +3,16 @@
 Every such tensor carries an *origin*, an integer for each element: the number of the word (an
 element of the ids that went in) that the element depends on, or one of three others:
 
-    NOBODY   a constant: the word that stood there was overwritten
+    NOBODY   no word: a constant that the model wrote there
     SEVERAL  it depends on several words, as a sum of ids does
     UNKNOWN  it depends on words in a way that is not followed
 
 Functions that move ids move the origin; those that compute with single ids keep it. Only an id of
 one word or of nobody can be looked up; the others are refused by name.
 
-An *answer* is what a model asked of ids (`ids != 0`, `ids.argmax(1)`, `idf[ids]`) and all that it
-computed from answers. It is no id but a weight, a mask or a position: like a gate, it is a constant
-in a product, and relevance does not pass through it.
+An *answer* is a tensor derived from ids that is no id itself (`ids != 0`, `ids.argmax(1)`,
+`idf[ids]`), or derived from answers: a weight, a mask or a position. Like a gate, it is a
+constant in a product, and relevance does not pass through it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Provenance(NamedTuple):
 
     @property
     def weighs(self) -> bool:
-        """Whether a product with it weighs a signal by a question, or by a number of one word."""
+        """Whether it is a mask or a weight of each word, where it is a factor of a signal."""
         return self.answer or self.single
 
 

@@ -23,7 +23,7 @@ GATES: dict[str, int] = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 
 
 class Steps(NamedTuple):
-    """The number of sequences with a step t, for each t: never increasing, the first is `B`."""
+    """The batch size at each step t, as `PackedSequence.batch_sizes`; the first is `B`."""
 
     sizes: tuple[int, ...]
 

@@ -10,7 +10,7 @@ those that weigh a signal in a product and answer a question about ids (`ids > 5
 are a number of one word each (`ids / 100`), see `provenance.py`. Both are like gates, which are
 constants by definition.
 
-The second run is of a twin of the model, which shares its parameters and has all else for itself.
+The second run is of a copy of the model that shares its parameters; everything else is copied.
 """
 
 from __future__ import annotations
@@ -177,8 +177,8 @@ def _values(call: Call, kind: Kind | None) -> list[Any]:
 def check_constants(first: ConstantRecorder, second: ConstantRecorder) -> None:
     """Refuse a model in which a constant of the first run has other values in the second.
 
-    Where the runs take different ways, as where words decide how long a loop is, nothing more can
-    be compared.
+    If control flow differs between the runs, as where words decide how long a loop is, the rest is
+    not compared.
 
     Raises:
         UnfollowedWordsError: a constant depends on the words; it names module and function.
@@ -203,7 +203,8 @@ def check_constants(first: ConstantRecorder, second: ConstantRecorder) -> None:
 def twin(model: nn.Module) -> nn.Module | None:
     """Return a copy of a model that shares its parameters; None if it cannot be kept apart.
 
-    Hooks that are functions may change what lies outside of the model, so such a model has none.
+    Hooks that are functions may have side effects outside the model, so such a model is not copied:
+    None.
     """
     modules = modules_of(model)
     hooks = [

@@ -1,7 +1,7 @@
 """Recurrent layers as steps of torch functions, each under the laws of the run.
 
-So a layer and the same layer written by hand agree under any law. Rows have the layout of
-`recurrent_calls`.
+So a layer and the same layer written by hand get the same relevance under every law. Rows
+have the layout of `recurrent_calls`.
 """
 
 from __future__ import annotations

@@ -171,8 +171,6 @@ def _attribute_labels(
 
 def _rescaled_factors(method: Method, factors: Tensor) -> Tensor:
     """The factors of relevance where the score is multiplied by `factors`."""
-    if method.parameters.get("start") == "one":
-        return torch.ones_like(factors)  # it adds up to 1 whatever the score is
     return method.relevance_factors(factors) if isinstance(method, Explainer) else factors
 
 

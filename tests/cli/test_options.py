@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import pandas as pd
 import pytest
 from samples.commands import refused, run
 
+from seqlrp.cli.commands.evaluate import evaluate as command
 from seqlrp.evaluation.report.report import EvaluationReport
+from seqlrp.evaluation.run import METHODS_COMPARED, METRICS_COMPUTED
 from seqlrp.methods import METHODS
 
 
@@ -79,6 +82,12 @@ def test_broken_rationales(model, corpus, tmp_path, capsys, lines, says) -> None
         capsys, "evaluate", model, corpus, "--rationales", spans, "--out", tmp_path / "out"
     )
     assert says in said
+
+
+def test_the_defaults_of_evaluate_are_those_of_python() -> None:
+    given = inspect.signature(command).parameters
+    assert given["methods"].default == ",".join(METHODS_COMPARED)
+    assert given["metrics"].default == ",".join(METRICS_COMPUTED)
 
 
 def test_an_option_of_no_method(model, corpus, tmp_path, capsys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -67,6 +68,27 @@ def test_every_method_keeps_the_protocol(name: str) -> None:
     assert torch.equal(predicted.target, model(ids).argmax(1))
     with pytest.raises(TargetError, match="3 classes"):
         method.attribution(ids, 3)
+
+
+# The z⁺-rule keeps positive contributions, those to s, which are negative ones to a head of -s.
+# Input reduction gives the words of an output below 0 the opposite sign, as it says.
+NOT_OF_HEADS = {"deep_taylor", "input_reduction", "random"}
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - NOT_OF_HEADS))
+@pytest.mark.parametrize("label", ["negative", "positive"])
+def test_one_output_is_two_outputs_of_opposite_sign(name: str, label: str) -> None:
+    one = small_classifier(classes=1)
+    two = small_classifier(classes=1)
+    head = two.model.head
+    weight = head.weight.detach()
+    two.model.head = nn.Linear(head.in_features, 2, bias=False).eval()
+    two.model.head.weight = nn.Parameter(torch.cat([-weight, weight]))
+    two = seqlrp.TextClassifier(two.model, two.vocabulary, two.labels, two.tokenizer)
+    text = "a good but dull film"
+    expected = seqlrp.explain(two, [text], name, target=label)[0]
+    found = seqlrp.explain(one, [text], name, target=label)[0]
+    np.testing.assert_allclose(found.relevance, expected.relevance, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(set(METHODS) - {"random"}))
