@@ -168,15 +168,30 @@ class FollowingMode(InputMode, Generic[M]):
         documents = None
         if self.follows_documents:
             documents = torch.full_like(base, docs.NOBODY, dtype=torch.int64)
-            if known is not None and known.documents is not None:
-                documents.copy_(known.documents)
-            if mark.documents is not None:
+            if known is not None and known.written is not None:
+                documents.copy_(known.written)
+            if mark.written is not None:
                 place = view.storage_offset() - base.storage_offset()
-                documents.as_strided(view.shape, view.stride(), place).copy_(mark.documents)
-        if known is not None:
-            known.documents = documents
-        else:
-            self.mark(base, documents=documents)
+                documents.as_strided(view.shape, view.stride(), place).copy_(mark.written)
+        if known is None:
+            self.mark(base)
+            known = mark_of(base, self)
+            assert known is not None
+        self.note_written(known, documents)
+
+    def note_written(self, mark: Mark, documents: Tensor | None) -> None:
+        """Note the documents of a tensor that is written to part by part; -1 is not written yet.
+
+        What nobody wrote, such as zeros after a text's last word, belongs to the document around
+        it. Which one that is shows once all documents are there.
+        """
+        mark.documents = mark.unassigned = documents
+        if documents is None or not self.account or self.count is None:
+            return
+        if bool((documents == docs.NOBODY).any()):
+            counts = torch.bincount((documents + 1).reshape(-1), minlength=self.count + 1)
+            if bool((counts[1:] > 0).all()):
+                mark.documents = docs.assign_unowned(documents)
 
     def mark_hidden_base(self, base: Tensor) -> None:
         """Mark the base of a result that is a view, as pooling returns, before it is written to."""

@@ -43,6 +43,8 @@ class Mark(Uncopied):
     Attributes:
         run: the run that made it; marks of other runs are ignored.
         documents: int64, broadcastable to the value: which document each element belongs to.
+        unassigned: for a tensor that is written to part by part: its documents before those parts
+            that nobody wrote were assigned to the documents around them.
         origin: for what was computed from ids: int64, broadcastable to the value: which element of
             the input ids each one comes from, see `provenance.py`.
         answer: with `origin`: True if it is no id but was derived from ids (a mask, an argmax).
@@ -54,11 +56,17 @@ class Mark(Uncopied):
 
     run: Any
     documents: Tensor | None = None
+    unassigned: Tensor | None = None
     origin: Tensor | None = None
     answer: bool = False
     made_by: str = ""
     random: str = ""
     writes: int = 0
+
+    @property
+    def written(self) -> Tensor | None:
+        """The documents of the parts that were written, -1 elsewhere."""
+        return self.documents if self.unassigned is None else self.unassigned
 
     @property
     def needs_graph(self) -> bool:

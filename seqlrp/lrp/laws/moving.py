@@ -35,6 +35,10 @@ def move(run: Run, call: Call) -> Any:
         return function(*call.args, **call.kwargs)
     several, constants = len(values) > 1, len(marks) < len(values)
     gate, first = all(m.gate for m in marks), marks[0]
+    if not gate:  # a gate times a constant is a constant beside signals
+        constants = constants or any(
+            m.inert and not t.requires_grad for t in values if (m := run.known(t)) is not None
+        )
     adds = mixes(call.name) and (constants or _fills(call))
     deferred = None if adds else _keep_deferred(marks, several, whole=not constants)
     result = None
@@ -65,7 +69,7 @@ def move(run: Run, call: Call) -> Any:
             documents=documents[k] if documents else None,
         )
         run.require_mark(tensor).mixed = mixed
-    if adds and not gate and run.account:
+    if adds and run.account:
         noted = _absorb_constants(run, call, results[0])
         return (noted, *result[1:]) if isinstance(result, tuple) else noted
     return result
@@ -227,7 +231,10 @@ def assign(run: Run, call: Call) -> None:
     if base_mark is not None and base_mark.gate and not gates:
         run.refuse(call.function, "an assignment of a signal or a constant into a gate")
     source = value
-    if mark is not None and (value.requires_grad or not gates):
+    if gates and base_mark is not None and base.requires_grad != value.requires_grad:
+        base.detach_()  # a part has no graph, so that none has
+        source = value.detach()
+    elif mark is not None and (value.requires_grad or not gates):
         source = run.signal(value, mark, "An assignment")
     if base_mark is not None and base_mark.deferred is not None:
         base.copy_(run.signal(base, base_mark, "An assignment"))
@@ -238,15 +245,14 @@ def assign(run: Run, call: Call) -> None:
         run.refuse(
             call.function, "an assignment of constants that are not zero into a part of a signal"
         )
-    documents = None
-    if mark is None and base_mark is not None:
-        documents = base_mark.documents
-    elif mark is not None and mark.documents is not None:
-        documents = torch.full(base.shape, docs.NOBODY, device=base.device)
-        if base_mark is not None and base_mark.documents is not None:
-            documents.copy_(base_mark.documents)
+    documents = None if base_mark is None else base_mark.written
+    if mark is not None and mark.documents is not None:
+        before, documents = documents, torch.full(base.shape, docs.NOBODY, device=base.device)
+        if before is not None:
+            documents.copy_(before)
         documents[index] = mark.documents.expand(value.shape)
-    noted = Value(run=run, documents=documents, gate=gates)
+    noted = Value(run=run, gate=gates)
+    run.note_written(noted, documents)
     both = mark is not None and mark.gate and not gates
     noted.mixed = both or any(m is not None and m.mixed for m in (mark, base_mark))
     if base._base is not None:
