@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqlrp.engine.dispatch import Law
 from seqlrp.engine.functions import Function, Kind, full_name
 from seqlrp.errors import IdsError
 from seqlrp.lrp.laws.absorbed import absorb_unknown
+from seqlrp.lrp.named_gates import take_for_gates
 from seqlrp.lrp.run import Run
 from seqlrp.lrp.table import TABLE
 
@@ -19,6 +20,15 @@ class Propagation(Run):
     """Runs a model under LRP's table of laws; takes the arguments of `Run`."""
 
     table = TABLE
+
+    def run(self, model: nn.Module, inputs: Tensor, additional: Any) -> Any:
+        """Run the model as `InputMode.run` does, and take named modules' outputs for gates.
+
+        Raises:
+            OptionError: a module named in `gates` does not run.
+        """
+        with take_for_gates(self, self.options.gates):
+            return super().run(model, inputs, additional)
 
     def law_of(
         self, function: Callable[..., Any], entry: Function | None, dependent: list[Tensor]

@@ -240,9 +240,10 @@ class Run(DispatchMode[Value]):
         if not value.requires_grad:
             raise RefusedFunctionError(
                 f"{user} in {self.describe_place()} uses as a signal what is known as a gate "
-                f"only (from a softmax, an exponential, a quotient of gates, or a gate times a "
-                f"constant); relevance through it has no law here, and would vanish. Use it as a "
-                f"weight in a product, or explain the part of the model after it."
+                f"only (from a softmax, an exponential, a quotient of gates, a gate times a "
+                f"constant, or a module named in gates); relevance through it has no law here, and "
+                f"would vanish. Use it as a weight in a product, or explain the part of the model "
+                f"after it."
             )
         if mark.deferred is None:
             return value

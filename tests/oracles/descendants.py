@@ -104,3 +104,29 @@ def mamba(m: Any, x: Tensor) -> Tensor:
     new = half(half(d[..., None], b[:, :, None]), u[..., None])
     y = half(loop(kept, new, torch.zeros_like(new[:, 0])), c[:, :, None]).sum(-1)
     return m.out_proj(half(y + u * m.D, scaled(z, F.silu(z))))
+
+
+# Named modules are gates: MambaLRP (Jafari et al. 2024) takes Δ, B and C for constants.
+
+
+def selective_mamba(m: Any, x: Tensor) -> Tensor:
+    u, z = m.in_proj(x).chunk(2, -1)
+    u = m.conv(u.transpose(1, 2))[..., : x.shape[1]].transpose(1, 2)
+    u = scaled(u, F.silu(u))
+    width = (m.x_proj.out_features - 1) // 2
+    delta, b, c = m.x_proj(u).detach().split([1, width, width], -1)
+    delta = F.softplus(m.dt_proj(delta)).detach()
+    kept = torch.exp(-delta[..., None] * torch.exp(m.A_log)).detach()
+    new = delta[..., None] * b[:, :, None] * u[..., None]
+    y = (loop(kept, new, torch.zeros_like(new[:, 0])) * c[:, :, None]).sum(-1)
+    return m.out_proj(half(y + u * m.D, scaled(z, F.silu(z))))
+
+
+def selective_m_lstm(m: Any, x: Tensor) -> Tensor:
+    """q and k are constants, so that both forms of the block agree: v gets all."""
+    q, k = m.q(x).detach(), m.k(x).detach() / math.sqrt(m.q.out_features)
+    i, f = torch.exp(m.i(x)).detach(), torch.sigmoid(m.f(x)).detach()
+    memory = loop(f[..., None], i[..., None] * m.v(x)[..., None] * k[:, :, None], x.new_zeros(1))
+    n = loop(f, (i * k).detach(), x.new_zeros(1))
+    size = (n * q).sum(-1, keepdim=True).abs().clamp(min=1).detach()
+    return torch.sigmoid(m.o(x)).detach() * (memory * q[:, :, None]).sum(-1) / size
