@@ -15,6 +15,11 @@ from seqlrp.lrp.named_gates import take_for_gates
 from seqlrp.lrp.run import Run
 from seqlrp.lrp.table import TABLE
 
+# The kinds of functions that keep gates and signals apart that stand together in one tensor.
+_PASS_PARTS = frozenset(
+    (Kind.MOVE, Kind.CAST, Kind.ASSIGNMENT, Kind.SAME, Kind.DROPOUT, Kind.QUESTION, Kind.ANSWER)
+)
+
 
 class Propagation(Run):
     """Runs a model under LRP's table of laws; takes the arguments of `Run`."""
@@ -42,4 +47,11 @@ class Propagation(Run):
                 f"{vectors.dtype}."
             )
         law = super().law_of(function, entry, dependent)
+        if entry is None or entry.kind not in _PASS_PARTS:
+            for value in dependent:
+                mark = self.known(value) if self.put_together else None
+                if mark is not None and mark.holds_bare_gates:
+                    if self.options.on_unknown == "raise":
+                        self.refuse_together(full_name(function))
+                    return absorb_unknown
         return absorb_unknown if law is None and self.options.on_unknown == "absorb" else law

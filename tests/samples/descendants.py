@@ -194,6 +194,24 @@ class SLSTM(nn.Module):
         return torch.stack(states, 1)
 
 
+class SLSTMOneTensor(SLSTM):
+    """The same, with the states h, c, n and m in one tensor, and those of all steps in another."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = x.new_zeros(4, len(x), H)
+        seen = x.new_zeros(4, x.shape[1] + 1, len(x), H)
+        for t in range(x.shape[1]):
+            h, c, n, m = states.view(4, len(x), H).unbind()
+            z, i, f, o = (self.w(x[:, t]) + self.r(h)).chunk(4, -1)
+            log_f = F.logsigmoid(f)
+            m_next = self.larger(log_f + m, i)
+            i, f = torch.exp(i - m_next), torch.exp(log_f + m - m_next)
+            c, n = f * c + i * torch.tanh(z), f * n + i
+            states = torch.stack([torch.sigmoid(o) * c / n, c, n, m_next]).to(x.dtype)
+            seen[:, t + 1] = states
+        return seen[0][1:].transpose(0, 1)
+
+
 class MLSTM(nn.Module):
     """mLSTM with a matrix memory, step by step (eq. 19 to 27, stabilised by eq. 15 to 17)."""
 
