@@ -33,6 +33,8 @@ FORMS: dict[str, tuple[Oracle, list[Block]]] = {
     "sLSTM, exponential": (oracles.s_lstm, [partial(blocks.SLSTM, forget="exp")]),
     "mLSTM": (oracles.m_lstm, [blocks.MLSTM]),
     "mLSTM, parallel": (oracles.m_lstm_attention, [blocks.MLSTMParallel]),
+    "AWD-LSTM": (oracles.weight_dropped_lstm, [blocks.WeightDroppedLSTM]),
+    "RWKV-4": (oracles.rwkv, [blocks.RWKV]),
     "Mamba": (
         oracles.mamba,
         [

@@ -106,6 +106,43 @@ def mamba(m: Any, x: Tensor) -> Tensor:
     return m.out_proj(half(y + u * m.D, scaled(z, F.silu(z))))
 
 
+def rwkv(m: Any, x: Tensor) -> Tensor:
+    """The definition without a stabiliser: exponentials of all pairs of steps."""
+
+    def mixed(y: Tensor, mix: Tensor) -> Tensor:
+        before = torch.cat([torch.zeros_like(y[:, :1]), y[:, :-1]], 1)
+        return y * mix + before * (1 - mix)
+
+    r = torch.sigmoid(m.r(mixed(x, m.mix[0]))).detach()
+    k, v = m.k(mixed(x, m.mix[1])).detach(), m.v(mixed(x, m.mix[2]))
+    states = []
+    for t in range(x.shape[1]):
+        top, bottom = x.new_zeros(1), x.new_zeros(1)
+        for s in range(t + 1):
+            age = m.first if s == t else -(t - 1 - s) * torch.exp(m.decay)
+            weight = torch.exp(age + k[:, s])
+            top, bottom = top + weight * v[:, s], bottom + weight
+        states.append(top / bottom)
+    h = m.o(r * torch.stack(states, 1))
+    r = torch.sigmoid(m.channel_r(mixed(h, m.channel_mix[0]))).detach()
+    k = m.channel_k(mixed(h, m.channel_mix[1]))
+    return h + r * m.channel_v(scaled(k, torch.relu(k) ** 2))
+
+
+def weight_dropped_lstm(m: Any, x: Tensor) -> Tensor:
+    weights, size = m.lstm, m.lstm.hidden_size
+    h = c = x.new_zeros(len(x), size)
+    states = []
+    for t in range(x.shape[1]):
+        a = x[:, t] @ weights.weight_ih_l0.T + weights.bias_ih_l0
+        i, f, g, o = (a + h @ m.raw.T + weights.bias_hh_l0).chunk(4, -1)
+        i, f, o = (torch.sigmoid(gate).detach() for gate in (i, f, o))
+        c = f * c + i * scaled(g, torch.tanh(g))
+        h = o * scaled(c, torch.tanh(c))
+        states.append(h)
+    return torch.stack(states, 1)
+
+
 # Named modules are gates: MambaLRP (Jafari et al. 2024) takes Δ, B and C for constants.
 
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import descendants
 from samples.classifiers import small_classifier
 from torch import Tensor, nn
 
@@ -246,6 +247,23 @@ def test_spellings_agree_and_add_up(name: str, rule: Any) -> None:
             torch.testing.assert_close(found, first, rtol=1e-11, atol=1e-12)
     assert first is not None
     assert first.abs().max() > 1e-2
+
+
+BLOCKS = [
+    descendants.MinGRUScan, descendants.MinGRULogGates, descendants.MinLSTMScan,
+    descendants.SLSTMOneTensor, descendants.MLSTMParallel, descendants.RWKV,
+    descendants.MambaCumsum, descendants.MambaCumprod, descendants.MambaSegments,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_blocks_that_descend_from_the_lstm_add_up(block: Callable[[], nn.Module]) -> None:
+    classifier = descendants.classifier(block)
+    vectors = classifier.emb(descendants.IDS).detach()
+    zero = classifier.read(torch.zeros_like(vectors))
+    found = DeepLIFT(classifier, baseline="zero").attribute(descendants.IDS, 1)
+    expected = (classifier(descendants.IDS) - zero)[:, 1]
+    torch.testing.assert_close(found.sum(1), expected, rtol=1e-9, atol=1e-12)
 
 
 def test_running_logsumexp_far_apart_stays_finite() -> None:
