@@ -69,6 +69,15 @@ def toolkits(session: nox.Session) -> None:
 
 
 @nox.session
+def blocks(session: nox.Session) -> None:
+    """Recurrent blocks of published packages; their plain paths need few of their dependencies."""
+    session.install("-e", ".[demo,test]")
+    packages = ("xlstm", "mambapy", "minGRU-pytorch")
+    session.install("--no-deps", *packages, "einops", "omegaconf", "dacite")
+    session.run("pytest", "tests/lrp/test_published_blocks.py")
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Which lines the default tests run."""
     session.install("-e", ".[demo,test]", "coverage[toml]")

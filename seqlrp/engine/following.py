@@ -204,7 +204,7 @@ class FollowingMode(InputMode, Generic[M]):
         raise RefusedFunctionError(
             f"A tensor is changed in place through one view and read through another in "
             f"{self.describe_place()}; what it carries cannot be followed. Write the step without "
-            f"the in-place operation."
+            f"the in-place operation, or choose a form of the layer that has none."
         )
 
     # Documents of values

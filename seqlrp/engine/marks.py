@@ -17,6 +17,7 @@ from seqlrp.engine.nests import map_tensors, tensors_in
 
 _ATTRIBUTE = "_seqlrp_mark"
 _WRITES = "_seqlrp_writes"
+_MEMORY = "_seqlrp_memory"
 _HOLDERS = (Tensor, tuple, list, dict)  # of what a module can keep
 _MODULE_FIELDS = frozenset(vars(nn.Module()))  # that every module has
 
@@ -115,10 +116,29 @@ def _overlap(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
     return bool(memory.as_strided(*touched[1][:3]).any())
 
 
+@dataclass(slots=True)
+class _Memory(Uncopied):
+    """The tensor whose memory another one shares, where autograd does not know it."""
+
+    owner: Tensor
+
+
+def share_memory(detached: Tensor, value: Tensor) -> Tensor:
+    """Note that a tensor has the memory of `value`, from which it was detached; return it."""
+    setattr(detached, _MEMORY, _Memory(_owner(value)))
+    return detached
+
+
+def _owner(tensor: Tensor) -> Tensor:
+    """Return the tensor that has the memory of which `tensor` may be a view."""
+    base = tensor if tensor._base is None else tensor._base
+    memory: _Memory | None = getattr(base, _MEMORY, None)
+    return base if memory is None else memory.owner
+
+
 def writes_to(tensor: Tensor, run: object) -> Writes | None:
     """Return the writes to the memory of a tensor in this run, or None."""
-    owner = tensor if tensor._base is None else tensor._base
-    writes: Writes | None = getattr(owner, _WRITES, None)
+    writes: Writes | None = getattr(_owner(tensor), _WRITES, None)
     return writes if writes is not None and writes.run is run else None
 
 
@@ -127,7 +147,7 @@ def record_write(tensor: Tensor, run: object, mark: Mark) -> None:
     writes = writes_to(tensor, run)
     if writes is None:
         writes = Writes(run, [])
-        setattr(tensor if tensor._base is None else tensor._base, _WRITES, writes)
+        setattr(_owner(tensor), _WRITES, writes)
     writes.record(tensor, mark.plain)
 
 

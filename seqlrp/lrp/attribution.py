@@ -19,6 +19,7 @@ from seqlrp.lrp import passes
 from seqlrp.lrp.composite import Key
 from seqlrp.lrp.layers import LayerRecorder
 from seqlrp.lrp.map_rules import MapRule
+from seqlrp.lrp.named_gates import check_gates
 from seqlrp.lrp.options import DEFAULT_EPSILON, Options, stabiliser
 from seqlrp.lrp.propagate import Propagation
 from seqlrp.lrp.rules import GateRule
@@ -54,6 +55,10 @@ class LRP(Explainer):
         start: the relevance of the output: the `"score"` (or difference of scores), or `"one"`.
         output: which part of the model's output holds the scores, if it returns several: an
             index, a key or an attribute's name.
+        gates: names of modules whose output is taken for a gate, where its spelling does not show
+            it: a constant in products, that gets no relevance and is a bias in sums, such as the
+            projections to Δ, B and C of a selective state space (Jafari et al. 2024). A string has
+            commas between the names.
         impl: the kernel for fused recurrences: `"auto"`, `"torch"`, `"reference"` (a slow, readable
             loop over the steps) or `"triton"` (LSTM and GRU on a CUDA device).
         verify: on the first call for a kind of input, also run a copy of the model on other words
@@ -81,6 +86,7 @@ class LRP(Explainer):
         on_unknown: Literal["raise", "absorb"] = "raise",
         start: Literal["score", "one"] = "score",
         output: int | str | None = None,
+        gates: Sequence[str] | str = (),
         impl: Literal["auto", "torch", "reference", "triton"] = "auto",
         verify: bool = True,
     ) -> None:
@@ -93,8 +99,10 @@ class LRP(Explainer):
             on_unknown,
             start,
             impl,
+            gates,
         )
         super().__init__(model, output=output)
+        check_gates(self.options.gates, model)
         self.verify = verify and on_unknown == "raise"
         self._verified: set[Hashable] = {None}  # the kinds of input with a second run
 

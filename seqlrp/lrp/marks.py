@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from torch import Tensor
 
+from seqlrp.engine.documents import NOBODY
 from seqlrp.engine.marks import Mark
 from seqlrp.lrp.deferred import DeferredRule
+
+
+class Part(IntEnum):
+    """What an element of a value is, where gates and signals were put together (`parts.py`)."""
+
+    CONSTANT = NOBODY
+    SIGNAL = 0
+    GATE = 1  # with a graph, as a sigmoid
+    BARE = 2  # a gate without one, as an exponential
+    INERT = 3  # a gate times a constant
+    MAKES_GATES = 4  # the sum of a signal and a gate without a graph, which makes gates
+    UNTOLD = 5  # a signal or a gate, and nothing tells which
+
+    @classmethod
+    def without_graph(cls) -> tuple[Part, ...]:
+        """Return the parts through which no relevance flows back."""
+        return cls.BARE, cls.INERT, cls.MAKES_GATES
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,9 +37,11 @@ class Value(Mark):
         gate: whether a sigmoid or softmax made the value, which is then a constant in a product.
         inert: whether it is a gate times a constant, which in a sum counts as a bias.
         deferred: the rule that must be applied to this value before it is used, if any.
-        mixed: whether gates and signals were put together in it, which nothing tells apart later.
-            A gate that is mixed, as the sum of a signal and an exponential, has no graph; it serves
-            to compute gates (`exp(x - m)`), and is refused as a factor and as a signal.
+        mixed: whether gates and signals were put together in it. A gate that is mixed, as the sum
+            of a signal and an exponential, has no graph; it serves to compute gates (`exp(x - m)`),
+            and is refused as a factor and as a signal.
+        parts: int64, broadcastable to the value: for gates and signals that were put together by
+            moving them, the `Part` of each element.
         bounds: the numbers between which the value lies, where they are known (`laws/bounded.py`).
         blank: bool, broadcastable to the value: where a mask, multiplied with it, is 0.
     """
@@ -30,6 +51,7 @@ class Value(Mark):
     deferred: DeferredRule | None = None
     blank: Tensor | None = None
     mixed: bool = False
+    parts: Tensor | None = None
     bounds: tuple[float, float] | None = None
 
     @property
@@ -40,4 +62,10 @@ class Value(Mark):
     @property
     def plain(self) -> bool:
         """Whether it is a signal without a deferred rule, which autograd follows through views."""
-        return not self.gate and self.deferred is None
+        return not self.gate and self.deferred is None and self.parts is None
+
+    @property
+    def holds_bare_gates(self) -> bool:
+        """Whether gates that have no relevance of their own were put together with signals."""
+        bare = (Part.BARE, Part.MAKES_GATES)
+        return self.parts is not None and any(bool((self.parts == part).any()) for part in bare)

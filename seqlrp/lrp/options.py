@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -60,6 +60,20 @@ def epsilon_option(given: Stabiliser) -> float | str:
     return f"{100 * given.relative:.12g}%" if given.relative else given.absolute
 
 
+def parse_gates(given: Sequence[str] | str) -> tuple[str, ...]:
+    """Return the names of modules in the option `gates`; one string has commas between them.
+
+    Raises:
+        OptionError: it is neither a string nor a list of strings.
+    """
+    names = given.split(",") if isinstance(given, str) else given
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise OptionError(
+            option="gates", got=given, expected="names of modules, such as ('block.x_proj',)"
+        )
+    return tuple(dict.fromkeys(stripped for name in names if (stripped := name.strip())))
+
+
 @dataclass(frozen=True)
 class Options:
     """The options of `LRP`; the class `LRP` documents each.
@@ -76,6 +90,7 @@ class Options:
     on_unknown: str = "raise"
     start: str = "score"
     impl: str = "auto"
+    gates: Sequence[str] | str = ()
     composite: Composite = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +105,7 @@ class Options:
             )
         for name, allowed in _CHOICES.items():
             check_choice(name, getattr(self, name), allowed)
+        object.__setattr__(self, "gates", parse_gates(self.gates))
         object.__setattr__(self, "composite", Composite(self.rules))
         choice.check(self.impl, self.signal_takes_all)
 
@@ -127,4 +143,6 @@ class Options:
         ):
             if getattr(self, name) != default:
                 record[name] = getattr(self, name)
+        if self.gates:
+            record["gates"] = list(self.gates)
         return record

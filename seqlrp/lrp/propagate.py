@@ -5,20 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqlrp.engine.dispatch import Law
 from seqlrp.engine.functions import Function, Kind, full_name
 from seqlrp.errors import IdsError
 from seqlrp.lrp.laws.absorbed import absorb_unknown
+from seqlrp.lrp.named_gates import take_for_gates
 from seqlrp.lrp.run import Run
 from seqlrp.lrp.table import TABLE
+
+# The kinds of functions that keep gates and signals apart that stand together in one tensor.
+_PASS_PARTS = frozenset(
+    (Kind.MOVE, Kind.CAST, Kind.ASSIGNMENT, Kind.SAME, Kind.DROPOUT, Kind.QUESTION, Kind.ANSWER)
+)
 
 
 class Propagation(Run):
     """Runs a model under LRP's table of laws; takes the arguments of `Run`."""
 
     table = TABLE
+
+    def run(self, model: nn.Module, inputs: Tensor, additional: Any) -> Any:
+        """Run the model as `InputMode.run` does, and take named modules' outputs for gates.
+
+        Raises:
+            OptionError: a module named in `gates` does not run.
+        """
+        with take_for_gates(self, self.options.gates):
+            return super().run(model, inputs, additional)
 
     def law_of(
         self, function: Callable[..., Any], entry: Function | None, dependent: list[Tensor]
@@ -32,4 +47,11 @@ class Propagation(Run):
                 f"{vectors.dtype}."
             )
         law = super().law_of(function, entry, dependent)
+        if entry is None or entry.kind not in _PASS_PARTS:
+            for value in dependent:
+                mark = self.known(value) if self.put_together else None
+                if mark is not None and mark.holds_bare_gates:
+                    if self.options.on_unknown == "raise":
+                        self.refuse_together(full_name(function))
+                    return absorb_unknown
         return absorb_unknown if law is None and self.options.on_unknown == "absorb" else law

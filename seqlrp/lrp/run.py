@@ -66,6 +66,7 @@ class Run(DispatchMode[Value]):
         self.ends: list[Tensor] = []  # leaves other than words at which relevance ends
         self.watched: dict[int, Book] = {}  # functions that record γ withheld at a value, by its id
         self.books: Books | None = None  # set during each backward pass
+        self.put_together = False  # whether gates and signals have come together in a tensor
         self.overwrites = False  # whether the model has written over a signal or a part of one
 
     def again(self, model: nn.Module) -> Self:
@@ -98,13 +99,14 @@ class Run(DispatchMode[Value]):
         deferred: DeferredRule | None = None,
         blank: Tensor | None = None,
         mixed: bool = False,
+        parts: Tensor | None = None,
     ) -> Tensor:
         """Mark a value with properties that a law has found; by default it is a signal."""
         return self.put(
             tensor,
             Value(
                 run=self, documents=documents, gate=gate, inert=inert, deferred=deferred,
-                blank=blank, mixed=mixed,
+                blank=blank, mixed=mixed, parts=parts,
             ),
         )  # fmt: skip
 
@@ -126,6 +128,8 @@ class Run(DispatchMode[Value]):
             return target.copy_(result)
         was_constant = self.known(target) is None
         if target._base is not None:
+            if mark.parts is not None:
+                self.refuse(Tensor.copy_, "gates and signals are written through a view")
             if mark.gate and self.known(target._base) is None:
                 self.refuse(Tensor.copy_, "a gate is written into a tensor through a view of it")
             self.mark_base(target, mark)
@@ -233,16 +237,20 @@ class Run(DispatchMode[Value]):
         """
         if not value.requires_grad and not mark.gate:
             self.check_constant(value)
-        if not value.requires_grad and self.options.on_unknown == "absorb":
+        together = mark.holds_bare_gates
+        if (together or not value.requires_grad) and self.options.on_unknown == "absorb":
             return self.absorb(self.end(value), value, "refused", user, mark.documents)
+        if together:
+            self.refuse_together(user)
         if mark.gate and mark.mixed:
             self.refuse_mixed(user)
         if not value.requires_grad:
             raise RefusedFunctionError(
                 f"{user} in {self.describe_place()} uses as a signal what is known as a gate "
-                f"only (from a softmax, an exponential, a quotient of gates, or a gate times a "
-                f"constant); relevance through it has no law here, and would vanish. Use it as a "
-                f"weight in a product, or explain the part of the model after it."
+                f"only (from a softmax, an exponential, a quotient of gates, a gate times a "
+                f"constant, or a module named in gates); relevance through it has no law here, and "
+                f"would vanish. Use it as a weight in a product, or explain the part of the model "
+                f"after it."
             )
         if mark.deferred is None:
             return value
@@ -254,6 +262,17 @@ class Run(DispatchMode[Value]):
             f"{user} in {self.describe_place()} uses a sum or maximum of signals and of gates that "
             f"have no relevance (softmax, exponential, logsigmoid). It may only serve to compute "
             f"gates, as in exp(x - m); relevance through it has no law, and would vanish.",
+            function=user,
+            module=self.place(),
+        )
+
+    def refuse_together(self, user: str) -> NoReturn:
+        """Refuse to use a tensor in which gates without relevance stand together with signals."""
+        raise RefusedFunctionError(
+            f"{user} in {self.describe_place()} uses a tensor in which signals stand together with "
+            f"gates that have no relevance of their own (softmax, exponential, logsigmoid), as "
+            f"states with their normaliser. Take the parts out first (unbind, chunk, an index), "
+            f"or keep them in tensors of their own.",
             function=user,
             module=self.place(),
         )

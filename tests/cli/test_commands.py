@@ -144,6 +144,8 @@ def test_options_of_methods(model, corpus, tmp_path, capsys) -> None:  # type: i
     assert "a name and a value" in refused(capsys, *steps, "n_steps")
     assert "Did you mean 'n_steps'" in refused(capsys, *steps, "n_step=3")
     assert "twice" in refused(capsys, *steps, "n_steps=3", "--option", "n_steps=4")
+    unnamed = refused(capsys, "explain", model, corpus, "--option", "gates=embeding,lstm")
+    assert "Did you mean 'embedding'" in unnamed
     assert "takes no --option model" in refused(capsys, *steps, "model=x")
     for wrong in ("0", "-1", "many", "²"):
         assert "or auto" in refused(capsys, "explain", model, corpus, "--batch-tokens", wrong)

@@ -26,7 +26,7 @@ from seqlrp.lrp import table as lrp
 from seqlrp.methods.deeplift import table as deeplift
 
 # What one method knows and the other refuses, by design.
-ONLY_LRP = {"cummax", "cummin", "cumprod", "fill", "logcumsumexp", "zero"}
+ONLY_LRP = {"fill", "zero"}
 ONLY_DEEPLIFT = {
     "cos", "cosh", "diag", "diagonal", "erfc", "exp2", "kron", "log10", "log2", "logit", "outer",
     "prod", "rot90", "rpow", "tan", "tensordot", "threshold", "tril", "triu",

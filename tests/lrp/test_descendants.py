@@ -26,10 +26,15 @@ FORMS: dict[str, tuple[Oracle, list[Block]]] = {
     ),
     "minGRU, positive": (oracles.positive_min_gru, [blocks.PositiveMinGRU]),
     "minLSTM": (oracles.min_lstm, [blocks.MinLSTM, blocks.MinLSTMScan]),
-    "sLSTM": (oracles.s_lstm, [blocks.SLSTM, partial(blocks.SLSTM, larger="max")]),
+    "sLSTM": (
+        oracles.s_lstm,
+        [blocks.SLSTM, partial(blocks.SLSTM, larger="max"), blocks.SLSTMOneTensor],
+    ),
     "sLSTM, exponential": (oracles.s_lstm, [partial(blocks.SLSTM, forget="exp")]),
     "mLSTM": (oracles.m_lstm, [blocks.MLSTM]),
     "mLSTM, parallel": (oracles.m_lstm_attention, [blocks.MLSTMParallel]),
+    "AWD-LSTM": (oracles.weight_dropped_lstm, [blocks.WeightDroppedLSTM]),
+    "RWKV-4": (oracles.rwkv, [blocks.RWKV]),
     "Mamba": (
         oracles.mamba,
         [
@@ -212,10 +217,88 @@ def test_running_functions_of_signals_are_refused(name: str) -> None:
         relevance(classifier(lambda: Applied(lambda x, e: RUNNING[name](x))))
 
 
-def test_states_in_one_tensor_with_their_normaliser_are_refused() -> None:
-    model = classifier(lambda: Applied(lambda x, e: torch.stack([x, e]).unbind()[0]))
-    with pytest.raises(RefusedFunctionError, match="stack in module 'block'"):
+Apart = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+# A signal and a gate, put together and taken apart again.
+APART: dict[str, Apart] = {
+    "stack, unbind": lambda x, e: torch.stack([x, e]).unbind(),  # type: ignore[return-value]
+    "cat, chunk": lambda x, e: torch.cat([x, e], -1).chunk(2, -1),  # type: ignore[return-value]
+    "moved about": lambda x, e: _moved(torch.stack([x, e], 1)),
+    "with a constant": lambda x, e: torch.cat([x, torch.ones_like(x), e]).split(len(x))[::2],
+    "written": lambda x, e: _parts_written(x, e),
+    "cast": lambda x, e: torch.stack([x, e]).to(torch.float64).unbind(),  # type: ignore[return-value]
+    "of several": lambda x, e: torch.stack([torch.stack([x, e]), torch.stack([e, x])])[0].unbind(),
+}
+
+
+def _moved(both: Tensor) -> tuple[Tensor, Tensor]:
+    both = both.transpose(0, 1).flip(0).reshape(2, -1).view(2, *both.shape[:1], *both.shape[2:])
+    return both[1], both[0]
+
+
+def _parts_written(x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
+    base = torch.zeros(3, *x.shape, dtype=x.dtype)
+    base[:2] = torch.stack([x, e])
+    base[2] = x
+    return base[0], base[1]
+
+
+@pytest.mark.parametrize("name", APART)
+@pytest.mark.parametrize("gate", [torch.sigmoid, torch.exp])
+def test_gates_are_told_from_signals_that_stood_beside_them(name: str, gate: Any) -> None:
+    def use(x: Tensor, e: Tensor) -> Tensor:
+        signal, factor = APART[name](x, gate(x / 3))
+        return signal * factor
+
+    def oracle(m: Any, vectors: Tensor) -> Tensor:
+        x: Tensor = m.to_x(vectors)
+        return x * gate(x / 3).detach()  # type: ignore[no-any-return]
+
+    model = classifier(lambda: Applied(use))
+    lrp = seqlrp.LRP(model, epsilon=0)
+    found, ledger = lrp.attribute(IDS, target="all", return_ledger=True)
+    _, expected = truth(oracle, model)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(sum(ledger.totals.values()), ledger.score, rtol=0, atol=1e-12)
+
+
+TOGETHER: dict[str, Callable[[Tensor], Tensor]] = {
+    "scaled": lambda both: both * 2,
+    "summed": lambda both: both.sum(0),
+    "negated": lambda both: -both,
+    "added": lambda both: both + both,
+    "tanh": torch.tanh,
+    "the larger": lambda both: both.amax(0),
+    "a map": lambda both: torch.nn.functional.linear(both, torch.ones(4, 4, dtype=both.dtype))[0],
+    "an index": lambda both: both[torch.tensor([1, 0])][1],
+    "a mask": lambda both: torch.where(both > 0, both, 1.0)[0],
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_signals_and_bare_gates_in_one_tensor_may_only_move(name: str) -> None:
+    def use(x: Tensor, e: Tensor) -> Tensor:
+        y = TOGETHER[name](torch.stack([x, e]))
+        return y[0] if y.ndim > x.ndim else y
+
+    model = classifier(lambda: Applied(use))
+    with pytest.raises(RefusedFunctionError, match="stand together with gates"):
         relevance(model)
+    lrp = seqlrp.LRP(model, on_unknown="absorb")
+    if name not in ("summed", "the larger"):  # whose documents nothing tells
+        _, ledger = lrp.attribute(IDS, 0, return_ledger=True)
+        assert (ledger.total("refused").abs() > 0).all()
+        torch.testing.assert_close(sum(ledger.totals.values()), ledger.score, rtol=0, atol=1e-12)
+
+
+def test_a_gate_in_a_tensor_that_is_written_over_is_refused() -> None:
+    def use(x: Tensor, e: Tensor) -> Tensor:
+        both = torch.stack([x, e])
+        gate = both[1]
+        both[1] = x
+        return x * gate
+
+    with pytest.raises(RefusedFunctionError, match="changed in place"):
+        relevance(classifier(lambda: Applied(use)))
 
 
 def test_a_running_product_over_texts_is_refused() -> None:

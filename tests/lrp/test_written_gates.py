@@ -60,7 +60,7 @@ def written_beside(m: Model, x: Tensor) -> Tensor:
     return y * x
 
 
-@pytest.mark.parametrize("gated", [step_by_step, unset])
+@pytest.mark.parametrize("gated", [step_by_step, unset, joined])
 @pytest.mark.parametrize("epsilon", [0.0, 0.01])
 def test_gates_that_are_written_into_a_tensor_are_gates(gated: Gated, epsilon: float) -> None:
     expect = seqlrp.LRP(Model(plain), epsilon).attribute(IDS, 0)
@@ -69,7 +69,11 @@ def test_gates_that_are_written_into_a_tensor_are_gates(gated: Gated, epsilon: f
     assert ledger.residual.abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("gated", [joined, written_beside])
+def chosen(m: Model, x: Tensor) -> Tensor:
+    return torch.where(x > 0, torch.sigmoid(m.of_gate(x)), x) * x
+
+
+@pytest.mark.parametrize("gated", [chosen, written_beside])
 def test_gates_among_signals_are_refused_as_factors(gated: Gated) -> None:
     with pytest.raises(RefusedFunctionError, match="put together"):
         seqlrp.LRP(Model(gated)).attribute(IDS, 0)

@@ -104,3 +104,66 @@ def mamba(m: Any, x: Tensor) -> Tensor:
     new = half(half(d[..., None], b[:, :, None]), u[..., None])
     y = half(loop(kept, new, torch.zeros_like(new[:, 0])), c[:, :, None]).sum(-1)
     return m.out_proj(half(y + u * m.D, scaled(z, F.silu(z))))
+
+
+def rwkv(m: Any, x: Tensor) -> Tensor:
+    """The definition without a stabiliser: exponentials of all pairs of steps."""
+
+    def mixed(y: Tensor, mix: Tensor) -> Tensor:
+        before = torch.cat([torch.zeros_like(y[:, :1]), y[:, :-1]], 1)
+        return y * mix + before * (1 - mix)
+
+    r = torch.sigmoid(m.r(mixed(x, m.mix[0]))).detach()
+    k, v = m.k(mixed(x, m.mix[1])).detach(), m.v(mixed(x, m.mix[2]))
+    states = []
+    for t in range(x.shape[1]):
+        top, bottom = x.new_zeros(1), x.new_zeros(1)
+        for s in range(t + 1):
+            age = m.first if s == t else -(t - 1 - s) * torch.exp(m.decay)
+            weight = torch.exp(age + k[:, s])
+            top, bottom = top + weight * v[:, s], bottom + weight
+        states.append(top / bottom)
+    h = m.o(r * torch.stack(states, 1))
+    r = torch.sigmoid(m.channel_r(mixed(h, m.channel_mix[0]))).detach()
+    k = m.channel_k(mixed(h, m.channel_mix[1]))
+    return h + r * m.channel_v(scaled(k, torch.relu(k) ** 2))
+
+
+def weight_dropped_lstm(m: Any, x: Tensor) -> Tensor:
+    weights, size = m.lstm, m.lstm.hidden_size
+    h = c = x.new_zeros(len(x), size)
+    states = []
+    for t in range(x.shape[1]):
+        a = x[:, t] @ weights.weight_ih_l0.T + weights.bias_ih_l0
+        i, f, g, o = (a + h @ m.raw.T + weights.bias_hh_l0).chunk(4, -1)
+        i, f, o = (torch.sigmoid(gate).detach() for gate in (i, f, o))
+        c = f * c + i * scaled(g, torch.tanh(g))
+        h = o * scaled(c, torch.tanh(c))
+        states.append(h)
+    return torch.stack(states, 1)
+
+
+# Named modules are gates: MambaLRP (Jafari et al. 2024) takes Δ, B and C for constants.
+
+
+def selective_mamba(m: Any, x: Tensor) -> Tensor:
+    u, z = m.in_proj(x).chunk(2, -1)
+    u = m.conv(u.transpose(1, 2))[..., : x.shape[1]].transpose(1, 2)
+    u = scaled(u, F.silu(u))
+    width = (m.x_proj.out_features - 1) // 2
+    delta, b, c = m.x_proj(u).detach().split([1, width, width], -1)
+    delta = F.softplus(m.dt_proj(delta)).detach()
+    kept = torch.exp(-delta[..., None] * torch.exp(m.A_log)).detach()
+    new = delta[..., None] * b[:, :, None] * u[..., None]
+    y = (loop(kept, new, torch.zeros_like(new[:, 0])) * c[:, :, None]).sum(-1)
+    return m.out_proj(half(y + u * m.D, scaled(z, F.silu(z))))
+
+
+def selective_m_lstm(m: Any, x: Tensor) -> Tensor:
+    """q and k are constants, so that both forms of the block agree: v gets all."""
+    q, k = m.q(x).detach(), m.k(x).detach() / math.sqrt(m.q.out_features)
+    i, f = torch.exp(m.i(x)).detach(), torch.sigmoid(m.f(x)).detach()
+    memory = loop(f[..., None], i[..., None] * m.v(x)[..., None] * k[:, :, None], x.new_zeros(1))
+    n = loop(f, (i * k).detach(), x.new_zeros(1))
+    size = (n * q).sum(-1, keepdim=True).abs().clamp(min=1).detach()
+    return torch.sigmoid(m.o(x)).detach() * (memory * q[:, :, None]).sum(-1) / size

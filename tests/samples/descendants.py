@@ -194,6 +194,24 @@ class SLSTM(nn.Module):
         return torch.stack(states, 1)
 
 
+class SLSTMOneTensor(SLSTM):
+    """The same, with the states h, c, n and m in one tensor, and those of all steps in another."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = x.new_zeros(4, len(x), H)
+        seen = x.new_zeros(4, x.shape[1] + 1, len(x), H)
+        for t in range(x.shape[1]):
+            h, c, n, m = states.view(4, len(x), H).unbind()
+            z, i, f, o = (self.w(x[:, t]) + self.r(h)).chunk(4, -1)
+            log_f = F.logsigmoid(f)
+            m_next = self.larger(log_f + m, i)
+            i, f = torch.exp(i - m_next), torch.exp(log_f + m - m_next)
+            c, n = f * c + i * torch.tanh(z), f * n + i
+            states = torch.stack([torch.sigmoid(o) * c / n, c, n, m_next]).to(x.dtype)
+            seen[:, t + 1] = states
+        return seen[0][1:].transpose(0, 1)
+
+
 class MLSTM(nn.Module):
     """mLSTM with a matrix memory, step by step (eq. 19 to 27, stabilised by eq. 15 to 17)."""
 
@@ -311,3 +329,64 @@ class MambaTree(Mamba):
             h, kept = h + kept * before_h, kept * before_kept
             step *= 2
         return (h * c[:, :, None]).sum(-1)
+
+
+# RWKV-4: Peng et al. 2023
+
+
+class RWKV(nn.Module):
+    """Time mixing and channel mixing, step by step, with a stabilised numerator and denominator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Parameter(torch.rand(3, D))
+        self.r, self.k, self.v = (nn.Linear(D, H, bias=False) for _ in range(3))
+        self.decay, self.first = nn.Parameter(torch.rand(H)), nn.Parameter(torch.rand(H))
+        self.o = nn.Linear(H, H, bias=False)
+        self.channel_mix = nn.Parameter(torch.rand(2, H))
+        self.channel_r = nn.Linear(H, H, bias=False)
+        self.channel_k = nn.Linear(H, 2 * H, bias=False)
+        self.channel_v = nn.Linear(2 * H, H, bias=False)
+
+    def mixed(self, x: Tensor, mix: Tensor) -> Tensor:
+        """Interpolate between each word and the one before it."""
+        return x * mix + F.pad(x, (0, 0, 1, -1)) * (1 - mix)
+
+    def forward(self, x: Tensor) -> Tensor:
+        of_r, of_k, of_v = (self.mixed(x, mix) for mix in self.mix)
+        r, k, v = self.r(of_r), self.k(of_k), self.v(of_v)
+        h = self.o(torch.sigmoid(r) * self.average(k, v))
+        r = self.channel_r(self.mixed(h, self.channel_mix[0]))
+        k = self.channel_k(self.mixed(h, self.channel_mix[1]))
+        return h + torch.sigmoid(r) * self.channel_v(torch.relu(k) ** 2)
+
+    def average(self, k: Tensor, v: Tensor) -> Tensor:
+        """The weighted average of the values up to each step (eq. 16 and appendix D)."""
+        top = bottom = torch.zeros_like(v[:, 0])
+        largest, decay, states = torch.full_like(v[:, 0], -1e38), torch.exp(self.decay), []
+        for t in range(v.shape[1]):
+            now = self.first + k[:, t]
+            m = torch.maximum(largest, now)
+            old, new = torch.exp(largest - m), torch.exp(now - m)
+            states.append((old * top + new * v[:, t]) / (old * bottom + new))
+            m = torch.maximum(largest - decay, k[:, t])
+            old, new = torch.exp(largest - decay - m), torch.exp(k[:, t] - m)
+            top, bottom, largest = old * top + new * v[:, t], old * bottom + new, m
+        return torch.stack(states, 1)
+
+
+# AWD-LSTM: Merity et al. 2018
+
+
+class WeightDroppedLSTM(nn.Module):
+    """An LSTM whose recurrent weights are dropped out anew in each call, all kept in evaluation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(D, H, batch_first=True)
+        self.raw = nn.Parameter(self.lstm.weight_hh_l0.detach().clone())
+        del self.lstm._parameters["weight_hh_l0"]
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.lstm.weight_hh_l0 = F.dropout(self.raw, 0.5, self.training)
+        return self.lstm(x)[0]

@@ -128,7 +128,8 @@ _IN_LOG_SPACE = (
     "the logarithm of a signal. A recurrence that is computed in log space with its candidate, as "
     "the parallel form of minGRU and minLSTM, has a law in its sequential form: "
     "h = a * h + b in a loop over the words, or with the gates alone in log space, "
-    "h = exp(A) * cumsum(b * exp(-A)) with A = cumsum(log a)"
+    "h = exp(A) * cumsum(b * exp(-A)) with A = cumsum(log a). A block that takes its last state "
+    "may compute it so where it is called with one word at a time"
 )
 
 

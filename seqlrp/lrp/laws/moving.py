@@ -16,6 +16,7 @@ from seqlrp.engine.moves import mixes, move_numbers, moved_values, reads_bits
 from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.lrp.deferred import DeferredRule
 from seqlrp.lrp.marks import Value
+from seqlrp.lrp.parts import chosen_by_values, mark_parts, move_parts, put_together
 from seqlrp.lrp.run import Run
 
 
@@ -35,6 +36,8 @@ def move(run: Run, call: Call) -> Any:
         return function(*call.args, **call.kwargs)
     several, constants = len(values) > 1, len(marks) < len(values)
     gate, first = all(m.gate for m in marks), marks[0]
+    if put_together(marks) and not chosen_by_values(call):
+        return _move_together(run, call, function, constants=len(marks) < len(values))
     if not gate:  # a gate times a constant is a constant beside signals
         constants = constants or any(
             m.inert and not t.requires_grad for t in values if (m := run.known(t)) is not None
@@ -45,7 +48,11 @@ def move(run: Run, call: Call) -> Any:
     if deferred is not None and deferred.stabiliser.relative:
         result = None if several else _move_rows(run, function, call, values[0], deferred)
         deferred = None if result is None else deferred
-    if deferred is None and not (gate and several) and (several or first.deferred is not None):
+    if (
+        deferred is None
+        and not (gate and several)
+        and (several or first.deferred or first.parts is not None)
+    ):
         args, kwargs = map_tensors((call.args, call.kwargs), _ready(run, call.name))
         call = call._replace(args=args, kwargs=kwargs)
     denominators = _move_denominator(function, call, values[0], deferred)
@@ -73,6 +80,39 @@ def move(run: Run, call: Call) -> Any:
         noted = _absorb_constants(run, call, results[0])
         return (noted, *result[1:]) if isinstance(result, tuple) else noted
     return result
+
+
+def _move_together(run: Run, call: Call, function: Callable[..., Any], *, constants: bool) -> Any:
+    """Move gates and signals that are in one tensor, or come into one: each stays what it is."""
+    run.put_together = True
+    parts, documents = iter(move_parts(run, call)), iter(_moved_documents(run, call))
+    args, kwargs = map_tensors((call.args, call.kwargs), _part_ready(run, call.name))
+    args, kwargs = run.detach_constants((args, kwargs))
+
+    def mark(moved: Tensor) -> Tensor:
+        if not moved.dtype.is_floating_point:
+            return moved
+        return mark_parts(run, moved, next(parts), next(documents, None))
+
+    result = map_tensors(function(*args, **kwargs), mark)
+    if run.account and mixes(call.name) and (constants or _fills(call)):
+        return _absorb_constants(run, call, result)
+    return result
+
+
+def _part_ready(run: Run, user: str) -> Callable[[Tensor], Tensor]:
+    """Return what makes a value ready to stand with others: its deferred rule is applied."""
+
+    def ready(value: Tensor) -> Tensor:
+        mark = run.known(value)
+        if mark is None or mark.parts is not None:
+            return value
+        if mark.gate and not value.requires_grad:
+            return value.detach()
+        signal = run.signal(value, mark, user)
+        return run.mark(signal, documents=mark.documents) if signal is not value else value
+
+    return ready
 
 
 def _check_move(run: Run, call: Call) -> None:
@@ -230,8 +270,17 @@ def assign(run: Run, call: Call) -> None:
     gates = _only_gates(base, base_mark, mark)
     if base_mark is not None and base_mark.gate and not gates:
         run.refuse(call.function, "an assignment of a signal or a constant into a gate")
+    parts = None
+    marks = [m for m in (base_mark, mark) if m is not None]
+    if base._base is None and put_together(marks) and not chosen_by_values(call):
+        run.put_together = True
+        (parts,) = move_parts(run, call)
+    elif base_mark is not None and base_mark.holds_bare_gates:
+        run.refuse_together("An assignment")
     source = value
-    if gates and base_mark is not None and base.requires_grad != value.requires_grad:
+    if mark is not None and parts is not None:
+        source = _part_ready(run, "An assignment")(value)
+    elif gates and base_mark is not None and base.requires_grad != value.requires_grad:
         base.detach_()  # a part has no graph, so that none has
         source = value.detach()
     elif mark is not None and (value.requires_grad or not gates):
@@ -251,7 +300,7 @@ def assign(run: Run, call: Call) -> None:
         if before is not None:
             documents.copy_(before)
         documents[index] = mark.documents.expand(value.shape)
-    noted = Value(run=run, gate=gates)
+    noted = Value(run=run, gate=gates, parts=parts)
     run.note_written(noted, documents)
     both = mark is not None and mark.gate and not gates
     noted.mixed = both or any(m is not None and m.mixed for m in (mark, base_mark))
@@ -316,6 +365,7 @@ def cast(run: Run, call: Call) -> Any:
         inert=mark.inert,
         deferred=deferred,
         mixed=mark.mixed,
+        parts=mark.parts,
         documents=documents,
     )
 

@@ -38,6 +38,9 @@ def _normalise(
     documents = mark.documents
     if documents is not None:
         documents = docs.reduce(documents, together, keepdim=True)
+    if mark.inert and not given.requires_grad:  # a constant, as the signal of its product is
+        y = f(given) if bias is None else f(given) + bias.detach()
+        return run.mark(y, gate=True, inert=True, documents=documents)
     y = f(run.signal(given, mark, name))
     if bias is not None:
         y = run.absorb(y + bias, bias, "bias", name, documents)

@@ -42,7 +42,10 @@ def product(
     if mixed:  # scaled by a constant
         y = f(*[constant(o) for o in operands])
         return run.mark(y, gate=True, mixed=True, documents=documents)
-    if is_gate and (constants or any(not operands[k].requires_grad for k in signals)):
+    fixed = all(
+        m is None or (m.inert and not o.requires_grad) for o, m in zip(operands, marks, strict=True)
+    )
+    if fixed or (is_gate and (constants or any(not operands[k].requires_grad for k in signals))):
         y = f(*[constant(o) for o in operands])
         inert = constants or all(m is None or m.inert for m in marks)
         return run.mark(y, gate=True, inert=inert, documents=documents)

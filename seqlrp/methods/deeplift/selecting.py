@@ -36,7 +36,7 @@ def extreme(run: PairedRun, call: Call) -> Any:
     value, reference = rows.detach(), run.partner(rows)
     pick = torch.argmin if least else torch.argmax
     i, j = pick(value, -1, keepdim=True), pick(reference, -1, keepdim=True)
-    y = _share_winners(run, rows, i, j, -1, least)
+    y = share_winners(run, rows, i, j, -1, least)
     shape = [1 if d in dims else n for d, n in enumerate(given.shape)]
     if not keep:
         shape = [given.shape[d] for d in others]
@@ -50,9 +50,7 @@ def extreme(run: PairedRun, call: Call) -> Any:
     return kind((y, indices))
 
 
-def _share_winners(
-    run: PairedRun, x: Tensor, i: Tensor, j: Tensor, dim: int, least: bool
-) -> Tensor:
+def share_winners(run: PairedRun, x: Tensor, i: Tensor, j: Tensor, dim: int, least: bool) -> Tensor:
     """Return the values at the winners `i`; the reference's winners `j` share their multipliers."""
     value, reference = x.detach(), run.partner(x)
     sign = -1 if least else 1
@@ -90,7 +88,7 @@ def max_pool(run: PairedRun, call: Call) -> Any:
     _, j = with_indices(run.partner(x), *more, **rest)
     rows = run.do(torch.flatten, x, -flat)
     start = i.ndim - flat
-    y = _share_winners(run, rows, i.flatten(start), j.flatten(start), -1, least=False)
+    y = share_winners(run, rows, i.flatten(start), j.flatten(start), -1, least=False)
     y = run.do(Tensor.unflatten, y, -1, tuple(value.shape[start:]))
     if not asked:
         return y

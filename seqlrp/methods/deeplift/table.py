@@ -8,7 +8,7 @@ from __future__ import annotations
 from seqlrp.engine.decompositions import take_apart
 from seqlrp.engine.dispatch import Law, Table
 from seqlrp.engine.functions import Kind, names_of_kind
-from seqlrp.methods.deeplift import choices, laws, recurrent, selecting, softmax
+from seqlrp.methods.deeplift import choices, laws, recurrent, running, selecting, softmax
 from seqlrp.methods.deeplift.pairs import PairedRun
 
 _COMPOSED = softmax.check_parts(take_apart)
@@ -48,6 +48,10 @@ _BY_KIND: dict[Kind, Law[PairedRun]] = {
 _BY_NAME: dict[str, Law[PairedRun]] = {
     "softmax": softmax.check_parts(softmax.softmax),
     "logsumexp": softmax.check_parts(softmax.log_sum_exp),
+    "cumprod": running.product,
+    "cummax": running.extreme,
+    "cummin": running.extreme,
+    "logcumsumexp": softmax.check_parts(running.log_sum_exp),
     "bilinear": laws.product,
     "lerp": laws.product,
 }

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import descendants
 from samples.classifiers import small_classifier
 from torch import Tensor, nn
 
@@ -78,6 +79,8 @@ def test_a_linear_model_has_its_shapley_values(method: str) -> None:
         lambda x: (x[:, :1] @ x[:, 1:2].mT).squeeze(2),
         lambda x: torch.einsum("bd,bd,bd->b", *x.unbind(1)).unsqueeze(1),
         lambda x: x.prod(1).sum(1, keepdim=True),
+        lambda x: x.cumprod(1).sum((1, 2))[:, None],
+        lambda x: torch.cumprod(x, dim=-1).sum((1, 2))[:, None],
         lambda x: F.bilinear(x[:, 0], x[:, 1], torch.ones(1, D, D, dtype=x.dtype)),
         lambda x: torch.lerp(x[:, 0], x[:, 1], x[:, 2]),
         lambda x: torch.addcmul(x[:, 0], x[:, 1], x[:, 2], value=0.5),
@@ -116,6 +119,25 @@ SAME: dict[str, list[Callable[[Tensor], Tensor]]] = {
         lambda x: -((-x).min(1).values),
         lambda x: F.max_pool1d(x.mT, T).squeeze(2),
         lambda x: F.adaptive_max_pool1d(x.mT, 1).squeeze(2),
+    ],
+    "running sum": [
+        lambda x: x.cumsum(1).flatten(1),
+        lambda x: torch.stack([x[:, : t + 1].sum(1) for t in range(T)], 1).flatten(1),
+    ],
+    "running product": [
+        lambda x: x.cumprod(1).flatten(1),
+        lambda x: torch.stack([x[:, : t + 1].prod(1) for t in range(T)], 1).flatten(1),
+        lambda x: x.mT.cumprod(-1).mT.flatten(1),
+    ],
+    "running maximum": [
+        lambda x: x.cummax(1).values.flatten(1),
+        lambda x: torch.stack([x[:, : t + 1].amax(1) for t in range(T)], 1).flatten(1),
+        lambda x: -torch.cummin(-x, dim=1)[0].flatten(1),
+    ],
+    "running logsumexp": [
+        lambda x: x.logcumsumexp(1).flatten(1),
+        lambda x: torch.stack([x[:, : t + 1].logsumexp(1) for t in range(T)], 1).flatten(1),
+        lambda x: torch.logcumsumexp(x.mT, dim=2).mT.flatten(1),
     ],
     "of two": [
         lambda x: torch.maximum(x[:, 0], x[:, 1]),
@@ -225,6 +247,32 @@ def test_spellings_agree_and_add_up(name: str, rule: Any) -> None:
             torch.testing.assert_close(found, first, rtol=1e-11, atol=1e-12)
     assert first is not None
     assert first.abs().max() > 1e-2
+
+
+BLOCKS = [
+    descendants.MinGRUScan, descendants.MinGRULogGates, descendants.MinLSTMScan,
+    descendants.SLSTMOneTensor, descendants.MLSTMParallel, descendants.RWKV,
+    descendants.MambaCumsum, descendants.MambaCumprod, descendants.MambaSegments,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_blocks_that_descend_from_the_lstm_add_up(block: Callable[[], nn.Module]) -> None:
+    classifier = descendants.classifier(block)
+    vectors = classifier.emb(descendants.IDS).detach()
+    zero = classifier.read(torch.zeros_like(vectors))
+    found = DeepLIFT(classifier, baseline="zero").attribute(descendants.IDS, 1)
+    expected = (classifier(descendants.IDS) - zero)[:, 1]
+    torch.testing.assert_close(found.sum(1), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_running_logsumexp_far_apart_stays_finite() -> None:
+    # A running sum of exponentials that are shifted by the largest would be 0 in the first row.
+    x = torch.tensor([[[-900.0], [1.0], [900.0]]], dtype=torch.float64)
+    score = model(lambda x: x.logcumsumexp(1).squeeze(2))
+    found = DeepLIFT(score, baseline=x - 1).attribute(x, 0)
+    torch.testing.assert_close(found.sum(1), (score(x) - score(x - 1))[:, 0])
+    assert found[0, 0].abs() > 1e-2
 
 
 def test_softmax_far_apart_stays_bounded() -> None:
@@ -454,7 +502,8 @@ def choosing(x: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("step", "match"),
     [
-        (lambda x: x.cumprod(1), r"cumprod in the model's own forward: DeepLIFT has no rule"),
+        (lambda x: x.cross(x, 1), r"cross in the model's own forward: DeepLIFT has no rule"),
+        (lambda x: x.gather(1, x.cummax(1).indices), r"gather.* uses a choice"),
         (lambda x: x.sort(1)[0], "an order of values"),
         (lambda x: x.topk(2, 1).values, "an order of values"),
         (lambda x: x * (x > 0), r"mul.* uses a choice"),
