@@ -22,7 +22,7 @@ from seqlrp.engine.marks import mark_of, put_mark, record_write
 from seqlrp.errors import RefusedFunctionError
 from seqlrp.lrp.deferred import Book, DeferredRule, apply_deferred
 from seqlrp.lrp.map_rules import Bilinear, MapRule, stabiliser_of
-from seqlrp.lrp.marks import Value
+from seqlrp.lrp.marks import Part, Value
 from seqlrp.lrp.options import Options
 from seqlrp.lrp.rules import quotient_or_zero
 from seqlrp.lrp.stabilise import Stabiliser
@@ -252,6 +252,11 @@ class Run(DispatchMode[Value]):
                 f"would vanish. Use it as a weight in a product, or explain the part of the model "
                 f"after it."
             )
+        if mark.parts is not None and self.account:
+            inert = (mark.parts == Part.INERT).expand(value.shape)
+            if bool(inert.any()):  # beside signals a gate times a constant is a constant
+                share = value.detach().masked_fill(~inert, 0)
+                return self.absorb(value, share, "constant", user, mark.documents)
         if mark.deferred is None:
             return value
         return apply_deferred(self, value, mark.deferred, mark.documents)
