@@ -43,6 +43,7 @@ import torch
 import seqlrp
 from benchmarks.classifiers import Case, finished_cases, trained
 from seqlrp.evaluation.statistics import compare
+from seqlrp.lrp.options import DEFAULT_EPSILON
 from seqlrp.writing import written_whole
 
 ABSOLUTE = (0.0, 1e-4, 1e-3, 5e-3, 1e-2, 1e-1)
@@ -54,6 +55,8 @@ METHODS: dict[str, Any] = {
     "occlusion": "occlusion",
 }
 MEASURES = ("area", "comprehensiveness", "sufficiency", "agreement")
+PAIRS = (("5%", "0.005"), ("2%", "5%"))
+RESAMPLES = 10_000  # of the bootstrap
 _NAMES = {"area": "abpc", "comprehensiveness": "comprehensiveness", "sufficiency": "sufficiency"}
 
 Values = dict[str, dict[str, npt.NDArray[np.float64]]]  # measure, method: a value for each text
@@ -125,8 +128,50 @@ def shortfall(found: Mapping[str, float], measure: str) -> dict[str, float]:
     return {method: 100 * (best - value) / best for method, value in found.items()}
 
 
-def report(results: Mapping[str, tuple[float, Values]], rules: tuple[str, str]) -> None:
-    """Print all tables."""
+def mean_difference(
+    pairs: Sequence[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
+) -> tuple[float, float, float]:
+    """The mean over classifiers of a difference, and its 95 % interval over texts within them."""
+    drawn = np.random.default_rng(0)
+    differences = [one - other for one, other in pairs]
+    differences = [d[~np.isnan(d)] for d in differences]
+    means = [d[drawn.integers(len(d), size=(RESAMPLES, len(d)))].mean(1) for d in differences]
+    low, high = np.percentile(np.mean(means, axis=0), [2.5, 97.5])
+    return float(np.mean([d.mean() for d in differences])), float(low), float(high)
+
+
+def best_relative(falls: Sequence[Mapping[str, float]]) -> str:
+    """The first half of the rule: of the relative ε near the best mean, that of the best worst."""
+    means = {f"{value:g}%": np.mean([row[f"{value:g}%"] for row in falls]) for value in RELATIVE}
+    near = [name for name, mean in means.items() if mean <= min(means.values()) + 0.2]
+    return min(near, key=lambda name: max(row[name] for row in falls))
+
+
+def replaces(best: str, results: Mapping[str, tuple[float, Values]]) -> dict[str, bool]:
+    """The second half: each condition on which it takes the place of the default."""
+    worst = {
+        measure: {
+            name: max(shortfall(means(v[measure]), measure)[name] for _, v in results.values())
+            for name in (best, DEFAULT_EPSILON)
+        }
+        for measure in ("area", "comprehensiveness")
+    }
+    gain = {m: of[DEFAULT_EPSILON] - of[best] for m, of in worst.items()}
+    areas = [v["area"] for _, v in results.values()]
+    difference, low, high = mean_difference([(a[best], a[DEFAULT_EPSILON]) for a in areas])
+    interval = f"{100 * difference:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
+    return {
+        f"worst shortfall of the area smaller by {gain['area']:.1f} points": gain["area"] >= 0.5,
+        f"mean difference of the area {interval} points": low > 0,
+        f"that of comprehensiveness smaller by {gain['comprehensiveness']:.1f} points": gain[
+            "comprehensiveness"
+        ]
+        >= -0.5,
+    }
+
+
+def report(results: Mapping[str, tuple[float, Values]]) -> None:
+    """Print all tables, and what the rule chooses."""
     width = max(map(len, results)) + 2
     head = f"{'':{width}}" + "".join(f"{name:>10.10}" for name in METHODS)
     falls: dict[str, list[dict[str, float]]] = {}
@@ -145,18 +190,24 @@ def report(results: Mapping[str, tuple[float, Values]], rules: tuple[str, str]) 
         print(f"{f'{measure}, {unit}':{width}}" + "".join(
             f"{np.mean([r[m] for r in rows]):4.1f}/{max(r[m] for r in rows):5.1f}" for m in METHODS
         ))  # fmt: skip
-    one, other = rules
-    print(f"\n{one} minus {other}, in points, with 95 % intervals")
-    print(f"{'':{width}}" + "".join(f"{measure:>24}" for measure in MEASURES))
-    for name, (_, values) in results.items():
-        cells = []
-        for measure in MEASURES:
-            if measure not in values:
-                cells.append("")
-                continue
-            d = compare(values[measure][one], values[measure][other])
-            cells.append(f"{100 * d.difference:.2f} [{100 * d.low:.2f}, {100 * d.high:.2f}]")
-        print(f"{name:{width}}" + "".join(f"{cell:>24}" for cell in cells))
+    for one, other in PAIRS:
+        print(f"\n{one} minus {other}, in points, with 95 % intervals")
+        print(f"{'':{width}}" + "".join(f"{measure:>24}" for measure in MEASURES))
+        for name, (_, values) in results.items():
+            cells = (_difference(values, measure, one, other) for measure in MEASURES)
+            print(f"{name:{width}}" + "".join(f"{cell:>24}" for cell in cells))
+    best = best_relative(falls["area"])
+    print(f"\nThe rule chooses {best} over {len(results)} classifiers.")
+    if best != DEFAULT_EPSILON:
+        for condition, held in replaces(best, results).items():
+            print(f"  {condition}: {'yes' if held else 'no'}")
+
+
+def _difference(values: Values, measure: str, one: str, other: str) -> str:
+    if measure not in values:
+        return ""
+    d = compare(values[measure][one], values[measure][other])
+    return f"{100 * d.difference:.2f} [{100 * d.low:.2f}, {100 * d.high:.2f}]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -165,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = finished_cases(arguments, __doc__, finished, option)
     if results is None:
         return 2
-    report(results, ("5%", "0.005"))
+    report(results)
     return 0
 
 
