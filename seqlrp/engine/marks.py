@@ -153,7 +153,7 @@ def record_write(tensor: Tensor, run: object, mark: Mark) -> None:
 
 def mark_of(value: object, run: object) -> Mark | None:
     """Return the mark that this run put on a tensor, or None."""
-    mark: Mark | None = getattr(value, _ATTRIBUTE, None) if isinstance(value, Tensor) else None
+    mark: Mark | None = getattr(value, _ATTRIBUTE, None)  # what is no tensor has none
     return mark if mark is not None and mark.run is run else None
 
 
@@ -168,8 +168,8 @@ def release_marked(model: nn.Module) -> None:
             marked = [
                 name
                 for name, value in kept.items()
-                if isinstance(value, _HOLDERS)
-                and name not in _MODULE_FIELDS
+                if name not in _MODULE_FIELDS
+                and isinstance(value, _HOLDERS)
                 and any(hasattr(t, _ATTRIBUTE) for t in tensors_in(value))
             ]
             for name in marked:

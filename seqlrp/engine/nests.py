@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+_PLAIN = frozenset((int, float, bool, str, type(None)))  # types that hold no tensor
+
 
 def tensors_in(value: object) -> list[Tensor]:
     """Return all tensors in nested tuples, lists and dicts, in order."""
@@ -20,6 +22,8 @@ def tensors_in(value: object) -> list[Tensor]:
 
 def _collect(nest: Any, found: list[Tensor]) -> None:
     for item in nest.values() if isinstance(nest, dict) else nest:
+        if type(item) in _PLAIN:
+            continue
         if isinstance(item, Tensor):
             found.append(item)
         elif isinstance(item, (tuple, list, dict)):

@@ -1,8 +1,8 @@
 """What a choice of method is worth: `seqlrp.choose` on many classifiers.
 
-The classifiers are those of `benchmarks.epsilon`: small ones, trained on sentences and news. For
-each, half of the texts that it has not seen choose among the candidates by the area between the
-curves of most and least relevant words first, and the other half confirms.
+The classifiers are those of `benchmarks.classifiers`: small ones, of many kinds. For each, half of
+the texts that it has not seen choose among the candidates by the area between the curves of most
+and least relevant words first, and the other half confirms.
 
 Printed for each: the best candidate on the choosing half, what was chosen, and on the confirming
 half the difference of what was chosen to the default and to gradient × input, in points with its
@@ -10,7 +10,7 @@ half the difference of what was chosen to the default and to gradient × input, 
 
     python tests/benchmarks/choose.py DATA --out FOLDER [--only NAME ...]
 
-DATA is as for `benchmarks.epsilon`. FOLDER keeps what is finished, and an interrupted run goes on
+DATA is as for `epsilon.py`. FOLDER keeps what is finished, and an interrupted run goes on
 from there.
 """
 
@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 import seqlrp
-from benchmarks.epsilon import Case, finished_cases, trained
+from benchmarks.classifiers import Case, finished_cases, trained
 from seqlrp.analysis.choice import CHEAPEST, DEFAULT
 from seqlrp.writing import written_whole
 

@@ -84,8 +84,8 @@ def _stabiliser_numbers(stabiliser: Stabiliser) -> tuple[np.float32, np.float32,
 
 def _biases(weights: Weights) -> list[NDArray[np.float32]]:
     """Return both biases, or zeros if the layer has none."""
-    zero = weights.hh.new_zeros(len(weights.hh))
-    return [_array(zero if b is None else b) for b in (weights.bias_ih, weights.bias_hh)]
+    found = (weights.bias_ih, weights.bias_hh)
+    return [_array(weights.hh.new_zeros(len(weights.hh)) if b is None else b) for b in found]
 
 
 def _maps(
