@@ -104,7 +104,10 @@ class LiveModel:
     def _warm_up(self) -> None:
         """Answer one question of each kind: imports and kernels are loaded before anybody waits."""
         text = " ".join(self.classifier.vocabulary.tokens[:20])
-        first = [self.scores(text, [[]], "zero"), self.explanation(text, "lrp", PREDICTED, None)]
+        first: list[Future[Any]] = [
+            self.scores(text, [[]], "zero"),
+            self.explanation(text, "lrp", PREDICTED, None),
+        ]
         for future in first:
             future.exception()  # whoever asks next is told
 
