@@ -97,10 +97,9 @@ class Explanations(Sequence[Explanation], Exported):
         return frames[by](self._items)
 
     def summary(self, by: str = "word", **options: Any) -> pd.DataFrame:
-        """Relevance of each "word", "lemma" or "class" over all documents: mean, median, quartiles.
+        """Relevance of each "word", "token", "lemma" or "class" over all documents.
 
-        A word is a token as the model reads it; for a model of sub-words,
-        `explanations.merged().summary()` puts pieces together first. See
+        A word that the model reads in pieces is put together, and its relevance added up. See
         `seqlrp.explanations.summaries.summarise`, which also takes a stream.
         """
         from seqlrp.explanations.summaries import summarise

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from seqlrp.errors import OptionError, check_choice
+from seqlrp.explanations.merging import Tokens, merge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from seqlrp.explanations.record import Explanation
 
-BY = ("word", "lemma", "class")
+BY = ("word", "token", "lemma", "class")
 
 
 class Group(NamedTuple):
@@ -100,12 +101,13 @@ def summarise(
 
     Args:
         explanations: a list, or a stream of any length.
-        by: "word", each token as the model reads it: pieces of words are not put together, so
-            that for a model of sub-words `e.merged("word")` comes first; "lemma", the dictionary
-            form that `nlp` gives; or "class", all words together.
+        by: "word", whose pieces are put together and their relevance added up as by
+            `Explanation.merged`; "token", each as the model reads it; "lemma", the dictionary form
+            that `nlp` gives to each token; or "class", all tokens together.
         fold_case: whether words that differ by case alone are one, in lower case.
         nlp: for "lemma", a spaCy pipeline with a lemmatizer, e.g. `spacy.load("en_core_web_sm")`.
-            It is given the tokens as they are.
+            It is given the tokens as they are; where these are pieces of words, take
+            `explanations.merged()` first.
 
     Returns:
         One row for each word, method and class, the largest sums first, with columns method,
@@ -125,14 +127,15 @@ def summarise(
     sums: dict[tuple[Group, str], WordSums] = {}
     kept: dict[tuple[Group, str], array[float]] = {}
     for explanation in explanations:
-        words = name(explanation)
+        parts = _merged(explanation) if by == "word" else explanation
+        words = name(parts)
         if fold_case:
             words = [word.lower() for word in words]
         numbers: dict[str, int] = {}
         places = np.array([numbers.setdefault(word, len(numbers)) for word in words], np.intp)
         counts = np.bincount(places, minlength=len(numbers)).tolist()
         by_word = np.argsort(places, kind="stable")
-        for group, relevance in _grouped(explanation):
+        for group, relevance in _grouped(explanation, parts.relevance):
             totals = np.bincount(places, relevance.astype(np.float64), len(numbers)).tolist()
             values, first = array("f", relevance[by_word].astype(np.float32).tobytes()), 0
             for word, total, count in zip(numbers, totals, counts, strict=True):
@@ -187,13 +190,19 @@ _DTYPES: dict[str, Any] = {
 }
 
 
-def _word_function(by: str, nlp: Language | None) -> Callable[[Explanation], Sequence[str]]:
-    """The function that gives the name under which each token of an explanation is counted."""
+def _merged(explanation: Explanation) -> Tokens:
+    """The words of an explanation, whose relevance is the sum over their pieces."""
+    e = explanation
+    return merge(Tokens(e.text, e.tokens, e.offsets, e.relevance, None), "word")
+
+
+def _word_function(by: str, nlp: Language | None) -> Callable[[Any], Sequence[str]]:
+    """The function that gives the name under which each token or word is counted."""
     check_choice("by", by, BY)
     if by == "class":
         return lambda explanation: [""] * len(explanation.tokens)
-    if by == "word":
-        return lambda explanation: explanation.tokens
+    if by in ("word", "token"):
+        return lambda parts: parts.tokens
     if nlp is None:
         raise OptionError(
             "by='lemma' needs nlp=, a spaCy pipeline with a lemmatizer, which seqlrp does not "
@@ -225,14 +234,16 @@ def lemmas(explanation: Explanation, nlp: Language) -> list[str]:
     return [token.lemma_ or token.text for token in document]
 
 
-def _grouped(explanation: Explanation) -> Iterator[tuple[Group, np.ndarray[Any, Any]]]:
-    """The relevance `[T]` of an explanation for each class that it explains, with its group."""
+def _grouped(
+    explanation: Explanation, relevance: np.ndarray[Any, Any]
+) -> Iterator[tuple[Group, np.ndarray[Any, Any]]]:
+    """The rows of relevance `[T]` or `[C, T]` for each class that is explained, with its group."""
     e = explanation
     if isinstance(e.target, str):  # "all"
         for target, label in enumerate(e.labels):
-            yield Group(e.method, target, label, None, None), e.relevance[target]
+            yield Group(e.method, target, label, None, None), relevance[target]
     else:
-        yield Group(e.method, e.target, e.target_label, e.against, e.against_label), e.relevance
+        yield Group(e.method, e.target, e.target_label, e.against, e.against_label), relevance
 
 
 @cache

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 import seqlrp
@@ -36,6 +37,7 @@ from seqlrp.serve.questions import (
     scores_without,
     tokens_of,
 )
+from seqlrp.show.method_titles import method_title
 from seqlrp.show.page import render
 from seqlrp.show.page.text_view import format_parameters
 from seqlrp.show.page.units import Units, words_and_sentences
@@ -93,6 +95,7 @@ class Service:
             version=seqlrp.__version__,
             models=[_described(model) for model in self.models],
             methods=list(METHODS),
+            titles=[method_title(method).replace("_", " ") for method in METHODS],
             examples=len(self.examples),
             limits=asdict(self.limits),
         )
@@ -239,34 +242,43 @@ def _add_descriptions(app: FastAPI, service: Service) -> None:
 
 
 def _add_answers(app: FastAPI, service: Service) -> None:
-    """What the model answers, as JSON."""
+    """What the model answers, as JSON.
+
+    Answers are checked where they are made, so FastAPI does not check them again.
+    """
     seconds = service.limits.seconds
 
-    @app.post("/explain", responses=REFUSALS)
-    async def explain(asked: schema.ExplainRequest) -> schema.ExplainAnswer:
+    @app.post("/explain", response_model=schema.ExplainAnswer, responses=REFUSALS)
+    async def explain(asked: schema.ExplainRequest) -> Response:
         """Relevance of each word and sentence."""
         found = await within(seconds, service.explain(asked))
-        return schema.ExplainAnswer(
-            labels=list(service.model(asked.model).classifier.labels),
-            method=found[0].method,
-            parameters=format_parameters(found[0]),
-            explanations=[_explained(each) for each in found],
+        return _json(
+            schema.ExplainAnswer(
+                labels=list(service.model(asked.model).classifier.labels),
+                method=found[0].method,
+                parameters=format_parameters(found[0]),
+                explanations=[_explained(each) for each in found],
+            )
         )
 
-    @app.post("/predict", responses=REFUSALS)
-    async def predict(asked: schema.PredictRequest) -> schema.PredictAnswer:
+    @app.post("/predict", response_model=schema.PredictAnswer, responses=REFUSALS)
+    async def predict(asked: schema.PredictRequest) -> Response:
         """Probabilities, also of texts without some of their words."""
-        return await within(seconds, service.predict(asked))
+        return _json(await within(seconds, service.predict(asked)))
 
-    @app.post("/curves", responses=REFUSALS)
-    async def curves(asked: schema.CurveRequest) -> schema.CurveAnswer:
+    @app.post("/curves", response_model=schema.CurveAnswer, responses=REFUSALS)
+    async def curves(asked: schema.CurveRequest) -> Response:
         """The probability of a class while the most relevant words are removed."""
-        return await within(seconds, service.curves(asked))
+        return _json(await within(seconds, service.curves(asked)))
 
-    @app.post("/change", responses=REFUSALS)
-    async def change(asked: schema.ChangeRequest) -> schema.ChangeAnswer:
+    @app.post("/change", response_model=schema.ChangeAnswer, responses=REFUSALS)
+    async def change(asked: schema.ChangeRequest) -> Response:
         """Few words without which the answer is another one."""
-        return await within(seconds, service.change(asked))
+        return _json(await within(seconds, service.change(asked)))
+
+
+def _json(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 def _add_files(app: FastAPI, service: Service) -> None:

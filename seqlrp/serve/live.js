@@ -1,7 +1,7 @@
 "use strict";
 // Asks the server while one types, and shows the answers. Text reaches the page as text alone.
 (() => {
-  const SHADES = 20, PAUSE = 40, SETTLED = 1200, KEPT = 50;
+  const SHADES = 20, SETTLED = 1200, KEPT = 50;
   const at = id => document.getElementById(id);
   const make = (tag, attributes = {}, ...children) => {
     const made = document.createElement(tag);
@@ -142,7 +142,7 @@
       const index = this.model.labels.indexOf(now.predicted);
       this.answer.replaceChildren(label, ` ${percent(now.probabilities[index])}`);
       if (changed && now.predicted !== this.found.predicted) {
-        this.answer.append(", was ", name(this.found.predicted));
+        this.answer.append(make("span", {}, ", was ", name(this.found.predicted)));
       }
       const order = this.model.labels.map((_, c) => c);
       if (order.length > 8) order.sort((a, b) => now.probabilities[b] - now.probabilities[a]);
@@ -181,16 +181,28 @@
 
   // Asking: the newest request wins.
 
-  let models = [], panes = [], running = null, timer = 0, settled = 0;
+  let models = [], panes = [], running = null, again = false, settled = 0;
   const question = pane => ({
     model: pane.number, method: state.method, target: state.target,
     against: state.against || null, texts: [state.text],
   });
   const explain = () => attempt(async () => {
     if (running) running.abort();
-    running = new AbortController();
-    const { signal } = running;
-    if (!state.text.trim()) {
+    const mine = running = new AbortController();
+    again = false;
+    try {
+      await explained(mine.signal);
+    } finally {
+      if (running === mine) {
+        running = null;
+        if (again) explain();
+      }
+    }
+  });
+  const explained = async signal => {
+    const empty = !state.text.trim();
+    document.body.classList.toggle("empty", empty);
+    if (empty) {
       panes.forEach(pane => pane.clear());
       status("");
       buttons();
@@ -199,10 +211,10 @@
     document.body.classList.add("waiting");
     const found = await Promise.all(panes.map(p => ask("/explain", question(p), signal)));
     panes.forEach((pane, i) => {
-      const explained = found[i].explanations[0];
-      pane.show(explained);
-      pane.probabilities(explained);
-      pane.section.classList.remove("stale");
+      const explanation = found[i].explanations[0];
+      pane.show(explanation);
+      pane.probabilities(explanation);
+      pane.section.classList.toggle("stale", again);
     });
     document.body.classList.remove("waiting");
     const { unread } = panes[0].found;
@@ -211,11 +223,12 @@
     if (state.struck.length) await predict();
     clearTimeout(settled);
     settled = setTimeout(remember, SETTLED);
-  });
+  };
+  // While a question is open, the next one waits for its answer: as fast as the model, no faster.
   const soon = () => {
-    clearTimeout(timer);
     panes.forEach(pane => pane.section.classList.add("stale"));
-    timer = setTimeout(explain, PAUSE);
+    if (running) again = true;
+    else explain();
   };
   const predict = () => attempt(async () => {
     panes.forEach(pane => pane.press());
@@ -281,10 +294,10 @@
     await predict();
     remember();
     const words = found.words.length === 1 ? "word" : "words";
-    const { before, after } = found;
+    const { before, after } = found, of = models.length > 1 ? ` of ${models[0].name}` : "";
     status(found.changed
-      ? `Without ${found.words.length} ${words} the answer is ${after.predicted}, no longer ${before.predicted}. A smaller set may exist.`
-      : `The answer stays ${before.predicted} without ${found.words.length} ${words}.`);
+      ? `Without ${found.words.length} ${words} the answer${of} is ${after.predicted}, no longer ${before.predicted}. A smaller set may exist.`
+      : `The answer${of} stays ${before.predicted} without ${found.words.length} ${words}.`);
   });
   const draw = () => attempt(async () => {
     const methods = [...new Set([state.method, "lrp", "gradient_x_input", "occlusion"])].slice(0, 4);
@@ -292,7 +305,7 @@
       text: state.text, target: state.target, against: state.against || null, methods, removal: state.removal,
     });
     at("curves").replaceChildren(
-      make("figcaption", {}, "Probability of ", name(found.label), " while the most relevant words are removed; a good explanation falls fast."),
+      make("figcaption", {}, "Probability of ", name(found.label), ...(models.length > 1 ? [" by ", name(models[0].name)] : []), " while the most relevant words are removed; a good explanation falls fast."),
       picture(found.curves));
     at("curves").hidden = false;
   });
@@ -302,8 +315,9 @@
     made.append(...children);
     return made;
   };
+  const curveName = name => (name === "chance" ? "random order" : titles[name]);
   const picture = curves => {
-    const WIDTH = 560, HEIGHT = 220, LEFT = 40, RIGHT = 120, BOTTOM = 44, TOP = 10;
+    const WIDTH = 560, HEIGHT = 220, LEFT = 46, RIGHT = 130, BOTTOM = 44, TOP = 10;
     const steps = curves[0].values.length - 1;
     const x = n => LEFT + (WIDTH - LEFT - RIGHT) * (steps ? n / steps : 0);
     const y = p => TOP + (HEIGHT - TOP - BOTTOM) * (1 - p);
@@ -315,13 +329,13 @@
     for (const n of new Set([0, Math.round(steps / 2), steps])) drawn.append(svg("text", { x: x(n), y: y(0) + 16, "text-anchor": "middle" }, String(n)));
     drawn.append(svg("text", { x: (x(0) + x(steps)) / 2, y: HEIGHT - 10, "text-anchor": "middle" }, "words removed"));
     const ends = curves.map((c, i) => ({ i, at: y(c.values[steps]) })).sort((a, b) => a.at - b.at);
-    const GAP = 15, LOWEST = y(0) - 4;
+    const GAP = 16, LOWEST = y(0) - 4;
     ends.forEach((end, k) => { if (k) end.at = Math.max(end.at, ends[k - 1].at + GAP); });
     for (let k = ends.length - 1, low = LOWEST; k >= 0; k--, low -= GAP) ends[k].at = Math.min(ends[k].at, low);
     curves.forEach((curve, i) => {
       const style = curve.name === "chance" ? "chance" : `c${i}`;
       drawn.append(svg("polyline", { class: style, points: curve.values.map((p, n) => `${x(n)},${y(p)}`).join(" ") }),
-        svg("text", { x: x(steps) + 6, y: ends.find(end => end.i === i).at + 4 }, curve.name.replaceAll("_", " ")));
+        svg("text", { class: style, x: x(steps) + 6, y: ends.find(end => end.i === i).at + 4 }, curveName(curve.name)));
     });
     return drawn;
   };
@@ -337,11 +351,13 @@
     const entry = { ...rest, text, struck: [...struck] };
     if (entries.length && JSON.stringify(entries[0].entry) === JSON.stringify(entry)) return;
     const c = pane.model.labels.indexOf(pane.now.predicted);
-    const said = `${pane.now.predicted} ${percent(pane.now.probabilities[c])}`;
-    entries.unshift({ entry, said: struck.length ? `${said}, ${struck.length} struck` : said });
+    const gone = pane.words.filter(mark => mark.ariaPressed === "true").map(mark => mark.textContent);
+    entries.unshift({ entry, gone, said: `${pane.now.predicted} ${percent(pane.now.probabilities[c])}` });
     entries.length = Math.min(entries.length, KEPT);
+    at("tried").hidden = false;
     at("history").replaceChildren(...entries.map(each => {
-      const button = make("button", { type: "button" }, make("span", {}, each.entry.text), name(each.said));
+      const button = make("button", { type: "button" },
+        make("span", {}, ...each.gone.map(word => make("s", {}, word)), each.entry.text), name(each.said));
       button.addEventListener("click", () => set({ ...each.entry, struck: [...each.entry.struck] }));
       return make("li", {}, button);
     }));
@@ -382,7 +398,7 @@
   const fill = (id, options) => at(id).replaceChildren(
     ...options.map(([value, text]) => make("option", { value }, text)));
   const REMOVALS = { zero: "zeroed", delete: "deleted", unk: "unknown", mask: "masked" };
-  let examples = 0;
+  let examples = 0, titles = {};
 
   attempt(async () => {
     const offered = await ask("/model");
@@ -392,10 +408,12 @@
     const labels = shared.map(label => [label, label]);
     fill("target", [["predicted", "the predicted class"], ...labels]);
     fill("against", [["", "nothing else"], ...labels]);
-    fill("method", offered.methods.map(method => [method, method.replaceAll("_", " ")]));
+    titles = Object.fromEntries(offered.methods.map((method, i) => [method, offered.titles[i]]));
+    fill("method", Object.entries(titles));
     fill("removal", models[0].removals.map(removal => [removal, REMOVALS[removal]]));
-    const names = models.map(model => `${model.name} (${model.fingerprint})`).join(" and ");
-    at("about").textContent = `${names}, seqlrp ${offered.version}`;
+    at("about").textContent = models.map(model => model.name).join(" and ");
+    at("made").textContent = [`seqlrp ${offered.version}`,
+      ...models.map(model => `${model.name}: weights and vocabulary ${model.fingerprint}`)].join(" · ");
     document.title = `${models.map(model => model.name).join(" and ")}: try a text`;
     panes = models.map((model, i) => new Pane(i, model));
     at("panes").replaceChildren(...panes.map(pane => pane.section));

@@ -76,6 +76,7 @@ class LiveModel:
         self._remover = cache(lambda removal: Remover(classifier, removal))
         self._independent = classifier.independent
         self._batches = SharedBatches(self._run, limits.waiting)
+        self._warm_up()
 
     def close(self) -> None:
         """Finish what waits, and end the thread."""
@@ -99,6 +100,16 @@ class LiveModel:
     def probabilities(self, scores: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
         """The probabilities `[V, C]` of scores."""
         return probabilities_from_scores(scores, independent=self._independent)
+
+    def _warm_up(self) -> None:
+        """Answer one question of each kind: imports and kernels are loaded before anybody waits."""
+        text = " ".join(self.classifier.vocabulary.tokens[:20])
+        first: list[Future[Any]] = [
+            self.scores(text, [[]], "zero"),
+            self.explanation(text, "lrp", PREDICTED, None),
+        ]
+        for future in first:
+            future.exception()  # whoever asks next is told
 
     def _run(self, kind: Scored | Explained, items: Sequence[Any]) -> Sequence[Any]:
         if isinstance(kind, Scored):

@@ -12,6 +12,10 @@ from seqlrp.show.page.elements import Html, element
 from seqlrp.show.page.template import source
 
 PALETTE = "red-blue"
+_HINT = (
+    "Click a word to strike it, or go to it with the arrow keys and press Delete; press R, or "
+    "click twice, to replace it."
+)
 
 
 def _option(value: str, text: str) -> Html:
@@ -99,19 +103,24 @@ def live_page() -> str:
         element("p", role="status", id="status"),
         element("div", id="panes", class_="panes"),
         element(
-            "p",
-            "Click a word to strike it, or go to it with the arrow keys and press Delete; press R, "
-            "or click twice, to replace it.",
-            class_="quiet hint",
+            "section",
+            element("p", _HINT, class_="quiet hint"),
+            _actions(),
+            element("figure", id="curves", hidden=""),
+            _keep(),
+            class_="acts",
+            aria_label="What can be done with this text",
         ),
-        _actions(),
-        element("figure", id="curves", hidden=""),
-        element("h2", "History"),
-        element("ol", id="history"),
-        _keep(),
+        element(
+            "section", element("h2", "History"), element("ol", id="history"), id="tried", hidden=""
+        ),
         element("noscript", element("p", "This page needs its script: it asks the server.")),
     )
-    body = element("body", header, main, element("script", script), class_=f"seqlrp live {PALETTE}")
+    footer = element("footer", element("p", id="made"), class_="quiet")
+    body = element(
+        "body", header, main, footer, element("script", script),
+        class_=f"seqlrp live empty {PALETTE}",
+    )  # fmt: skip
     return "<!DOCTYPE html>\n" + element("html", head, body, lang="en")
 
 

@@ -157,6 +157,7 @@ class Description(_Strict):
     version: str
     models: list[ModelDescription]
     methods: list[str]
+    titles: Annotated[list[str], Field(description="What readers call the methods.")]
     examples: Annotated[int, Field(description="Texts of the corpus.")]
     limits: dict[str, float]
 

@@ -63,7 +63,7 @@ def test_a_spike_moves_the_mean_and_not_the_median():
     assert frame.loc["a", ["q25", "median", "q75"]].tolist() == [0, 0, 0]
 
 
-@given(st.lists(explanations(), max_size=4), st.sampled_from(["word", "class"]))
+@given(st.lists(explanations(), max_size=4), st.sampled_from(["token", "class"]))
 @settings(deadline=None, max_examples=30)
 def test_quartiles_are_those_of_numpy(items, by):
     found = defaultdict(list)
@@ -79,7 +79,7 @@ def test_quartiles_are_those_of_numpy(items, by):
                     label,
                     -1 if every or e.against is None else e.against,
                 )
-                name = token.lower() if by == "word" else ""
+                name = token.lower() if by == "token" else ""
                 found[(*question, e.against_label or "", name)].append(float(value))
     frame = summarise(items, by)
     assert len(frame) == len(found)
@@ -91,6 +91,38 @@ def test_quartiles_are_those_of_numpy(items, by):
         expected = np.quantile(np.array(values, np.float64), [0.25, 0.5, 0.75])
         got = [row["q25"], row["median"], row["q75"]]
         assert got == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_pieces_of_a_word_are_put_together():
+    text = "unbelievably good, don't"
+    pieces = [(0, 2), (2, 9), (9, 12), (13, 17), (17, 18), (19, 21), (21, 24)]
+    e = explanation(
+        text,
+        tokens=tuple(text[start:end] for start, end in pieces),
+        offsets=np.array(pieces, np.int32),
+        relevance=[1.0, 2.0, 4.0, 8.0, 0.5, 16.0, 32.0],
+        sentences=None,
+        ledger={},
+    )
+    frame = summarise([e, e])
+    assert dict(zip(frame.word, frame["sum"], strict=True)) == {
+        "don't": 96, "good": 16, "unbelievably": 14, ",": 1,
+    }  # fmt: skip
+    assert frame.occurrences.tolist() == [2, 2, 2, 2]
+    pd.testing.assert_frame_equal(frame, summarise([e.merged(), e.merged()], "token"))
+    assert "bly" in summarise([e], "token").word.tolist()
+
+
+@given(st.lists(explanations(), max_size=4))
+@settings(deadline=None)
+def test_words_are_those_of_merged_explanations(items):
+    merged = [item.merged("word") for item in items]
+    kept = ["method", "target", "word", "documents", "occurrences"]
+    order = ["method", "target", "against", "word"]
+    one, other = (
+        f.sort_values(order)[kept] for f in (summarise(items), summarise(merged, "token"))
+    )
+    assert one.to_numpy().tolist() == other.to_numpy().tolist()
 
 
 def test_case_can_be_kept():
@@ -196,7 +228,7 @@ def test_against_plain_python(documents):
 @given(st.lists(explanations(), max_size=4))
 @settings(deadline=None)
 def test_every_token_is_counted_once(items):
-    frame = summarise(items)
+    frame = summarise(items, "token")
     wanted = sum(len(e.tokens) * (len(e.labels) if e.target == "all" else 1) for e in items)
     assert frame.occurrences.sum() == wanted
 

@@ -217,3 +217,26 @@ def test_a_model_that_gives_no_finite_score(serving) -> None:
     for path in ("/predict", "/explain"):
         answer = client.post(path, {"texts": ["a " + WORDS[1]]})
         assert answer.status == 422
+
+
+def test_the_model_has_answered_before_the_first_request(serving, monkeypatch) -> None:
+    """Kernels are loaded when the application is made, not while somebody waits."""
+    from seqlrp.serve.live_model import LiveModel
+
+    kinds = []
+    run = LiveModel._run
+
+    def noted(self, kind, items):
+        kinds.append(type(kind).__name__)
+        return run(self, kind, items)
+
+    monkeypatch.setattr(LiveModel, "_run", noted)
+    serving()
+    assert kinds == ["Scored", "Explained"]
+
+
+def test_methods_have_names_for_readers(client) -> None:
+    offered = client.get("/model").json()
+    names = dict(zip(offered["methods"], offered["titles"], strict=True))
+    assert names["lrp"] == "LRP"
+    assert names["class_activation"] == "class activation"

@@ -157,7 +157,7 @@ def test_curves_and_what_would_change(page: Page) -> None:
     page.click("draw")
     page.until("document.querySelectorAll('#curves polyline').length === 4")
     page.click("change")
-    page.until("/answer (is|stays)/.test(document.getElementById('status').textContent)")
+    page.until("/answer of first (is|stays)/.test(document.getElementById('status').textContent)")
 
 
 def test_a_link_holds_text_and_settings(page: Page) -> None:
@@ -185,6 +185,37 @@ def test_hostile_text_and_labels_stay_text(page: Page) -> None:
     assert page.browser.run("document.querySelectorAll('img').length") == 0
     page.type("good \U0001d4b3 film")
     assert [word for word, _ in page.words()] == ["good", "\U0001d4b3", "film"]
+
+
+def test_before_there_is_a_text_nothing_asks_for_one(page: Page) -> None:
+    page.open()
+    acts = "document.querySelector('.acts').getClientRects().length"
+    assert page.browser.run(acts) == 0
+    page.type(TEXT)
+    assert page.browser.run(acts) == 1
+    page.type("")
+    assert page.browser.run(acts) == 0
+
+
+def test_the_last_of_many_quick_keys_is_answered(page: Page) -> None:
+    page.open()
+    typed = "a good film " * 8
+    page.browser.run(
+        "(async field => { for (const letter of " + json.dumps(typed) + ") { field.value += letter;"
+        "field.dispatchEvent(new Event('input')); await new Promise(r => setTimeout(r, 1)); } })"
+        "(document.getElementById('text'))"
+    )
+    page.until(f"document.querySelector('.text').textContent === {json.dumps(typed)}")
+    page.until("!document.querySelector('.stale')")
+
+
+def test_nothing_is_larger_than_the_coloured_words(page: Page) -> None:
+    page.open()
+    page.type(TEXT)
+    size = "parseFloat(getComputedStyle(document.querySelector('%s')).fontSize)"
+    text = page.browser.run(size % ".text")
+    others = [page.browser.run(size % other) for other in ("h1", "textarea", "select", ".hint")]
+    assert text >= max(others)
 
 
 @pytest.mark.parametrize("dark", [False, True])

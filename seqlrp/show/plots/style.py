@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seqlrp.show.colours import LIGHT
+from seqlrp.show.method_titles import method_title
 
 # Okabe and Ito's palette, which survives colour-blindness, and a wine red; chance is grey.
 _COLOURS = {
@@ -18,13 +19,6 @@ _COLOURS = {
 }
 _MORE = ("#cc79a7", "#e69f00", "#56b4e9", "#882255")
 _MARKERS = "osd^vPX*"
-_NAMES = {
-    "lrp": "LRP",
-    "deeplift": "DeepLIFT",
-    "gradient_x_input": "gradient × input",
-    "integrated_gradients": "integrated gradients",
-    "random": "random order",
-}
 
 
 class NotebookFigure(Figure):
@@ -70,4 +64,4 @@ def method_marker(place: int) -> str:
 
 def method_name(method: str) -> str:
     """A method's name for readers; `$`, with which matplotlib begins a formula, is escaped."""
-    return _NAMES.get(method, method).replace("$", r"\$")
+    return method_title(method).replace("$", r"\$")

@@ -50,7 +50,7 @@ def words_of_class(
         n: how many words, the strongest of both signs together.
         value: their "sum" over all texts, the "mean" of an occurrence with its 95 % interval, or
             its "median" with the quartiles, which single occurrences do not move.
-        by: "word" or "lemma", as `summarise` takes it.
+        by: "word", "token" or "lemma", as `summarise` takes it.
         min_documents: words that fewer documents hold are left out; with "mean" or "median", a
             word that was read once is else as good as any.
         ax: where to draw; left out, in a figure of its own (`.figure` of what is returned).
@@ -62,7 +62,7 @@ def words_of_class(
     """
     check_choice("value", value, VALUES)
     check_number("n", n, least=1, whole=True)
-    check_choice("by", by, ("word", "lemma"))
+    check_choice("by", by, ("word", "token", "lemma"))
     frame = _one_question(summarise(explanations, by, **options), target)
     frame = frame[(frame["documents"] >= min_documents) & (frame[value] != 0)]
     if frame.empty:
