@@ -49,7 +49,7 @@ def test_actors_write_what_processes_write(cluster, saved, tmp_path, explain) ->
 def test_a_text_that_kills_its_actor_is_set_aside(cluster, saved, tmp_path) -> None:  # type: ignore[no-untyped-def]
     write_texts(tmp_path / "a.jsonl", 8, {5: KILLS})
     status = seqlrp.scale.explain(
-        saved, tmp_path / "a.jsonl", tmp_path / "out", engine="ray", workers=2, shard_size=4,
+        saved, tmp_path / "a.jsonl", tmp_path / "out", engine="ray", workers=2, shard_size=2,
         factory=failing_classifier, progress=False,
     )  # fmt: skip
     assert (status.explained, status.failed) == (7, 1)
