@@ -17,6 +17,7 @@ from samples.summaries import words
 from spacy.lookups import Lookups
 
 from seqlrp.errors import OptionError
+from seqlrp.explanations import summaries
 from seqlrp.explanations.collection import Explanations
 from seqlrp.explanations.summaries import student_t, summarise
 
@@ -91,6 +92,17 @@ def test_quartiles_are_those_of_numpy(items, by):
         expected = np.quantile(np.array(values, np.float64), [0.25, 0.5, 0.75])
         got = [row["q25"], row["median"], row["q75"]]
         assert got == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_quartiles_may_be_left_out_or_sorted_in_parts(monkeypatch):
+    found = [words(dict.fromkeys("abcd"[: k % 4 + 1], k)) for k in range(12)]
+    whole = summarise(found)
+    monkeypatch.setattr(summaries, "_SORTED", 3)
+    pd.testing.assert_frame_equal(summarise(found), whole)
+    without = summarise(found, quartiles=False)
+    assert without[["q25", "median", "q75"]].isna().all(axis=None)
+    others = [name for name in COLUMNS if name not in ("q25", "median", "q75")]
+    pd.testing.assert_frame_equal(without[others], whole[others])
 
 
 def test_case_can_be_kept():

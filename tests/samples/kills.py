@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import random
@@ -27,15 +28,28 @@ def forked_workers() -> Iterator[None]:
 
 
 def children(process: int) -> list[int]:
-    """The processes that a process started and that still run."""
-    found = Path(f"/proc/{process}/task/{process}/children")
+    """The processes that a process started, in any thread, and that still run."""
+    found: list[int] = []
+    for listed in Path(f"/proc/{process}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, listed.read_text().split())
+    return found
+
+
+def command_line(process: int) -> bytes:
+    """The command line of a process, or the title that it gave itself."""
     try:
-        return list(map(int, found.read_text().split()))
+        return Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:
-        return []
+        return b""
 
 
-def _lines(log: Path) -> int:
+def descendants(process: int) -> list[int]:
+    """The children of a process, and theirs."""
+    return [d for child in children(process) for d in (child, *descendants(child))]
+
+
+def count_lines(log: Path) -> int:
     return log.read_bytes().count(b"\n") if log.exists() else 0
 
 
@@ -72,7 +86,7 @@ class Kills:
         assert self._wait(self._start(folder / "calm")) == 0
         self.lasts = time.monotonic() - begun
         self.calm = contents(folder / "calm")
-        self._events = _lines(folder / "calm" / LOG)
+        self._events = count_lines(folder / "calm" / LOG)
 
     def at(self, drawn: random.Random, victim: str) -> str:
         """Kill "main" or a "worker" at a moment that is drawn, go on, and check the folder.
@@ -84,7 +98,7 @@ class Kills:
         out = self._folder / f"run-{self._count}"
         main = self._start(out)
         wanted = drawn.randrange(self._events)  # a moment of the run, however fast the machine is
-        while _lines(out / LOG) < wanted and runs(main):
+        while count_lines(out / LOG) < wanted and runs(main):
             time.sleep(0.002)
         time.sleep(drawn.uniform(0, 1.5) * self.lasts / self._events)
         workers = children(main)
