@@ -95,7 +95,8 @@ def test_quartiles_are_those_of_numpy(items, by):
 
 
 def test_quartiles_may_be_left_out_or_sorted_in_parts(monkeypatch):
-    found = [words(dict.fromkeys("abcd"[: k % 4 + 1], k)) for k in range(12)]
+    texts = [list("abcd"[: k % 4 + 1]) for k in range(12)]
+    found = [words(" ".join(t), [len(t) / (k + 1) for k in range(len(t))]) for t in texts]
     whole = summarise(found)
     monkeypatch.setattr(summaries, "_SORTED", 3)
     pd.testing.assert_frame_equal(summarise(found), whole)
