@@ -54,10 +54,10 @@ def slow(session: nox.Session) -> None:
 
 @nox.session
 def ray(session: nox.Session) -> None:
-    """Workers on Ray, and the class in Ray Data and Dask."""
-    session.install("-e", ".[demo,test,ray]", "ray[data]", "dask[dataframe]")
-    session.run("pytest", "-m", "slow or not slow", "tests/scale/test_ray.py", *session.posargs)
-    session.run("pytest", "tests/scale/test_pipeline.py", *session.posargs)
+    """Workers on Ray; the class in Ray Data and Dask; folders in DuckDB and Polars."""
+    session.install("-e", ".[demo,test,ray]", *"ray[data] dask[dataframe] duckdb polars".split())
+    files = [f"tests/scale/test_{name}.py" for name in ("ray", "pipeline", "readers")]
+    session.run("pytest", "-m", "slow or not slow", *files, *session.posargs)
 
 
 @nox.session

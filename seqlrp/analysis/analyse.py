@@ -12,8 +12,9 @@ from tqdm import tqdm
 from seqlrp.analysis.checkpoint import Checkpoint
 from seqlrp.analysis.class_words import class_words
 from seqlrp.analysis.corpus_analysis import CorpusAnalysis
+from seqlrp.analysis.known import KnownExplanations
 from seqlrp.analysis.shortcuts import COLUMNS, find_shortcuts
-from seqlrp.analysis.strategies import Strategies, find_strategies
+from seqlrp.analysis.strategies import SAMPLE, Strategies, find_strategies
 from seqlrp.engine.batches import BatchTokens
 from seqlrp.errors import InputError, OptionError
 from seqlrp.explaining.explain import BATCH_TOKENS, chosen_method, iter_explanations
@@ -33,7 +34,7 @@ _PART = 1024  # texts that are explained before they are kept
 
 def analyse(
     classifier: TextClassifier,
-    corpus: Corpus | Iterable[str],
+    corpus: Corpus | Iterable[str] | Explanations,
     *,
     method: str | Method = "lrp",
     candidates: Iterable[str] = (),
@@ -54,7 +55,10 @@ def analyse(
 
     Args:
         classifier: the classifier.
-        corpus: the texts, preferably labelled, and not those that the classifier was trained on.
+        corpus: the texts, preferably labelled, and not those that the classifier was trained on. Or
+            `Explanations` of them, which are then not made again: of more than 20,000 a sample is
+            analysed, up to 2,000 texts of each class (`strategies={"sample": …}`) that are drawn in
+            one pass, and all are assigned to its strategies, `CorpusAnalysis.assigned`.
         method: a name in `seqlrp.METHODS`, or an object with `attribution`.
         candidates: words and phrases to try besides those that are found; `"a + b"` for two words
             that are tried together.
@@ -73,42 +77,64 @@ def analyse(
         Tables, a summary, plots and a page; `save` writes them all into a folder.
 
     Raises:
-        InputError: no text to analyse.
+        InputError: no text to analyse, or explanations of other classes than the predicted ones.
         OptionError: an option that is not known or not allowed.
         MissingPackageError: scikit-learn is not installed.
         WriteError: `out` cannot be written to.
     """
-    corpus = _as_corpus(corpus)
     candidates = [candidates] if isinstance(candidates, str) else list(candidates)
-    chosen = chosen_method(classifier, method, options)
     given = {"seed": seed, **(strategies or {})}
+    known = None
+    if isinstance(corpus, Explanations):
+        known = KnownExplanations(classifier, corpus, given.get("sample", SAMPLE), given["seed"])
+        known.check_method(method, options)
+        corpus, about = known.corpus, known.made
+    else:
+        corpus = _as_corpus(corpus)
+        chosen = chosen_method(classifier, method, options)
+        about = {
+            "corpus": corpus.name, "method": chosen.name, "parameters": dict(chosen.parameters)
+        }  # fmt: skip
     made = {
-        "corpus": corpus.name,
-        "method": chosen.name,
-        "parameters": dict(chosen.parameters),
+        **about,
         "candidates": candidates,
         "shortcuts": shortcuts,
         "strategies": given,
         "seed": seed,
     }
     kept = None if out is None else Checkpoint(Path(out), classifier, corpus, made)
-    explanations = _explained(
-        classifier, corpus, chosen, kept, SkippedTexts(on_unanswerable), batch_tokens, progress
-    )
+    if known is not None:
+        explanations = known.explanations
+    else:
+        skipped = SkippedTexts(on_unanswerable)
+        explanations = _explained(classifier, corpus, chosen, kept, skipped, batch_tokens, progress)
     words = class_words(explanations)
+    found = _strategies(explanations, classifier, kept, given, progress)
+    table = _shortcuts(
+        classifier, explanations, words, found, candidates, shortcuts, kept, seed, batch_tokens,
+        progress,
+    )  # fmt: skip
+    assigned = None if known is None else known.assign(found, progress)
+    made["texts"], made["left_out"] = len(explanations), len(corpus) - len(explanations)
+    if kept is not None:
+        kept.remove()
+    return CorpusAnalysis(words, found, table, explanations, made, assigned)
+
+
+def _strategies(
+    explanations: Explanations,
+    classifier: TextClassifier,
+    kept: Checkpoint | None,
+    given: dict[str, Any],
+    progress: bool | None,
+) -> Strategies:
+    """Find the strategies, or read what was found before."""
     found = None if kept is None else kept.read_strategies()
     if found is None:
         found = find_strategies(explanations, classifier, progress=progress, **given)
         if kept is not None:
             kept.write_strategies(found)
-    table = _shortcuts(
-        classifier, explanations, words, found, candidates, shortcuts, kept, seed, batch_tokens,
-        progress,
-    )  # fmt: skip
-    made["texts"], made["left_out"] = len(explanations), len(corpus) - len(explanations)
-    if kept is not None:
-        kept.remove()
-    return CorpusAnalysis(words, found, table, explanations, made)
+    return found
 
 
 def _shortcuts(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PAGE = "index.html"
 _TEXTS, _SUMMARY = "explanations.parquet", "summary.txt"
-_OWN = ("class_words", "shortcuts")
+_OWN, _ASSIGNED = ("class_words", "shortcuts"), "assigned"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,8 @@ class CorpusAnalysis:
             removed, inserted, control, p and more; see `seqlrp.analysis.shortcuts`.
         explanations: of the texts, in their order.
         made: how the analysis was made, JSON values: corpus, method, seed and more.
+        assigned: where a sample of saved explanations was analysed, one row for each of all texts:
+            class, strategy, outlier, distance, sampled; otherwise None.
     """
 
     class_words: pd.DataFrame
@@ -46,6 +48,7 @@ class CorpusAnalysis:
     shortcuts: pd.DataFrame
     explanations: Explanations
     made: dict[str, Any]
+    assigned: pd.DataFrame | None = None
 
     @property
     def strategies(self) -> pd.DataFrame:
@@ -165,8 +168,11 @@ class CorpusAnalysis:
         folder = Path(folder)
         facts, frames = self.found.state()
         frames = {**frames, "class_words": self.class_words, "shortcuts": self.shortcuts}
+        if self.assigned is not None:
+            frames[_ASSIGNED] = self.assigned
         names = {PAGE, _TEXTS, _SUMMARY, DESCRIPTION, *(f"{name}.parquet" for name in frames)}
-        check_replaceable(folder, {*names, UNFINISHED}.__contains__, "an analysis")
+        ours = {*names, f"{_ASSIGNED}.parquet", UNFINISHED}
+        check_replaceable(folder, ours.__contains__, "an analysis")
         with written_whole(folder) as temporary:
             temporary.mkdir()
             write_frames(temporary, frames, {"facts": facts, "made": self.made})
@@ -190,7 +196,8 @@ class CorpusAnalysis:
             made = about["made"]
         except (KeyError, TypeError, ValueError) as error:
             raise SavedFileError(f"{folder} lacks a part; analyse again.") from error
-        return cls(own[0], found, own[1], Explanations.load(folder / _TEXTS), made)
+        texts = Explanations.load(folder / _TEXTS)
+        return cls(own[0], found, own[1], texts, made, frames.get(_ASSIGNED))
 
     def __repr__(self) -> str:
         return (

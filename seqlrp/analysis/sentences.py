@@ -46,9 +46,12 @@ def overview(analysis: CorpusAnalysis) -> str:
     known = [e for e in held if e.label is not None]
     right = sum(e.label == e.predicted for e in known)
     accuracy = f", of which {percent(right / len(known))} are predicted rightly" if known else ""
+    drawn = ""
+    if analysis.assigned is not None:
+        drawn = f", drawn from {len(analysis.assigned):,}, all of which are assigned to strategies"
     return (
         f"{_count(len(held), 'text')} of {one_line(str(analysis.made['corpus']))} explained by "
-        f"{analysis.made['method']}{accuracy}."
+        f"{analysis.made['method']}{accuracy}{drawn}."
     )
 
 

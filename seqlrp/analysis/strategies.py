@@ -24,6 +24,7 @@ from seqlrp.analysis.strategy_table import describe_strategies
 from seqlrp.analysis.terms import count_terms, explained_class
 from seqlrp.analysis.vectors import Vectors, document_vectors
 from seqlrp.errors import InputError, OptionError, check_choice, check_number
+from seqlrp.explanations.sampling import reservoir
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -269,7 +270,7 @@ def find_strategies(
     ):
         rows = drawn = np.flatnonzero(classes == class_)
         if len(rows) > sample:
-            drawn = rows[np.sort(np.random.default_rng(seed).permutation(len(rows))[:sample])]
+            drawn = rows[_drawn(len(rows), sample, seed, class_)]
         clustering = find_clusters(points[drawn], method, clusters, neighbours, seed)
         found.add(class_, rows, drawn, points, clustering)
     places = project(points, projection, neighbours=neighbours, seed=seed)
@@ -280,6 +281,15 @@ def find_strategies(
     eigenvalues = {labels[c]: found.clusterings[c].eigenvalues for c in found.clusterings}
     scan, references = found.scan(labels), found.references
     return Strategies(documents, table, words, scan, eigenvalues, settings, labels, references)
+
+
+def _drawn(count: int, sample: int, seed: int, class_: int) -> npt.NDArray[np.intp]:
+    """Which texts of a class are clustered, those that `draw_sample` draws of a stream of them."""
+    held = np.arange(sample)
+    for number, place in zip(range(count), reservoir(sample, seed, class_), strict=False):
+        if place is not None:
+            held[place] = number
+    return np.sort(held)
 
 
 def _check(settings: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from seqlrp.cli.application import say
 from seqlrp.errors import CorpusError, OptionError
 
 if TYPE_CHECKING:
+    from seqlrp.explanations.collection import Explanations
     from seqlrp.models.classifier import TextClassifier
     from seqlrp.text.corpora import Corpus
 
@@ -51,6 +52,28 @@ class InputTexts:
             None if self.numbers is None else islice(self.numbers, count),
             self.typed,
         )
+
+
+def load_explained(folder: str, **columns: str | None) -> Explanations | None:
+    """The explanations of a folder that `explain --out FOLDER` wrote; None of anything else.
+
+    Args:
+        folder: what the user names as a corpus.
+        columns: options that do not go with it, by their names.
+
+    Raises:
+        OptionError: one of these was typed.
+        SavedFileError: the folder is not finished.
+    """
+    from seqlrp.explanations.collection import Explanations
+    from seqlrp.explanations.parts import holds_parts
+
+    if not holds_parts(folder):
+        return None
+    for name in (name for name, value in columns.items() if value is not None):
+        flag = "--" + name.replace("_", "-")
+        raise OptionError(f"{flag} does not go with {folder}, which holds explanations.")
+    return Explanations.load(folder)
 
 
 def read_texts(

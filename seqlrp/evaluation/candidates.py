@@ -135,7 +135,7 @@ def outside(
     predicted = int(scores.argmax())
     about = predicted
     if isinstance(item, Explanation):
-        _check_explanation(name, item, question)
+        check_explanation(name, item, question)
         about = predicted if item.target == ALL else int(item.target)
         item = item.relevance
     relevance = _checked_relevance(name, item, question, len(labels))
@@ -165,7 +165,7 @@ def outside(
         ) from error
 
 
-def _check_explanation(name: str, item: Explanation, question: Question) -> None:
+def check_explanation(name: str, item: Explanation, question: Question) -> None:
     """Check that an explanation from outside is of the words of the text, and of one class."""
     if item.tokens != question.document.source.tokens:
         raise InputError(

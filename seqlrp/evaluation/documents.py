@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
@@ -14,6 +14,7 @@ from seqlrp.engine.batches import BatchTokens
 from seqlrp.errors import NonFiniteError, check_choice
 from seqlrp.evaluation.removal import Remover
 from seqlrp.explaining.explain import BATCH_TOKENS
+from seqlrp.explaining.known import is_by
 from seqlrp.explanations.record import Explanation
 from seqlrp.methods import Method
 from seqlrp.models.prediction import probabilities_from_scores
@@ -35,10 +36,12 @@ class Texts(NamedTuple):
         questions: a question about the predicted class of each text.
         rationales: for each text the words that people marked, numbers from 0 to 1 `[T]`; None
             where no rationales were passed.
+        known: explanations that were made before, by the number of the text.
     """
 
     questions: list[Question]
     rationales: list[npt.NDArray[np.float64]] | None
+    known: Mapping[int, Explanation] = {}
 
     @property
     def documents(self) -> list[EncodedText]:
@@ -54,6 +57,16 @@ class Texts(NamedTuple):
     def labels(self) -> list[int | None]:
         """The true class of each document, None where it is not known."""
         return [question.truth for question in self.questions]
+
+    def known_answer(self, question: Question, method: Method) -> Explanation | None:
+        """The explanation that a method gave to a question before, None where there is none."""
+        known = self.known.get(question.number)
+        if known is None or known.against is not None:
+            return None
+        wanted = known.predicted if question.target == "predicted" else question.target
+        if known.target != wanted or not is_by(known, method.name, method.parameters):
+            return None
+        return known
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -7,28 +7,30 @@ import importlib.metadata
 import os
 import platform
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from seqlrp.engine.batches import BatchTokens, Budget, ran_out_of_memory
 from seqlrp.engine.completeness import totals_for, warn_if_incomplete
-from seqlrp.errors import CorpusError, InputError, LabelError, OptionError, SeqlrpError, TextError
+from seqlrp.errors import InputError, LabelError, OptionError, SeqlrpError
+from seqlrp.evaluation.blocks import Blocks
 from seqlrp.evaluation.candidates import Candidate, Methods, candidates, chosen_metrics, outside
 from seqlrp.evaluation.checkpoint import Checkpoint
 from seqlrp.evaluation.documents import ExplainedDocuments, Score, Texts
 from seqlrp.evaluation.metrics import METRICS
-from seqlrp.evaluation.metrics.metric import Metric
+from seqlrp.evaluation.metrics.metric import KEY, Metric
 from seqlrp.evaluation.metrics.word_deletion import KS
 from seqlrp.evaluation.removal import Removal, Remover
 from seqlrp.evaluation.report.report import EvaluationReport
 from seqlrp.explaining.attribute import explain_questions
 from seqlrp.explaining.explain import BATCH_TOKENS, add_account
-from seqlrp.explaining.questions import Question, QuestionStream, label_names, read_texts
-from seqlrp.explaining.skipped import SkippedTexts
+from seqlrp.explaining.known import is_by
+from seqlrp.explaining.questions import Question
+from seqlrp.explanations.collection import Explanations
 from seqlrp.explanations.record import Explanation
 from seqlrp.text.corpora import Corpus
 
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from seqlrp.models.classifier import TextClassifier
-    from seqlrp.text.encoded import EncodedText
 
 METHODS_COMPARED = ("lrp", "gradient_x_input", "occlusion", "sensitivity", "random")
 METRICS_COMPUTED = ("word_deletion", "aopc", "comprehensiveness", "sufficiency")
@@ -66,7 +67,10 @@ def evaluate(
 
     Args:
         classifier: the classifier that is explained.
-        texts: strings, a `Corpus` with labels, a pandas data frame, or a `datasets.Dataset`.
+        texts: strings, a `Corpus` with labels, a pandas data frame, a `datasets.Dataset`, or
+            `Explanations` of their predicted classes, which then stand for the method that made
+            them, so that it explains nothing again. Those of a folder are read 4,096 at a time, and
+            what is held of them is their values.
         labels: the true class of each text, by index or name; word deletion needs them.
         methods: names in `seqlrp.METHODS`, `"chosen"` (see `seqlrp.choose`), method objects, or a
             mapping of a name of your own to a name, an object, a mapping of options (`{"lrp,
@@ -96,15 +100,15 @@ def evaluate(
         OptionError: an unknown method, metric, removal or score, or missing rationales.
         SeqlrpError: a text could not be explained; the message says which.
     """
-    if isinstance(texts, Corpus):
-        labels = label_names(texts) if labels is None else labels
-    stream, _ = read_texts(texts, column)
-    texts = list(stream)
-    compared = candidates(classifier, methods, texts=len(texts), orders=random_orders, seed=seed)
+    blocks = Blocks(
+        classifier, texts, labels, rationales, column=column, min_words=max(min_words, 1)
+    )
+    compared = candidates(classifier, methods, texts=len(blocks), orders=random_orders, seed=seed)
     measured = chosen_metrics(metrics, METRICS, {"ks": ks, "score": score})
-    _check_needs(measured, labels, rationales)
+    _check_needs(measured, blocks.labelled, rationales)
+    if isinstance(blocks.texts, Explanations):
+        _check_compared(blocks.texts[0], compared)
     remover = Remover(classifier, removal, batch_tokens)
-    chosen = _select_texts(classifier, texts, labels, rationales, max(min_words, 1))
     made = {
         "seed": seed,
         "options": {"removal": removal, "random_orders": random_orders},
@@ -112,26 +116,54 @@ def evaluate(
         "figures": {m.name: list(m.quantities) for m in measured},
         "versions": _versions(),
         "labels": list(classifier.labels),
-        "documents": len(chosen.questions),
         "min_words": min_words,
-        "left_out": len(texts) - len(chosen.questions),
     }
-    checkpoint = None if out is None else Checkpoint(out, classifier, chosen, made)
-    tables, seconds = _measure_all(compared, chosen, remover, measured, seed, checkpoint, progress)
-    report = _report(tables, seconds, measured, made, compared)
-    if checkpoint is not None and out is not None:
+    checkpoints: list[Checkpoint] = []
+    found: list[_Block] = []
+    total = len(compared) * len(blocks) * (1 + len(measured))
+    hidden = None if progress is None else not progress
+    with tqdm(total=total, unit="step", disable=hidden) as bar:
+        for block in blocks:
+            if out is not None:
+                checkpoints.append(Checkpoint(out, classifier, block, made))
+            kept = checkpoints[-1] if checkpoints else None
+            results = _measure_all(compared, block, remover, measured, seed, kept, bar)
+            found.append(_Block(len(block.questions), results))
+    documents = sum(block.documents for block in found)
+    made |= {"documents": documents, "left_out": len(blocks) - documents}
+    report = _report(found, measured, made, compared)
+    if out is not None:
         report.save(out)
-        checkpoint.remove()
+        for checkpoint in checkpoints:
+            checkpoint.remove()
     return report
 
 
+class _Block(NamedTuple):
+    """What was measured of a block: for each candidate its rows, and seconds a text."""
+
+    documents: int
+    results: list[tuple[pd.DataFrame, float]]
+
+
+def _check_compared(known: Explanation, compared: Sequence[Candidate]) -> None:
+    """Check that the method which made explanations is among those that are compared."""
+    methods = [c.method for c in compared if c.method is not None]
+    if not any(is_by(known, method.name, method.parameters) for method in methods):
+        raise OptionError(
+            f"The explanations are by {known.method} with {dict(known.parameters)}, which is none "
+            "of the methods that are compared.",
+            "Name it with these options.",
+            option="methods",
+            got=known.method,
+        )
+
+
 def _check_needs(
-    metrics: Sequence[Metric],
-    labels: Sequence[int | str] | None,
-    rationales: Sequence[Any] | None,
+    metrics: Sequence[Metric], labelled: bool, rationales: Sequence[Any] | None
 ) -> None:
     """Check that there is what the metrics compare with."""
-    if labels is None and any("labels" in m.needs for m in metrics):
+    if not labelled and any("labels" in m.needs for m in metrics):
         raise LabelError(
             "Deleting words needs the true class of each text.",
             "Pass labels=.",
@@ -152,83 +184,55 @@ def _measure_all(
     metrics: Sequence[Metric],
     seed: int,
     checkpoint: Checkpoint | None,
-    progress: bool | None,
-) -> tuple[list[pd.DataFrame], dict[str, list[float]]]:
-    """Measure each candidate, or read what was measured before: tables, and seconds per text."""
-    tables: list[pd.DataFrame] = []
-    seconds: dict[str, list[float]] = {}
-    total = len(compared) * len(texts.questions) * (1 + len(metrics))
-    hidden = None if progress is None else not progress
-    with tqdm(total=total, unit="step", disable=hidden) as bar:
-        for place, candidate in enumerate(compared, 1):
-            bar.set_description(f"{candidate.name} ({place} of {len(compared)})")
-            found = None if checkpoint is None else checkpoint.read(candidate)
-            if found is None:
-                found = _measure(candidate, texts, remover, metrics, seed, bar)
-                if checkpoint is not None:
-                    checkpoint.write(candidate, *found)
-            else:
-                bar.update(len(texts.questions) * (1 + len(metrics)))
-            tables.append(found[0])
-            seconds.setdefault(candidate.name, []).append(found[1])
-            bar.set_postfix_str(f"{candidate.name}: {1000 * found[1]:.1f} ms/text", refresh=False)
-    return tables, seconds
+    bar: tqdm[Any],
+) -> list[tuple[pd.DataFrame, float]]:
+    """Measure each candidate, or read what was measured before: rows, and seconds a text."""
+    results = []
+    for place, candidate in enumerate(compared, 1):
+        bar.set_description(f"{candidate.name} ({place} of {len(compared)})")
+        found = None if checkpoint is None else checkpoint.read(candidate)
+        if found is None:
+            found = _measure(candidate, texts, remover, metrics, seed, bar)
+            if checkpoint is not None:
+                checkpoint.write(candidate, *found)
+        else:
+            bar.update(len(texts.questions) * (1 + len(metrics)))
+        results.append(found)
+        bar.set_postfix_str(f"{candidate.name}: {1000 * found[1]:.1f} ms/text", refresh=False)
+    return results
 
 
 def _report(
-    tables: list[pd.DataFrame],
-    seconds: Mapping[str, list[float]],
+    blocks: Sequence[_Block],
     metrics: Sequence[Metric],
     made: dict[str, Any],
     compared: Sequence[Candidate],
 ) -> EvaluationReport:
     import pandas as pd
 
-    table = pd.concat(tables, ignore_index=True)
     quantities = {name: q for metric in metrics for name, q in metric.quantities.items()}
+    tables: list[pd.DataFrame] = []
+    seconds: dict[str, list[float]] = {}
+    sizes = [block.documents for block in blocks]
+    for candidate, *results in zip(compared, *(b.results for b in blocks), strict=True):
+        tables.append(_merged([table for table, _ in results], metrics))
+        mean = float(np.average([each for _, each in results], weights=sizes))
+        seconds.setdefault(candidate.name, []).append(mean)
     methods = {c.name: c.about for c in reversed(compared)}  # the first of several orders
     made = {**made, "methods": {name: methods[name] for name in seconds}}
     means = {name: float(np.mean(each)) for name, each in seconds.items()}
-    return EvaluationReport(table, quantities, means, made)
+    return EvaluationReport(pd.concat(tables, ignore_index=True), quantities, means, made)
 
 
-def _select_texts(
-    classifier: TextClassifier,
-    texts: list[str],
-    labels: Sequence[int | str] | None,
-    rationales: Sequence[Any] | None,
-    min_words: int,
-) -> Texts:
-    for name, given in (("labels", labels), ("rationales", rationales)):
-        if given is not None and len(given) != len(texts):
-            error = LabelError if name == "labels" else InputError
-            raise error(f"Got {len(given)} {name} for {len(texts)} texts.")
-    for k, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TextError(f"Text {k} is {type(text).__name__}, expected a string.", text=k)
-    stream = QuestionStream(classifier, texts, labels=labels, skipped=SkippedTexts("skip"))
-    questions = [question for question in stream if len(question.document) >= min_words]
-    if not questions:
-        raise CorpusError(
-            f"None of the {len(texts)} texts has {min_words} words; pass a smaller min_words."
-        )
-    marked = None
-    if rationales is not None:
-        marked = [_rationale(rationales[q.number], q.document, q.number) for q in questions]
-    return Texts(questions, marked)
+def _merged(tables: Sequence[pd.DataFrame], metrics: Sequence[Metric]) -> pd.DataFrame:
+    """The rows of all blocks, metric by metric as those of one block are."""
+    import pandas as pd
 
-
-def _rationale(given: Any, document: EncodedText, number: int) -> npt.NDArray[np.float64]:
-    marks = np.asarray(given)
-    if marks.shape != (len(document),):
-        raise InputError(
-            f"The rationale of text {number} has the shape {list(marks.shape)}; expected "
-            f"[{len(document)}], a number a word."
-        )
-    marks = marks.astype(np.float64)
-    if not ((marks >= 0) & (marks <= 1)).all():
-        raise InputError(f"The rationale of text {number} holds numbers that are not in 0 to 1.")
-    return marks
+    if len(tables) == 1:
+        return tables[0]
+    table = pd.concat(tables, ignore_index=True)
+    parts = [table[table["metric"].isin(list(m.quantities))].sort_values(KEY) for m in metrics]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _measure(
@@ -274,8 +278,10 @@ def _measure(
         empty.update(data)
         tables.append(empty.compute())
         bar.update(len(texts.questions))
-    outside = candidate.method is None
-    return pd.concat(tables, ignore_index=True), float("nan") if outside else taken
+    timed = candidate.method is not None and not any(
+        texts.known_answer(question, candidate.method) for question in texts.questions[:1]
+    )
+    return pd.concat(tables, ignore_index=True), taken if timed else float("nan")
 
 
 def _warm_up(candidate: Candidate, texts: Texts, remover: Remover) -> None:
@@ -291,7 +297,7 @@ def _explain_predicted(
 ) -> list[Explanation]:
     """Explain the predicted class of each document."""
     if candidate.method is not None:
-        return _explain(candidate, texts.questions, remover, bar)
+        return _answers(candidate, texts, texts.questions, remover, bar)
     everything = range(len(texts.questions))
     whole = Remover(remover.classifier, "delete", remover.batch_tokens)  # of nothing
     scores = whole.scores(texts.documents, [np.zeros(0, np.int64)] * len(everything))
@@ -320,7 +326,7 @@ def _explain_true(
         questions = [texts.questions[n] for n in wrong]
         asked = [replace(q, target=q.truth) for q in questions if q.truth is not None]
         with tqdm(disable=True) as silent:
-            made = _explain(candidate, asked, remover, silent)
+            made = _answers(candidate, texts, asked, remover, silent)
         for n, e in zip(wrong, made, strict=True):
             found[n] = e
         return found
@@ -343,6 +349,22 @@ def _from_outside(
     question, names = texts.questions[n], remover.classifier.labels
     item = candidate.given[question.number]
     return outside(candidate.name, item, question, wanted, scores, names)
+
+
+def _answers(
+    candidate: Candidate,
+    texts: Texts,
+    questions: Sequence[Question],
+    remover: Remover,
+    bar: tqdm[Any],
+) -> list[Explanation]:
+    """Explanations of these texts by a method: those that are known, and the others made."""
+    assert candidate.method is not None
+    known = [texts.known_answer(question, candidate.method) for question in questions]
+    unknown = [question for question, e in zip(questions, known, strict=True) if e is None]
+    made = iter(_explain(candidate, unknown, remover, bar))
+    bar.update(len(questions) - len(unknown))
+    return [next(made) if e is None else e for e in known]
 
 
 def _explain(

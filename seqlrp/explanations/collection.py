@@ -47,6 +47,11 @@ class Explanations(Sequence[Explanation], Exported):
             return NotImplemented
         return Explanations((*self._items, *other._items))
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder of parts that they are read from, None where they are held in memory."""
+        return self._items.folder if isinstance(self._items, SavedParts) else None
+
     def _documents(self) -> Sequence[Explanation]:
         return self._items
 

@@ -6,6 +6,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import overload
 
 from seqlrp.errors import SavedFileError
@@ -19,6 +20,9 @@ class SavedParts(Sequence[Explanation]):
 
     Iterating holds a batch of rows in memory, an index one part.
 
+    Attributes:
+        folder: where they are.
+
     Raises:
         SavedFileError: the folder is not finished, or a file is damaged.
     """
@@ -26,6 +30,7 @@ class SavedParts(Sequence[Explanation]):
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         import pyarrow.parquet as pq
 
+        self.folder = Path(folder)
         self._paths = part_paths(folder)
         try:
             counts = [pq.read_metadata(path).num_rows for path in self._paths]

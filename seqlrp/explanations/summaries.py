@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from seqlrp.explanations.record import Explanation
 
 BY = ("word", "token", "lemma", "class")
+_SORTED = 1_000_000  # numbers that are sorted together, some groups and the rest of the last
 
 
 class Group(NamedTuple):
@@ -92,12 +93,14 @@ def summarise(
     *,
     fold_case: bool = True,
     nlp: Language | None = None,
+    quartiles: bool = True,
 ) -> pd.DataFrame:
     """Summarise the relevance of each word for each class over all documents.
 
     Explanations are read once, one after the other; what is kept of them is the relevance of each
-    occurrence, 4 bytes each, for the quartiles. Methods, classes and pairs of classes are never
-    mixed; where every class is explained there are rows for each.
+    occurrence, 4 bytes each, for the quartiles, and otherwise a few numbers a word. Methods,
+    classes and pairs of classes are never mixed; where every class is explained there are rows for
+    each.
 
     Args:
         explanations: a list, or a stream of any length.
@@ -108,6 +111,7 @@ def summarise(
         nlp: for "lemma", a spaCy pipeline with a lemmatizer, e.g. `spacy.load("en_core_web_sm")`.
             It is given the tokens as they are; where these are pieces of words, take
             `explanations.merged()` first.
+        quartiles: False leaves them missing, so that memory does not grow with the documents.
 
     Returns:
         One row for each word, method and class, the largest sums first, with columns method,
@@ -140,7 +144,8 @@ def summarise(
             values, first = array("f", relevance[by_word].astype(np.float32).tobytes()), 0
             for word, total, count in zip(numbers, totals, counts, strict=True):
                 sums.setdefault((group, word), WordSums()).add(total, count)
-                kept.setdefault((group, word), array("f")).extend(values[first : first + count])
+                if quartiles:
+                    kept.setdefault((group, word), array("f")).extend(values[first : first + count])
                 first += count
     rows = [
         (*group, word, s.documents, s.occurrences, s.mean, s.half_width, s.relevance)
@@ -150,7 +155,7 @@ def summarise(
     frame = pd.DataFrame(rows, columns=names).astype(_DTYPES)
     frame["low"] = frame["mean"] - frame["half"]
     frame["high"] = frame["mean"] + frame["half"]
-    frame[["q25", "median", "q75"]] = _quartiles(list(kept.values()))
+    frame[["q25", "median", "q75"]] = _quartiles(list(kept.values())) if quartiles else math.nan
     frame["sum"] = frame["each"] * frame["documents"]
     frame = frame.drop(columns=["half", "each", *(["word"] if by == "class" else [])])
     order = [*Group._fields, "sum"]
@@ -159,9 +164,15 @@ def summarise(
 
 
 def _quartiles(groups: Sequence[array[float]]) -> np.ndarray[Any, Any]:
+    """The quartiles of each group of numbers, `[N, 3]`, some groups at a time."""
+    ends = np.cumsum([len(group) for group in groups]) // _SORTED
+    together = np.split(np.arange(len(groups)), np.flatnonzero(np.diff(ends)) + 1)
+    parts = [_quartiles_of([groups[k] for k in part]) for part in together if len(part)]
+    return np.concatenate([np.zeros((0, 3)), *parts])
+
+
+def _quartiles_of(groups: Sequence[array[float]]) -> np.ndarray[Any, Any]:
     """The quartiles of each group of numbers, `[N, 3]`, interpolated linearly."""
-    if not groups:
-        return np.zeros((0, 3))
     sizes = np.array([len(group) for group in groups])
     values = np.concatenate([np.frombuffer(group, np.float32) for group in groups])
     values = values[np.lexsort((values, np.repeat(np.arange(len(groups)), sizes)))]

@@ -129,7 +129,8 @@ def make_plan(sources: Sequence[str], made: Mapping[str, Any], size: int) -> Pla
 def check_same(plan: Plan, sources: Sequence[str], made: Mapping[str, Any], size: int) -> None:
     """Check that a folder's plan is of this model, these options and sources as they are now.
 
-    Files of the same size and time of change count as unchanged; others are read again.
+    Files of the same size and version (a tag or the time of change) count as unchanged; others, and
+    those of which no version is known, are read again.
 
     Raises:
         OptionError: something differs; `option` says what.
@@ -147,7 +148,8 @@ def check_same(plan: Plan, sources: Sequence[str], made: Mapping[str, Any], size
             )
     found = find_files(sources)
     same = [file._replace(digest="", header=()) for file in plan.files]
-    if found != same and tuple(cut(found, size)[0]) != _without_times(plan.files, found):
+    known = found == same and all(file.modified for file in found)
+    if not known and tuple(cut(found, size)[0]) != _without_times(plan.files, found):
         raise OptionError(
             "The sources are not those with which the folder was begun: a file was added, taken "
             "away or changed.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
-from seqlrp.errors import ShardError
+from seqlrp.errors import CorpusError, ShardError, WriteError
 from seqlrp.scale.engine import Answer, Engine
 from seqlrp.scale.halving import Search, halve
 from seqlrp.scale.log import Log
@@ -90,6 +90,8 @@ class Scheduler:
         self._idle.append(worker)
         if answer.finished is not None and task is not None:
             self._finish(task.shard, answer.finished)
+        elif isinstance(answer.error, CorpusError | WriteError):  # the files, and not a text
+            raise answer.error
         elif task is not None and task.attempt is not None:
             self._go_on(task.shard, None if answer.error is None else str(answer.error))
         elif answer.error is not None:

@@ -10,12 +10,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import IO, Any, NamedTuple
+from urllib.parse import urlsplit
 
-from seqlrp.errors import CorpusError, MissingPackageError
+from seqlrp.errors import CorpusError, MissingPackageError, SeqlrpError
+from seqlrp.text.hub import is_hub_name
 from seqlrp.text.tables import SUFFIXES, Table, cause, from_dataset
 
 _JSON = (".jsonl", ".json")
@@ -23,6 +27,11 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _MARK = b"\xef\xbb\xbf"  # of UTF-8 at the start of a file
 _ROWS = 1024  # of a Parquet file that are decoded at a time
 _TEXT = "text"  # the column of files that have none
+UNREADABLE = "source_unreadable"  # the code of errors of a disk or a network, which may pass
+_VERSIONS = (  # where file systems say which version of a file there is, the surest first
+    "ETag", "etag", "blob_id", "md5Hash", "mtime", "mtimeNs", "updated", "LastModified", "created",
+)  # fmt: skip
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
 
 
 class SourceFile(NamedTuple):
@@ -31,7 +40,7 @@ class SourceFile(NamedTuple):
     Attributes:
         url: its path, or its URL.
         size: bytes.
-        modified: what the file system says about its version, a time or a tag.
+        modified: what the file system says about its version, a tag or a time; may be "".
         whole: whether the file is one document, as are those of a folder of nothing but `.txt`.
         digest: a hash of its content; of a Parquet file, of the footer, which has the sizes and
             bounds of all that is in it.
@@ -48,7 +57,7 @@ class SourceFile(NamedTuple):
     @property
     def suffix(self) -> str:
         """The suffix in lower case, which says the format."""
-        return PurePosixPath(self.url).suffix.lower()
+        return _suffix(self.url)
 
 
 class Piece(NamedTuple):
@@ -79,10 +88,12 @@ Row = Mapping[str, Any] | Broken
 def find_files(sources: Sequence[str]) -> list[SourceFile]:
     """The files of texts that paths, folders, globs and URLs name, each in the order of names.
 
-    A folder stands for all files of texts below it.
+    A folder stands for all files of texts below it, and a name as `owner/name` that is no path for
+    the files of that data set of the Hugging Face hub.
 
     Raises:
-        CorpusError: there is no such file, or none whose format can be read in pieces.
+        CorpusError: there is no such file, none whose format can be read in pieces, or the file
+            system cannot be reached.
         MissingPackageError: a URL needs a package that is not installed.
     """
     found = [file for source in sources for file in _files_of(str(source))]
@@ -142,8 +153,9 @@ def read_rows(
                 values = zip(*table.columns.values(), strict=True)
                 found: list[Row] = [dict(zip(table.columns, row, strict=True)) for row in values]
             else:
-                handle.seek(piece.start)
-                content = handle.read(piece.stop - piece.start)
+                with _reading(file.url):
+                    handle.seek(piece.start)
+                    content = handle.read(piece.stop - piece.start)
                 if not piece.start:
                     content = content.removeprefix(_MARK)
                 found = list(_parsed(file, content.decode("utf-8", "surrogateescape")))
@@ -161,25 +173,41 @@ def read_rows(
 
 
 def _files_of(source: str) -> Iterator[SourceFile]:
+    if "/" in source and is_hub_name(source) and not os.path.exists(source):
+        source = f"hf://datasets/{source}"
     file_system, path = _file_system(source)
     protocol = "" if source == path or "://" not in source else source.split("://")[0] + "://"
-    whole = False
-    if file_system.isdir(path):
-        names = sorted(name for name in file_system.find(path) if not _is_hidden(name, path))
-        whole = all(PurePosixPath(name).suffix == ".txt" for name in names)
-    else:
-        names = sorted(file_system.glob(path)) if not file_system.exists(path) else [path]
-    names = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    with _reading(source):
+        file_system.invalidate_cache()  # of what an earlier call in this process saw
+        names, whole = _names(file_system, path)
+        about = {name: file_system.info(name) for name in names}
     if not names:
         raise CorpusError(
             f"{source} names no file of texts; expected files that end in {', '.join(SUFFIXES)}, "
             "a folder or a glob of such, or a URL."
         )
-    for name in names:
-        about = file_system.info(name)
-        version = next((about[k] for k in ("ETag", "etag", "mtime", "mtimeNs") if k in about), "")
+    for name, facts in about.items():
+        version = next((facts[key] for key in _VERSIONS if facts.get(key)), "")
         url = name if not protocol else protocol + name.removeprefix(protocol)
-        yield SourceFile(url, int(about.get("size") or 0), str(version), whole)
+        yield SourceFile(url, int(facts.get("size") or 0), str(version), whole)
+
+
+def _names(file_system: Any, path: str) -> tuple[list[str], bool]:
+    """The names of the files of texts at a path, and whether each is one document."""
+    whole = False
+    if path.startswith(("http://", "https://")):
+        names = [path]  # fsspec would read it all to see whether it is a folder
+    elif file_system.isdir(path):
+        names = sorted(name for name in file_system.find(path) if not _is_hidden(name, path))
+        whole = all(_suffix(name) == ".txt" for name in names)
+    else:
+        names = [path] if file_system.exists(path) else sorted(file_system.glob(path))
+    return [name for name in names if _suffix(name) in SUFFIXES], whole
+
+
+def _suffix(url: str) -> str:
+    path = urlsplit(url).path if url.startswith(("http://", "https://")) else url
+    return PurePosixPath(path).suffix.lower()
 
 
 def _is_hidden(name: str, folder: str) -> bool:
@@ -192,8 +220,8 @@ def _file_system(url: str) -> tuple[Any, str]:
     try:
         file_system, path = fsspec.core.url_to_fs(url)
     except ImportError as error:
-        package = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}.get(url.split(":")[0], "")
-        install = f"pip install {package}" if package else str(error)
+        extra = _EXTRAS.get(url.split(":")[0])
+        install = f"pip install 'seqlrp[{extra}]'" if extra else str(error)
         raise MissingPackageError(f"{url} needs a package that is not installed: {install}") from (
             error
         )
@@ -202,12 +230,30 @@ def _file_system(url: str) -> tuple[Any, str]:
     return file_system, str(path)
 
 
+@contextmanager
+def _reading(url: str) -> Iterator[None]:
+    """Turn what file systems raise, which may be anything, into an error that names the file."""
+    try:
+        yield
+    except (SeqlrpError, MemoryError):
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or cause(error)
+        raise CorpusError(f"Could not read {url}: {reason}.", code=UNREADABLE) from error
+
+
 def _opened(url: str) -> IO[bytes]:
     file_system, path = _file_system(url)
-    try:
+    with _reading(url):
         opened: IO[bytes] = file_system.open(path, "rb")
-    except OSError as error:
-        raise CorpusError(f"Could not read {url}: {error.strerror or error}.") from error
+    try:
+        opened.seek(1)
+        opened.seek(0)
+    except ValueError as error:  # fsspec's answer to a server that knows no ranges
+        raise CorpusError(
+            f"The server of {url} sends whole files only, and shards are read from the middle.",
+            "Download the file first.",
+        ) from error
     return opened
 
 
@@ -244,10 +290,11 @@ class _Scan:
         self.file = self.file._replace(digest=self._digest.hexdigest(), header=tuple(header))
 
     def _lines(self, handle: IO[bytes]) -> Iterator[bytes]:
-        for line in handle:
-            self._digest.update(line)
-            self._read += len(line)
-            yield line
+        with _reading(self.file.url):
+            for line in handle:
+                self._digest.update(line)
+                self._read += len(line)
+                yield line
 
     def _decoded(self, handle: IO[bytes]) -> Iterator[str]:
         for line in self._lines(handle):
@@ -266,16 +313,12 @@ class _Scan:
             yield self._read
 
     def _footer(self, handle: IO[bytes]) -> tuple[int, list[str]]:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        try:
-            with pq.ParquetFile(handle) as file:
-                names, rows = file.schema_arrow.names, file.metadata.num_rows
-                about = file.metadata.serialized_size
-        except (pa.ArrowException, OSError) as error:
-            raise CorpusError(f"Could not read {self.file.url}: {cause(error)}.") from error
-        with _opened(self.file.url) as again:
+        with _reading(self.file.url), pq.ParquetFile(handle) as file:
+            names, rows = file.schema_arrow.names, file.metadata.num_rows
+            about = file.metadata.serialized_size
+        with _opened(self.file.url) as again, _reading(self.file.url):
             again.seek(max(self.file.size - about - 8, 0))
             self._digest.update(again.read())
         return int(rows), list(names)
@@ -344,23 +387,20 @@ def _row_range(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(handle) as opened:
-            names = [n for n in opened.schema_arrow.names if columns is None or n in columns]
-            groups, before = _groups(opened, piece)
-            parts = []
-            for batch in opened.iter_batches(_ROWS, row_groups=groups, columns=names):
-                part = batch[max(piece.start - before, 0) : max(piece.stop - before, 0)]
-                if len(part):
-                    parts.append(part)
-                before += len(batch)
-                if before >= piece.stop:
-                    break
-            schema = pa.schema([opened.schema_arrow.field(n) for n in names])
-            schema = schema.with_metadata(opened.schema_arrow.metadata)
-            return from_dataset(file.url, datasets.Dataset(pa.Table.from_batches(parts, schema)))
-    except (pa.ArrowException, OSError) as error:
-        raise CorpusError(f"Could not read {file.url}: {cause(error)}.") from error
+    with _reading(file.url), pq.ParquetFile(handle) as opened:
+        names = [n for n in opened.schema_arrow.names if columns is None or n in columns]
+        groups, before = _groups(opened, piece)
+        parts = []
+        for batch in opened.iter_batches(_ROWS, row_groups=groups, columns=names):
+            part = batch[max(piece.start - before, 0) : max(piece.stop - before, 0)]
+            if len(part):
+                parts.append(part)
+            before += len(batch)
+            if before >= piece.stop:
+                break
+        schema = pa.schema([opened.schema_arrow.field(n) for n in names])
+        schema = schema.with_metadata(opened.schema_arrow.metadata)
+        return from_dataset(file.url, datasets.Dataset(pa.Table.from_batches(parts, schema)))
 
 
 def _groups(opened: Any, piece: Piece) -> tuple[list[int], int]:

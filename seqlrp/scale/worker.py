@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from seqlrp.errors import FailedTextError, SeqlrpError, SeqlrpWarning, ShardError, WriteError
+from seqlrp.errors import (
+    CorpusError,
+    FailedTextError,
+    SeqlrpError,
+    SeqlrpWarning,
+    ShardError,
+    WriteError,
+)
 from seqlrp.explaining.explain import chosen_method, iter_explanations
 from seqlrp.explaining.skipped import NO_WORD, SkippedTexts
 from seqlrp.explanations.files import explanation_writer
@@ -19,7 +26,7 @@ from seqlrp.explanations.parts import part_path
 from seqlrp.scale.halving import find_failing
 from seqlrp.scale.plan import Shard
 from seqlrp.scale.shard_texts import ColumnNames, ShardTexts, read_shard
-from seqlrp.scale.source import SourceFile
+from seqlrp.scale.source import UNREADABLE, SourceFile
 
 if TYPE_CHECKING:
     from seqlrp.engine.batches import BatchTokens
@@ -122,6 +129,7 @@ def failure(number: int, reason: str) -> FailedTextError:
 
 
 MOST_RAISED = 64  # texts of a shard that raise; where more do, it is not the texts' fault
+_PAUSES = (1.0, 4.0)  # seconds before a source that could not be read is read again
 ACCIDENTS = 2  # errors of a shard that no text raises by itself, before it is given up
 
 
@@ -202,7 +210,17 @@ class Worker:
             pass
 
     def _read(self, shard: Shard) -> ShardTexts:
-        return read_shard(self._job.files, shard, self._job.columns, self._classifier.labels)
+        """Read a shard; where a disk or a network fails, once more after a while."""
+        pauses = list(_PAUSES)
+        while True:
+            try:
+                return read_shard(
+                    self._job.files, shard, self._job.columns, self._classifier.labels
+                )
+            except CorpusError as error:
+                if error.code != UNREADABLE or not pauses:
+                    raise
+                time.sleep(pauses.pop(0))
 
     def _write(self, shard: Shard, texts: ShardTexts, failed: dict[int, str]) -> _Written:
         """Write the explanations; texts that are not left out and have no answer go to `failed`."""

@@ -37,6 +37,24 @@ def test_a_folder_is_explained_and_shown(model, corpus, tmp_path, capsys, here) 
     assert found.summary("word")["documents"].max() <= 20
 
 
+def test_a_folder_is_evaluated_and_analysed(model, corpus, tmp_path, capsys, here) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("sklearn")
+    out = tmp_path / "explained"
+    assert run(capsys, "explain", model, corpus, "--out", out)[0] == 0
+    methods = ("--methods", "lrp,random", "--metrics", "aopc", "--min-words", "2")
+    report = tmp_path / "evaluation"
+    assert run(capsys, "evaluate", model, out, "--out", report, *methods)[0] == 0
+    assert run(capsys, "evaluate", model, out, "--out", report, *methods, "--first", "5")[0] == 0
+    status, printed, _ = run(capsys, "analyse", model, out, "--out", tmp_path / "analysis")
+    assert status == 0
+    assert printed.startswith("20 texts of explained explained by lrp")
+    for command in ("evaluate", "analyse"):
+        typed = (command, model, out, "--out", tmp_path / "o", "--text-column", "text")
+        status, _, err = run(capsys, *typed)
+        assert status == 2
+        assert "--text-column does not go with" in err
+
+
 def test_texts_that_are_set_aside_are_an_exit_status(model, tmp_path, capsys, here) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "a.csv").write_text('text\na good film\n" "\n')
     out = tmp_path / "explained"

@@ -17,6 +17,7 @@ from samples.summaries import words
 from spacy.lookups import Lookups
 
 from seqlrp.errors import OptionError
+from seqlrp.explanations import summaries
 from seqlrp.explanations.collection import Explanations
 from seqlrp.explanations.summaries import student_t, summarise
 
@@ -123,6 +124,18 @@ def test_words_are_those_of_merged_explanations(items):
         f.sort_values(order)[kept] for f in (summarise(items), summarise(merged, "token"))
     )
     assert one.to_numpy().tolist() == other.to_numpy().tolist()
+
+
+def test_quartiles_may_be_left_out_or_sorted_in_parts(monkeypatch):
+    texts = [list("abcd"[: k % 4 + 1]) for k in range(12)]
+    found = [words(" ".join(t), [len(t) / (k + 1) for k in range(len(t))]) for t in texts]
+    whole = summarise(found)
+    monkeypatch.setattr(summaries, "_SORTED", 3)
+    pd.testing.assert_frame_equal(summarise(found), whole)
+    without = summarise(found, quartiles=False)
+    assert without[["q25", "median", "q75"]].isna().all(axis=None)
+    others = [name for name in COLUMNS if name not in ("q25", "median", "q75")]
+    pd.testing.assert_frame_equal(without[others], whole[others])
 
 
 def test_case_can_be_kept():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
+import resource
 import signal
 from collections import deque
 from collections.abc import Collection, Iterator
@@ -20,8 +22,8 @@ from seqlrp.scale.worker import Job, Task, Worker
 from seqlrp.text.tokens import TokenizedText
 from seqlrp.text.vocabulary import Vocabulary
 
-# Words at which a tokenizer raises, a process ends, and a model gives NaN.
-RAISES, KILLS, OVERFLOWS = "RAISES", "KILLS", "OVERFLOWS"
+# Words at which a tokenizer raises, a process is killed, a model gives NaN, a process aborts.
+RAISES, KILLS, OVERFLOWS, ABORTS = "RAISES", "KILLS", "OVERFLOWS", "ABORTS"
 
 
 def failing_tokenizer(text: str) -> TokenizedText:
@@ -30,12 +32,21 @@ def failing_tokenizer(text: str) -> TokenizedText:
         raise ValueError("this text cannot be split")
     if KILLS in text:
         die()
+    if ABORTS in text:
+        abort()
     return split_words(text)
 
 
 def die() -> None:
     """End this process as if it had been killed."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def abort() -> None:
+    """End this process as C code does that finds an impossible state."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    faulthandler.disable()
+    os.abort()
 
 
 class Death(BaseException):

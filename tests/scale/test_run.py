@@ -9,6 +9,7 @@ import sys
 import traceback
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from samples.sharded import KILLS, OVERFLOWS, RAISES, contents, failing_classifi
 import seqlrp
 import seqlrp.scale
 from seqlrp.errors import (
+    CorpusError,
     FailedTextError,
     FolderInUseError,
     LabelError,
@@ -26,7 +28,8 @@ from seqlrp.errors import (
     ShardError,
     WriteError,
 )
-from seqlrp.scale.log import LOG
+from seqlrp.scale import worker
+from seqlrp.scale.log import LOG, read_finished
 
 
 @pytest.fixture
@@ -104,6 +107,29 @@ def test_a_text_that_fails_may_end_the_run(tmp_path, explain) -> None:  # type: 
         seqlrp.Explanations.load(tmp_path / "o")
     assert explain(tmp_path / "a.jsonl", tmp_path / "o").failed == 1
     assert len(seqlrp.Explanations.load(tmp_path / "o")) == 29
+
+
+def test_a_source_that_cannot_be_read_for_a_while(source, tmp_path, explain, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """What fails is the network, and no text is blamed for it."""
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/scale/a.jsonl", source.read_bytes())
+    opens, answers = type(memory).open, [True, True, False, True]  # then False
+
+    def now_and_then(self: object, *args: object, **kwargs: object) -> object:
+        if answers.pop(0) if answers else False:
+            return opens(self, *args, **kwargs)
+        raise RuntimeError("the network is down")
+
+    monkeypatch.setattr(type(memory), "open", now_and_then)
+    monkeypatch.setattr(worker, "_PAUSES", (0.0, 0.0))
+    with pytest.raises(CorpusError, match="the network is down"):
+        explain("memory://scale/a.jsonl", tmp_path / "out")
+    assert read_finished(tmp_path / "out").keys() == {0}
+    answers.extend([True] * 20)
+    status = explain("memory://scale/a.jsonl", tmp_path / "out")
+    assert (status.explained, status.failed) == (47, 0)
+    explain(source, tmp_path / "calm")
+    assert contents(tmp_path / "out") == contents(tmp_path / "calm")
 
 
 def test_texts_of_which_nothing_can_be_asked(tmp_path, explain) -> None:  # type: ignore[no-untyped-def]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqlrp.errors import CorpusError
-from seqlrp.scale.source import Broken, cut, find_files, read_rows
+from seqlrp.errors import CorpusError, MissingPackageError, OptionError
+from seqlrp.scale.plan import check_same, make_plan
+from seqlrp.scale.source import UNREADABLE, Broken, cut, find_files, read_rows
 
 TEXT = st.text(
     st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from('\n",;'), max_size=8
@@ -81,6 +83,87 @@ def test_globs_and_urls(tmp_path) -> None:  # type: ignore[no-untyped-def]
     assert read(["memory://corpus"], 1) == [["over"], ["there"]]
     with pytest.raises(CorpusError, match="names no file of texts"):
         find_files([str(tmp_path / "*.docx")])
+
+
+def _remote(monkeypatch, **methods: object) -> None:  # type: ignore[no-untyped-def]
+    """Replace methods of the file system memory://, which stands for a remote one."""
+    for name, function in methods.items():
+        monkeypatch.setattr(fsspec.get_filesystem_class("memory"), name, function)
+
+
+def test_a_url_whose_package_is_missing_says_what_to_install(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    def absent(url: str) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", absent)
+    for url, extra in [("s3://b/a.csv", "s3"), ("gs://b/a.csv", "gcs"), ("http://b/a.csv", "http")]:
+        with pytest.raises(MissingPackageError, match=rf"pip install 'seqlrp\[{extra}\]'"):
+            find_files([url])
+
+
+def test_names_of_the_hub_are_its_files(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    asked: list[str] = []
+
+    def hub(url: str) -> tuple[object, str]:
+        asked.append(url)
+        memory = fsspec.filesystem("memory")
+        memory.pipe("/datasets/owner/name/data/train.csv", b"text\ngood\n")
+        return memory, "/datasets/owner/name"
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", hub)
+    found = find_files(["owner/name"])
+    assert asked == ["hf://datasets/owner/name"]
+    assert [file.url.endswith("owner/name/data/train.csv") for file in found] == [True]
+
+
+def test_remote_files_that_changed_are_noticed(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/tagged/a.csv", b"text\none\n")
+    url, tag = "memory://tagged/a.csv", {"ETag": "v1"}
+    info = memory.info
+
+    def tagged(self: object, path: str, **kwargs: object) -> dict[str, object]:
+        about = {k: v for k, v in info(path).items() if k != "created"}
+        return about | tag
+
+    _remote(monkeypatch, info=tagged)
+    plan = make_plan([url], {}, 5)
+    assert (plan.files[0].modified, plan.files[0].size) == ("v1", 9)
+    check_same(plan, [url], {}, 5)
+    tag["ETag"] = "v2"
+    check_same(plan, [url], {}, 5)  # the content is the same
+    memory.pipe("/tagged/a.csv", b"text\ntwo\n")  # of the same size
+    tag["ETag"] = "v3"
+    with pytest.raises(OptionError, match="added, taken away or changed"):
+        check_same(plan, [url], {}, 5)
+    tag.clear()  # no version at all: the content is read
+    plan = make_plan([url], {}, 5)
+    memory.pipe("/tagged/a.csv", b"text\nthe\n")
+    with pytest.raises(OptionError, match="added, taken away or changed"):
+        check_same(plan, [url], {}, 5)
+
+
+def test_file_systems_that_fail(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/failing/a.csv", b"text\none\n")
+    files, shards = cut(find_files(["memory://failing/a.csv"]), 9)
+
+    def fails(self: object, *args: object, **kwargs: object) -> None:
+        raise RuntimeError("the network is down")
+
+    class WholeOnly(io.BytesIO):
+        def seek(self, place: int, whence: int = 0) -> int:
+            raise ValueError("Cannot seek streaming HTTP file")
+
+    with monkeypatch.context() as patch:
+        _remote(patch, open=lambda *args, **kwargs: WholeOnly(b"text\none\n"))
+        with pytest.raises(CorpusError, match="Download the file first"):
+            read_rows(files, shards[0])
+    _remote(monkeypatch, open=fails, exists=fails)
+    for read_again in (lambda: read_rows(files, shards[0]), lambda: find_files(["memory://x"])):
+        with pytest.raises(CorpusError, match="the network is down") as raised:
+            read_again()
+        assert raised.value.code == UNREADABLE
 
 
 def test_what_cannot_be_read_is_named(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seqlrp.cli.application import LIMIT_PASSED, print_path, say, show
+from seqlrp.cli.input_texts import load_explained
 from seqlrp.cli.options import (
     BatchTokensOption,
     CorpusArgument,
@@ -23,6 +24,10 @@ from seqlrp.cli.options import (
     TextColumn,
 )
 from seqlrp.cli.parsing import load_classifier, parse_batch_tokens, parse_method_options
+
+if TYPE_CHECKING:
+    from seqlrp.explanations.collection import Explanations
+    from seqlrp.text.corpora import Corpus
 
 OutOption = Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the page and tables.")]
 CandidateOption = Annotated[
@@ -68,6 +73,8 @@ def analyse(
 ) -> None:
     """Find what a model looks at over a whole corpus, and prove which words it needs.
 
+    CORPUS may be a folder that `explain --out FOLDER` wrote: its texts are not explained again.
+
     What is finished is kept in the folder: the same command goes on after an interruption.
     """
     from seqlrp.analysis.analyse import analyse as analyse_corpus
@@ -76,9 +83,13 @@ def analyse(
 
     options = parse_method_options(method, None, None, option)
     classifier = load_classifier(model, device, factory)
-    texts = load_corpus(
-        corpus, text=text_column, label=label_column, split=split, label_names=classifier.labels
+    texts: Corpus | Explanations | None = load_explained(
+        corpus, text_column=text_column, label_column=label_column, split=split
     )
+    if texts is None:
+        texts = load_corpus(
+            corpus, text=text_column, label=label_column, split=split, label_names=classifier.labels
+        )
     try:
         analysis = analyse_corpus(
             classifier, texts, method=method, candidates=candidate or (), shortcuts=shortcuts,

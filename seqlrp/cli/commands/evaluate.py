@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqlrp.cli.application import print_path, say, show
+from seqlrp.cli.input_texts import load_explained
 from seqlrp.cli.options import (
     BatchTokensOption,
     CorpusArgument,
@@ -34,6 +35,7 @@ from seqlrp.cli.parsing import (
 from seqlrp.errors import CorpusError, OptionError
 
 if TYPE_CHECKING:
+    from seqlrp.explanations.collection import Explanations
     from seqlrp.models.classifier import TextClassifier
     from seqlrp.text.corpora import Corpus
 
@@ -112,22 +114,35 @@ def evaluate(
 ) -> None:
     """Put explanations to the test: remove the words that each method names, and ask again.
 
+    CORPUS may be a folder that `explain --out FOLDER` wrote: what is there is not explained again.
+
     What is finished is kept in the folder: the same command goes on after an interruption.
     """
     from seqlrp.evaluation import evaluate as evaluate_methods
     from seqlrp.evaluation.report.report import FILES
+    from seqlrp.explaining.known import check_explained_by
     from seqlrp.text.corpora import load_corpus
 
     check_outputs([out / name for name in FILES], [model, corpus, rationales])
     counts, tokens = parse_numbers("ks", ks), parse_batch_tokens(batch_tokens)
     compared, measured = _with_options(_names(methods), option or ()), _names(metrics)
     classifier = load_classifier(model, device, factory)
-    texts = load_corpus(
-        corpus, text=text_column, label=label_column, split=split, label_names=classifier.labels,
-        on_unanswerable=on_unanswerable.value,
+    texts: Corpus | Explanations
+    explained = load_explained(
+        corpus, text_column=text_column, label_column=label_column, split=split,
+        rationales=None if rationales is None else str(rationales),
     )  # fmt: skip
-    texts = texts if first is None else texts.part(slice(first))
-    marked = None if rationales is None else _marked_words(rationales, texts, classifier)
+    marked = None
+    if explained is not None:
+        check_explained_by(classifier, explained)
+        texts = explained if first is None else explained[:first]
+    else:
+        loaded = load_corpus(
+            corpus, text=text_column, label=label_column, split=split,
+            label_names=classifier.labels, on_unanswerable=on_unanswerable.value,
+        )  # fmt: skip
+        texts = loaded if first is None else loaded.part(slice(first))
+        marked = None if rationales is None else _marked_words(rationales, texts, classifier)
     measured += [] if marked is None or AGREEMENT in measured else [AGREEMENT]
     try:
         report = evaluate_methods(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def render(
     explanations: Annotated[
-        Path, typer.Argument(metavar="EXPLANATIONS", help="A .parquet or .jsonl file.")
+        Path, typer.Argument(metavar="EXPLANATIONS", help="A .parquet or .jsonl file, or a folder.")
     ],
     out: Annotated[
         Path,

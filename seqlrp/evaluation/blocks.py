@@ -1,0 +1,144 @@
+"""The texts of an evaluation: all at once, or those of saved explanations a block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqlrp.errors import CorpusError, InputError, LabelError, TextError
+from seqlrp.evaluation.candidates import check_explanation
+from seqlrp.evaluation.documents import Texts
+from seqlrp.explaining.known import check_explained_by
+from seqlrp.explaining.questions import QuestionStream, label_names, read_texts
+from seqlrp.explaining.skipped import SkippedTexts
+from seqlrp.explanations.collection import Explanations
+from seqlrp.text.corpora import Corpus
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from seqlrp.models.classifier import TextClassifier
+    from seqlrp.text.encoded import EncodedText
+
+BLOCK = 4096  # explanations that are held at a time
+
+
+class Blocks:
+    """The texts that take part, those that are long enough, in blocks.
+
+    Texts are one block. Explanations are read a block at a time, and are then known.
+
+    Args:
+        classifier: encodes the texts.
+        texts: texts in any form that `seqlrp.evaluate` takes, or `Explanations`.
+        labels: the true classes; by default those that come with the texts.
+        rationales: the words that people marked, for each text.
+        column: of a data frame or a data set.
+        min_words: shorter texts are left out.
+
+    Attributes:
+        texts: a list, or `Explanations`.
+        labelled: whether true classes are known.
+
+    Raises:
+        InputError: explanations of another classifier, or not as many rationales as texts.
+        LabelError: not as many labels as texts.
+    """
+
+    def __init__(
+        self,
+        classifier: TextClassifier,
+        texts: Any,
+        labels: Sequence[int | str] | None,
+        rationales: Sequence[Any] | None,
+        *,
+        column: str,
+        min_words: int,
+    ) -> None:
+        self.texts: list[str] | Explanations
+        if isinstance(texts, Explanations):
+            check_explained_by(classifier, texts)
+            self.texts = texts
+        else:
+            if isinstance(texts, Corpus) and labels is None:
+                labels = label_names(texts)
+            self.texts = list(read_texts(texts, column)[0])
+        for name, given in (("labels", labels), ("rationales", rationales)):
+            if given is not None and len(given) != len(self.texts):
+                error = LabelError if name == "labels" else InputError
+                raise error(f"Got {len(given)} {name} for {len(self.texts)} texts.")
+        self._classifier, self._labels, self._rationales = classifier, labels, rationales
+        self._min_words = min_words
+        known = isinstance(self.texts, Explanations) and self.texts[0].label is not None
+        self.labelled = labels is not None or known
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __iter__(self) -> Iterator[Texts]:
+        """Read the blocks that hold a text which is long enough.
+
+        Raises:
+            CorpusError: there is none.
+            TextError: a text is no string.
+        """
+        some = False
+        for block in self._read():
+            some |= bool(block.questions)
+            if block.questions:
+                yield block
+        if not some:
+            raise CorpusError(
+                f"None of the {len(self)} texts has {self._min_words} words; pass a smaller "
+                "min_words."
+            )
+
+    def _read(self) -> Iterator[Texts]:
+        if not isinstance(self.texts, Explanations):
+            yield self._block(0, self.texts, self._labels)
+            return
+        left = iter(self.texts)
+        for start in range(0, len(self), BLOCK):
+            held = list(islice(left, BLOCK))
+            labels: Sequence[int | str] | None = [e.label for e in held if e.label is not None]
+            if self._labels is not None:
+                labels = self._labels[start : start + BLOCK]
+            elif len(labels or ()) < len(held):
+                labels = None
+            block = self._block(start, [e.text for e in held], labels)
+            for question in block.questions:
+                check_explanation("texts", held[question.number - start], question)
+            yield block._replace(known=dict(enumerate(held, start)))
+
+    def _block(self, start: int, texts: list[str], labels: Sequence[int | str] | None) -> Texts:
+        numbers = range(start, start + len(texts))
+        for number, text in zip(numbers, texts, strict=True):
+            if not isinstance(text, str):
+                raise TextError(
+                    f"Text {number} is {type(text).__name__}, expected a string.", text=number
+                )
+        stream = QuestionStream(
+            self._classifier, texts, labels=labels, numbers=numbers, skipped=SkippedTexts("skip")
+        )
+        questions = [question for question in stream if len(question.document) >= self._min_words]
+        marked = None
+        if self._rationales is not None:
+            given = self._rationales
+            marked = [_rationale(given[q.number], q.document, q.number) for q in questions]
+        return Texts(questions, marked)
+
+
+def _rationale(given: Any, document: EncodedText, number: int) -> npt.NDArray[np.float64]:
+    marks = np.asarray(given)
+    if marks.shape != (len(document),):
+        raise InputError(
+            f"The rationale of text {number} has the shape {list(marks.shape)}; expected "
+            f"[{len(document)}], a number a word."
+        )
+    marks = marks.astype(np.float64)
+    if not ((marks >= 0) & (marks <= 1)).all():
+        raise InputError(f"The rationale of text {number} holds numbers that are not in 0 to 1.")
+    return marks
