@@ -214,7 +214,7 @@ def find_strategies(
     classifier: TextClassifier | None = None,
     *,
     vectors: Vectors | None = None,
-    kind: str = "relevance",
+    kind: str = "words",
     clusters: int | Literal["auto"] = "auto",
     method: ClusterMethod = "spectral",
     neighbours: int = NEIGHBOURS,
