@@ -9,7 +9,8 @@ of words of the corpus, planted in the same way.
 Reported for each kind and share:
 
 - as a strategy: the share of artefacts for which some strategy is, with F1 of 0.8 or more, the
-  texts that hold it; of relevance (Σ R x of LRP), of gradient × input, and of plain word counts.
+  texts that hold it; of relevance by word, of its sums Σ R x, of gradient × input by word, and of
+  plain word counts; and how many strategies a class has.
 - proved: of the artefacts that are used, the share reported as "used" or "decisive", and among
   the first three of the list, or of those for its class; of those that are not used, the share
   reported so.
@@ -49,7 +50,7 @@ USED = 0.1
 F1 = 0.8
 # Stop words that make a class by their meaning.
 MEANT = {"not", "no", "n't", "n’t", "n‘t", "never", "nothing", "without", "cannot", "but", "hardly"}
-CLUSTERS = ("relevance", "gradient x input", "counts")
+CLUSTERS = ("relevance", "sums", "gradient x input", "counts")
 
 
 class Artefact(NamedTuple):
@@ -297,6 +298,7 @@ def run(
     base = {
         "corpus": corpus.name, "kind": kind, "share": share, "seed": seed,
         "accuracy": float(np.mean([e.predicted == e.label for e in explained])),
+        "strategies": len(strategies.table) / strategies.table["class"].nunique(),
     }  # fmt: skip
     artefacts = KINDS.get(kind, ())
     if not artefacts:
@@ -321,26 +323,30 @@ def run(
 
 def _others(
     explained: Explanations, gradient: Explanations, classifier: seqlrp.TextClassifier
-) -> tuple[Strategies, Strategies]:
-    """The same clustering of gradient × input and of plain word counts."""
+) -> tuple[Strategies, Strategies, Strategies]:
+    """The same clustering of Σ R x, of gradient × input and of plain word counts."""
+    by_sums = find_strategies(
+        explained, classifier, kind="relevance", projection="none", progress=False
+    )
     by_gradient = find_strategies(gradient, classifier, projection="none", progress=False)
     counts = count_terms(explained).counts.astype(np.float32)
     by_counts = find_strategies(explained, vectors=counts, projection="none", progress=False)
-    return by_gradient, by_counts
+    return by_sums, by_gradient, by_counts
 
 
 def summary(rows: pd.DataFrame) -> str:
     """The table, a line for each kind and share, and one for all from 5 % on."""
     lines = [
-        "| kind | share | artefacts | strategy: relevance | gradient × input | counts | used "
-        "| used: reported | in the first three | first three of the class "
+        "| kind | share | artefacts | strategy: relevance | Σ R x | gradient × input | counts "
+        "| used | used: reported | in the first three | first three of the class "
         "| not used, reported as used |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     planted_ = rows[rows["kind"] != "nothing"]
     for (kind, share), own in planted_.groupby(["kind", "share"], sort=False):
         lines.append(_line(f"{kind} | {share:.0%}", own))
     lines.append(_line("all | 5% and more", planted_[planted_["share"] >= 0.05]))
+    lines.append(f"\nStrategies of a class, on average: {rows['strategies'].mean():.1f}")
     clean = rows[rows["kind"] == "nothing"]
     for name, runs in clean.groupby("corpus", sort=False):
         found = [turned for turned in runs["alarms"] if turned]
