@@ -55,7 +55,8 @@ def slow(session: nox.Session) -> None:
 @nox.session
 def ray(session: nox.Session) -> None:
     """Workers on Ray; the class in Ray Data and Dask; folders in DuckDB and Polars."""
-    session.install("-e", ".[demo,test,ray]", *"ray[data] dask[dataframe] duckdb polars".split())
+    others = ["ray[data]", "dask[dataframe]", "duckdb", "polars"]
+    session.install("-e", ".[demo,test,ray]", *others)
     files = [f"tests/scale/test_{name}.py" for name in ("ray", "pipeline", "readers")]
     session.run("pytest", "-m", "slow or not slow", *files, *session.posargs)
 

@@ -1,13 +1,15 @@
-"""The clusters of one class: how many, and how stable each of them is.
+"""The stable clusters of one class, at several resolutions.
 
-The largest gap of the eigenvalues alone misses small clusters, so several numbers of clusters are
-tried, each on samples of the documents as well. A cluster is stable if
-clustering the samples finds it again.
+The largest gap of the eigenvalues alone misses small clusters, and no single number of clusters
+suits large and small ones. So several numbers are tried, each on samples of the documents as well.
+A cluster is stable if clustering the samples finds it again; the stable ones of all numbers are
+put together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -32,6 +34,8 @@ NOISE = -1  # the label of documents in no cluster, by HDBSCAN
 MOST_CLUSTERS = 16
 STABLE = 0.75  # mean Jaccard similarity from which a cluster is stable (Hennig 2007)
 _LEAST = 20  # documents below which a class is not divided
+_SMALLEST = 5  # documents of a cluster
+_SAME = 0.5  # Jaccard similarity from which two clusters are taken for the same one
 _SAMPLES, _SHARE = 4, 0.8  # samples for stability, and their share of the documents
 
 
@@ -40,18 +44,17 @@ class Clustering(NamedTuple):
 
     Attributes:
         labels: the cluster of each document, `[n]`, from 0; `NOISE` for none.
-        stability: of each cluster, from 0 to 1; NaN where that was not asked.
-        tried: for each number of clusters, how many there were, how many of them are stable, and
-            the mean stability.
-        chosen: which of these it is.
+        stability: of each cluster, from 0 to 1; NaN where that was not asked, and for the last
+            where it is the rest, the documents of no stable cluster.
+        tried: for each number of clusters, how many there were, how many of them are stable, the
+            mean stability, and how many of the clusters are of this number.
         eigenvalues: the smallest eigenvalues of the Laplacian, ascending.
         gap: the number of clusters before the largest gap of the eigenvalues.
     """
 
     labels: Labels
     stability: Floats
-    tried: list[tuple[int, int, float]]
-    chosen: int
+    tried: list[tuple[int, int, float, int]]
     eigenvalues: Floats
     gap: int
 
@@ -68,8 +71,7 @@ def find_clusters(
     Args:
         points: dense or sparse, rows of length 1.
         method: "spectral" or "hdbscan".
-        clusters: of "spectral"; "auto" takes the number of clusters of which most are stable,
-            the smaller of two such numbers.
+        clusters: of "spectral"; "auto" takes the stable clusters of up to 16, and the rest as one.
         neighbours: of each document, in the graph.
         seed: of k-means and of the samples.
     """
@@ -116,7 +118,7 @@ def _find(
     if count < 2 or (clusters == "auto" and count < _LEAST):
         values = spectrum(graph, MOST_CLUSTERS + 1).values
         alone = np.zeros(count, np.int64)
-        return Clustering(alone, np.full(1, np.nan), [(1, 1, np.nan)], 0, values, eigengap(values))
+        return Clustering(alone, np.full(1, np.nan), [(1, 1, np.nan, 1)], values, eigengap(values))
     if clusters == "auto":
         numbers = list(range(1, max(2, min(MOST_CLUSTERS, count // 10)) + 1))
     else:
@@ -135,10 +137,55 @@ def _find(
         for k, labels in found.items():
             sums[k] += jaccard(labels[rows], again[k], len(sums[k]))
     stability = {k: total / _SAMPLES for k, total in sums.items()}
-    best = max(found, key=lambda k: ((stability[k] >= STABLE).sum(), -k))
-    tried = [(len(s), int((s >= STABLE).sum()), float(s.mean())) for s in stability.values()]
-    chosen, gap = list(found).index(best), eigengap(of_all.values)
-    return Clustering(found[best], stability[best], tried, chosen, of_all.values, gap)
+    if len(found) == 1:
+        only = next(iter(found))
+        labels, stable = found[only], stability[only]
+        kept = {only: len(stable)}
+    else:
+        labels, stable, kept = combined(found, stability)
+    tried = [
+        (len(own), int((own >= STABLE).sum()), float(own.mean()), kept.get(k, 0))
+        for k, own in stability.items()
+    ]
+    return Clustering(labels, stable, tried, of_all.values, eigengap(of_all.values))
+
+
+def combined(
+    found: Mapping[int, Labels], stability: Mapping[int, Floats]
+) -> tuple[Labels, Floats, dict[int, int]]:
+    """Put the stable clusters of several clusterings together, small ones first.
+
+    Of clusters that are nearly the same the most stable one is taken. A larger cluster loses the
+    documents of smaller ones in it, and is left out if these are most of it. What is in no cluster
+    is the rest, which is the last cluster, or noise where it is smaller than a cluster may be.
+
+    Returns:
+        labels, stability of the clusters, and how many of them are of each clustering.
+    """
+    pool = [
+        (float(stability[k][c]), k, labels == c)
+        for k, labels in found.items()
+        for c in np.flatnonzero(stability[k] >= STABLE).tolist()
+        if _SMALLEST <= (labels == c).sum() < len(labels)
+    ]
+    distinct: list[tuple[float, int, npt.NDArray[np.bool_]]] = []
+    for one in sorted(pool, key=lambda one: (-one[0], one[1])):
+        if all((one[2] & o).sum() < _SAME * (one[2] | o).sum() for _, _, o in distinct):
+            distinct.append(one)
+    labels = np.full(len(next(iter(found.values()))), NOISE, np.int64)
+    stable: list[float] = []
+    kept: Counter[int] = Counter()
+    for value, k, inside in sorted(distinct, key=lambda one: int(one[2].sum())):
+        left = inside & (labels == NOISE)
+        if left.sum() >= max(_SMALLEST, inside.sum() / 2):
+            labels[left] = len(stable)
+            stable.append(value)
+            kept[k] += 1
+    rest = labels == NOISE
+    if rest.sum() >= _SMALLEST or not stable:
+        labels[rest] = len(stable)
+        stable.append(np.nan)
+    return labels, np.array(stable), dict(kept)
 
 
 def _divided(

@@ -62,8 +62,8 @@ def conclusion(analysis: CorpusAnalysis) -> str:
         return "No candidate for a shortcut was tried by intervention."
     if not found:
         return (
-            f"None of {_count(tried, 'candidate')} is decisive: none turns a quarter more of "
-            "the predictions than control words do."
+            f"None of {_count(tried, 'candidate')} is decisive: none that its class nearly alone "
+            "holds turns a quarter more of the predictions than control words do."
         )
     if len(found) == 1:
         return f"One candidate of {tried} is used and decisive:"

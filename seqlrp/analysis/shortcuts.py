@@ -34,8 +34,12 @@ VERDICTS = {
     UNUSED: "present but not used",
 }
 LEVEL = 0.05  # of p, corrected over all candidates
-# A candidate is decisive where it turns so many more of the predictions than control words do.
+# A candidate is decisive where it turns so many more of the predictions than control words do,
 ALONE = 0.25
+# and where at least this share of the texts with it is of its class, by the lower end of the 95 %
+# interval. Above it stand artefacts and a few words of a topic; function words do not come so high
+# in corpora of any size (`docs/explanation/results.md`).
+EXCLUSIVE = 0.75
 MOST_TEXTS, LEAST_TEXTS = 100, 60  # texts of an intervention
 _PASSES = 2  # changed texts for each text of the corpus, in all
 
@@ -46,8 +50,8 @@ COLUMNS = {
     "removed_high": "float64", "removed_change": "float64", "removed_texts": "int64",
     "inserted_control": "float64", "inserted_excess": "float64", "inserted_low": "float64",
     "inserted_high": "float64", "inserted_change": "float64", "inserted_texts": "int64",
-    "documents": "int64", "exclusive": "float64", "alone": "float64", "accuracy_with": "float64",
-    "accuracy_without": "float64",
+    "documents": "int64", "exclusive": "float64", "exclusive_low": "float64", "alone": "float64",
+    "accuracy_with": "float64", "accuracy_without": "float64",
 }  # fmt: skip
 
 
@@ -94,13 +98,15 @@ def find_shortcuts(
 
     Returns:
         One row a candidate, decisive ones first. Within a verdict they are ordered by the share of
-        predictions that they turn beyond their control, times the lower end of the 95 % interval
-        of `exclusive`, because what stands in one class alone is rather a shortcut. The columns are
+        predictions that they turn beyond their control, times the log odds of `exclusive_low` (not
+        below 0), because what stands in one class alone is rather a shortcut; those that share a
+        word with one before them, of the same class, come after the others. The columns are
 
         - candidate, kind ("words", "position" or "length"), source, class.
         - verdict: "used", where p is below 0.05 and, in one intervention, it turns more predictions
             than its control (the interval of the difference is above 0); "decisive", where the
-            difference is 0.25 or more as well; otherwise "unused".
+            difference is 0.25 or more as well, and `exclusive_low` is 0.75 or more or missing;
+            otherwise "unused".
         - removed: the share of predictions of the class that are lost when it is taken out.
         - inserted: the share of other predictions that become the class when it is put in.
         - control: the larger of the shares that controls turn, in the two interventions.
@@ -111,7 +117,8 @@ def find_shortcuts(
             95 % interval), removed_change (of the probability, beyond the control), removed_texts;
             and the same for inserted.
         - documents: how many texts hold it.
-        - exclusive: the share of these that are of the class.
+        - exclusive: the share of these that are of the class; exclusive_low is the lower end of its
+            95 % interval (Wilson 1927). Both are missing where there is no such text.
         - alone: the share of those tried that are right with it and wrong without it.
         - accuracy_with, accuracy_without: on the texts that hold it and on the others.
 
@@ -156,11 +163,24 @@ def _table(
         for candidate, proof, p in zip(candidates, proofs, corrected, strict=True)
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+    return table.iloc[_order(table)].reset_index(drop=True)
+
+
+def _order(table: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """The rows by verdict, then by suspicion; see `find_shortcuts`."""
     rank = table["verdict"].map({DECISIVE: 0, USED: 1, UNUSED: 2}).to_numpy(np.int64)
     excess = table[["removed_excess", "inserted_excess"]].max(axis=1).fillna(-1).to_numpy()
-    suspicion = excess * _least_exclusive(table)
-    order = np.lexsort((np.arange(len(table)), -suspicion, rank))
-    return table.iloc[order].reset_index(drop=True)
+    low = np.clip(table["exclusive_low"].fillna(EXCLUSIVE).to_numpy(), 0.5, None)
+    suspicion = excess * np.log(low / (1 - low))
+    order = np.lexsort((np.arange(len(table)), -excess, -suspicion, rank))
+    again = np.zeros(len(table), np.int64)  # whether a row shares a word with one before it
+    seen: set[tuple[str, str]] = set()
+    for k in order.tolist():
+        words = {(table["class"].iloc[k], word) for word in table["candidate"].iloc[k].split()}
+        if table["kind"].iloc[k] == "words":
+            again[k] = not seen.isdisjoint(words)
+            seen |= words - {(table["class"].iloc[k], "+")}
+    return order[np.lexsort((again[order], rank[order]))]
 
 
 def _row(texts: IndexedTexts, candidate: Candidate, proof: Proof, p: float) -> dict[str, Any]:
@@ -170,19 +190,22 @@ def _row(texts: IndexedTexts, candidate: Candidate, proof: Proof, p: float) -> d
     right = np.where(texts.true == UNLABELLED, np.nan, texts.true == texts.predicted)
     rest = np.setdiff1d(np.arange(len(texts)), held)
     removed, inserted = proof.removed, proof.inserted
+    share = float((classes[held] == candidate.class_).mean()) if len(held) else np.nan
+    low = least_share(share, len(held))
     controls = [e.control for e in (removed, inserted) if e.texts]
     row: dict[str, Any] = {
         "candidate": candidate.name,
         "kind": candidate.kind,
         "source": candidate.source,
         "class": texts.classifier.labels[candidate.class_],
-        "verdict": verdict(removed, inserted, p),
+        "verdict": verdict(removed, inserted, p, low),
         "removed": removed.flips,
         "inserted": inserted.flips,
         "control": max(controls, default=np.nan),
         "p": p,
         "documents": len(held),
-        "exclusive": float((classes[held] == candidate.class_).mean()) if len(held) else np.nan,
+        "exclusive": share,
+        "exclusive_low": low,
         "alone": proof.alone,
         "accuracy_with": _mean(right[held]),
         "accuracy_without": _mean(right[rest]) if candidate.kind == "words" else np.nan,
@@ -199,13 +222,13 @@ def _row(texts: IndexedTexts, candidate: Candidate, proof: Proof, p: float) -> d
     return row
 
 
-def _least_exclusive(table: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The lower end of the 95 % interval of the share `exclusive` (Wilson 1927); 0 of no text."""
-    n = np.maximum(table["documents"].to_numpy(np.float64), 1)
-    share, z = table["exclusive"].fillna(0).to_numpy(np.float64), float(norm.ppf(0.975))
+def least_share(share: float, n: int) -> float:
+    """The lower end of the 95 % interval of a share of n texts (Wilson 1927); NaN of none."""
+    if not n:
+        return np.nan
+    z = float(norm.ppf(0.975))
     half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    least: np.ndarray[Any, np.dtype[np.float64]] = (share + z**2 / (2 * n) - half) / (1 + z**2 / n)
-    return least
+    return float((share + z**2 / (2 * n) - half) / (1 + z**2 / n))
 
 
 def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float:
@@ -213,9 +236,9 @@ def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def verdict(removed: Effect, inserted: Effect, p: float) -> str:
+def verdict(removed: Effect, inserted: Effect, p: float, exclusive_low: float) -> str:
     """The verdict on a candidate, given its corrected p value; see `find_shortcuts`."""
     sure = [e.excess for e in (removed, inserted) if e.texts and e.low > 0]
     if p >= LEVEL or not sure:
         return UNUSED
-    return DECISIVE if max(sure) >= ALONE else USED
+    return DECISIVE if max(sure) >= ALONE and not exclusive_low < EXCLUSIVE else USED

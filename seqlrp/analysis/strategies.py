@@ -1,7 +1,7 @@
 """The strategies of a classifier: within each class, groups of texts that it decides alike.
 
-SpRAy (Lapuschkin et al. 2019) for texts: the document vectors of a class, weighted by relevance,
-are clustered. A cluster says that texts are alike in what the model looks at; whether the model
+SpRAy (Lapuschkin et al. 2019) for texts: the texts of a class are clustered by the relevance of
+their words. A cluster says that texts are alike in what the model looks at; whether the model
 needs what they have in common, only an intervention shows.
 """
 
@@ -65,14 +65,15 @@ class Strategies:
         table: one row a strategy, with columns class, strategy, size, share (of the class),
             accuracy (missing where true classes are not known), confidence (the mean probability of
             the predicted class), words (what tells it from the rest of the class), prototypes (the
-            numbers of its most central texts), stability (from 0 to 1; from 0.75 it is stable),
-            separation (Fisher's discriminant against the rest of the class).
+            numbers of its most central texts), stability (from 0 to 1; from 0.75 it is stable;
+            missing for the rest of the class, which is in no stable cluster), separation (Fisher's
+            discriminant against the rest of the class).
         words: one row a strategy and word: class, strategy, word, mean (relevance a text, in the
             strategy), rest (in the rest of the class), difference, low, high (its 95 % interval),
             documents.
         scan: for each class and number of clusters that was tried: class, clusters, stable (how
-            many of them are), stability (on average), chosen, gap (whether the largest gap of the
-            eigenvalues says so).
+            many of them are), stability (on average), kept (how many of the strategies come from
+            it), gap (whether the largest gap of the eigenvalues says so).
         eigenvalues: the smallest eigenvalues of the Laplacian of each class, by its name.
         settings: the options, JSON values.
         labels: the names of the classes.
@@ -215,7 +216,7 @@ def find_strategies(
     classifier: TextClassifier | None = None,
     *,
     vectors: Vectors | None = None,
-    kind: str = "relevance",
+    kind: str = "words",
     clusters: int | Literal["auto"] = "auto",
     method: ClusterMethod = "spectral",
     neighbours: int = NEIGHBOURS,
@@ -228,8 +229,9 @@ def find_strategies(
 
     For each class: document vectors of length 1, the symmetric graph of nearest neighbours, its
     normalised Laplacian, the small eigenvalues, and k-means on their eigenvectors (SpRAy,
-    Lapuschkin et al. 2019). Several numbers of clusters are tried, and the one is taken of which
-    most clusters are stable, because the largest gap of the eigenvalues misses small clusters.
+    Lapuschkin et al. 2019). Up to 16 clusters are tried, because the largest gap of the eigenvalues
+    misses small ones; the strategies are the stable clusters of all numbers, small ones first, and
+    the rest of the class as one more.
     Memory is bounded by `sample`; the texts of a larger class that were not drawn are assigned to
     the clusters of the nearest that were, and the column `sampled` says which.
 
@@ -238,7 +240,9 @@ def find_strategies(
             predicted one where all are.
         classifier: the classifier, to compute document vectors.
         vectors: these vectors `[N, D]`, where they are known already.
-        kind: of the vectors, see `seqlrp.document_vectors`.
+        kind: of the vectors, see `seqlrp.document_vectors`. By "words", texts that rest on the same
+            word are neighbours; by "relevance", those that rest on words of like meaning, among
+            which a small strategy is easily lost.
         clusters: in each class, or "auto".
         method: "spectral", or "hdbscan", which finds the number of clusters by density and needs no
             `clusters`.
@@ -371,11 +375,11 @@ class _Found:
         import pandas as pd
 
         rows = [
-            (labels[class_], *tried, k == c.chosen, tried[0] == c.gap)
+            (labels[class_], *tried, tried[0] == c.gap)
             for class_, c in self.clusterings.items()
-            for k, tried in enumerate(c.tried)
+            for tried in c.tried
         ]
-        columns = ["class", "clusters", "stable", "stability", "chosen", "gap"]
+        columns = ["class", "clusters", "stable", "stability", "kept", "gap"]
         return pd.DataFrame(rows, columns=columns)
 
 

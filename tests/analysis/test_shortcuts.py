@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from samples.planted import PLANTED, PRESENT, planted_classifier, planted_corpus
+from scipy.stats import binomtest
 
 import seqlrp
 from seqlrp.analysis.class_words import class_words
 from seqlrp.analysis.interventions import Effect, gap_like, paired_interval
-from seqlrp.analysis.shortcuts import find_shortcuts, verdict
+from seqlrp.analysis.shortcuts import find_shortcuts, least_share, verdict
 from seqlrp.errors import OptionError
 
 
@@ -92,7 +93,35 @@ def test_a_verdict_asks_for_predictions_and_not_only_for_probability() -> None:
     moved = Effect(100, 0.5, 0.5, 0.0, -0.1, 0.1, 0.3, 1e-9)
     little = Effect(100, 0.1, 0.0, 0.1, 0.04, 0.16, 0.1, 1e-9)
     much = Effect(100, 0.9, 0.1, 0.8, 0.7, 0.9, 0.8, 1e-9)
-    assert verdict(moved, moved, 1e-8) == "unused"
-    assert verdict(moved, little, 1e-8) == "used"
-    assert verdict(much, moved, 1e-8) == "decisive"
-    assert verdict(much, much, 0.2) == "unused"
+    assert verdict(moved, moved, 1e-8, 0.9) == "unused"
+    assert verdict(moved, little, 1e-8, 0.9) == "used"
+    assert verdict(much, moved, 1e-8, 0.9) == "decisive"
+    assert verdict(much, much, 0.2, 0.9) == "unused"
+
+
+def test_what_stands_in_other_classes_too_is_not_decisive() -> None:
+    much = Effect(100, 0.9, 0.1, 0.8, 0.7, 0.9, 0.8, 1e-9)
+    assert verdict(much, much, 1e-8, 0.74) == "used"
+    assert verdict(much, much, 1e-8, float("nan")) == "decisive"  # in no text that was analysed
+
+
+@given(st.integers(1, 200), st.data())
+def test_least_share_is_that_of_scipy(n: int, data: st.DataObject) -> None:
+    held = data.draw(st.integers(0, n))
+    interval = binomtest(held, n).proportion_ci(method="wilson")
+    assert least_share(held / n, n) == pytest.approx(interval.low, abs=1e-9)
+
+
+def test_a_part_comes_after_what_shares_no_word_with_the_whole() -> None:
+    table = found(candidates=[PLANTED, f"{PLANTED} + {PRESENT}", "good"])
+    of_class = table[table["class"] == "positive"]
+    for verdict_ in set(of_class["verdict"]):
+        seen: set[str] = set()
+        again = []
+        for name in of_class["candidate"][of_class["verdict"] == verdict_]:
+            words = set(name.split()) - {"+"}
+            again.append(bool(words & seen))
+            seen |= words
+        assert again == sorted(again)
+    decisive = of_class["candidate"][of_class["verdict"] == "decisive"].tolist()
+    assert sum(PLANTED in name for name in decisive) > 1

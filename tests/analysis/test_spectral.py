@@ -12,7 +12,9 @@ from scipy import sparse
 from scipy.spatial.distance import cdist
 
 from seqlrp.analysis.clustering import (
+    NOISE,
     Clustering,
+    combined,
     distinct_rows,
     find_clusters,
     jaccard,
@@ -132,7 +134,7 @@ def test_clusters_can_be_told() -> None:
     found = find_clusters(points, "spectral", 5, 10, 0)
     assert found.labels.max() == 4
     assert find_clusters(points[:3], "spectral", 5, 10, 0).labels.max() <= 2
-    assert [count for count, _, _ in found.tried] == [5]
+    assert [row[0] for row in found.tried] == [5]
 
 
 def test_noise_is_not_divided() -> None:
@@ -164,6 +166,31 @@ def test_degenerate_classes(count: int, method: str) -> None:
         assert len(found.labels) == count
         assert len(found.stability) == found.labels.max() + 1
         assert np.isfinite(found.eigenvalues).all()
+
+
+def test_stable_clusters_of_several_numbers_are_put_together() -> None:
+    two, four = np.repeat([0, 1], [40, 60]), np.repeat([0, 1, 2, 3], [41, 9, 30, 20])
+    stability = {2: np.array([0.9, 0.8]), 4: np.array([0.85, 0.95, 0.5, 0.76])}
+    labels, stable, kept = combined({2: two, 4: four}, stability)
+    # The 9 first, then the 20, then the 40; the 60 have lost less than half of their documents.
+    np.testing.assert_array_equal(labels, np.repeat([2, 3, 0, 3, 1], [40, 1, 9, 30, 20]))
+    np.testing.assert_array_equal(stable, [0.95, 0.76, 0.9, 0.8])
+    assert kept == {2: 2, 4: 2}
+
+
+def test_what_is_in_no_stable_cluster_is_the_rest() -> None:
+    three = np.repeat([0, 1, 2], [10, 50, 40])
+    labels, stable, kept = combined({3: three}, {3: np.array([0.9, 0.5, 0.6])})
+    np.testing.assert_array_equal(labels, np.repeat([0, 1], [10, 90]))
+    assert stable[0] == 0.9
+    assert np.isnan(stable[1])
+    few = np.repeat([0, 1, 2], [50, 46, 4])
+    labels, _, kept = combined({3: few}, {3: np.array([0.9, 0.8, 0.9])})
+    assert labels[-4:].tolist() == [NOISE] * 4
+    assert kept == {3: 2}
+    nothing, stable, _ = combined({3: three}, {3: np.zeros(3)})
+    assert not nothing.any()
+    assert np.isnan(stable).tolist() == [True]
 
 
 def test_similarity_of_clusterings() -> None:

@@ -9,7 +9,8 @@ of words of the corpus, planted in the same way.
 Reported for each kind and share:
 
 - as a strategy: the share of artefacts for which some strategy is, with F1 of 0.8 or more, the
-  texts that hold it; of relevance (Σ R x of LRP), of gradient × input, and of plain word counts.
+  texts that hold it; of relevance by word, of its sums Σ R x, of gradient × input by word, and of
+  plain word counts; and how many strategies a class has.
 - proved: of the artefacts that are used, the share reported as "used" or "decisive", and among
   the first three of the list, or of those for its class; of those that are not used, the share
   reported so.
@@ -27,7 +28,6 @@ import csv
 import itertools
 import json
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,7 +50,7 @@ USED = 0.1
 F1 = 0.8
 # Stop words that make a class by their meaning.
 MEANT = {"not", "no", "n't", "n’t", "n‘t", "never", "nothing", "without", "cannot", "but", "hardly"}
-CLUSTERS = ("relevance", "gradient x input", "counts")
+CLUSTERS = ("relevance", "sums", "gradient x input", "counts")
 
 
 class Artefact(NamedTuple):
@@ -223,8 +223,30 @@ def alarms(table: pd.DataFrame) -> list[tuple[str, str]]:
     return [(name, label) for name, label in found if all(map(empty, name.split()))]
 
 
-def run(corpus: Corpus, kind: str, share: float, seed: int, sizes: Sequence[int]) -> Iterator[Any]:
-    """Plant, train, analyse; a row for each artefact, or one row where nothing is planted."""
+class Prepared(NamedTuple):
+    """A classifier that was trained on planted texts, and what it makes of others.
+
+    Attributes:
+        classifier: the classifier.
+        explained: the texts of the analysis, by LRP.
+        gradient: the same by gradient × input; empty where nothing is planted.
+        holds: which artefact each text holds, -1 for none.
+        held: texts that are used to measure what the classifier uses.
+        turned: `is_used` of each artefact.
+    """
+
+    classifier: seqlrp.TextClassifier
+    explained: Explanations
+    gradient: Explanations
+    holds: npt.NDArray[np.int64]
+    held: Corpus
+    turned: list[float]
+
+
+def prepare(
+    corpus: Corpus, kind: str, share: float, seed: int, sizes: Sequence[int], kept: Path | None
+) -> Prepared:
+    """Plant, train and explain; what was done before is read from the folder `kept`."""
     random = np.random.default_rng(seed)
     artefacts = KINDS.get(kind, ())
     train, analysed, held = (
@@ -232,66 +254,99 @@ def run(corpus: Corpus, kind: str, share: float, seed: int, sizes: Sequence[int]
     )
     train, _ = planted(train, artefacts, share, random)
     analysed, holds = planted(analysed, artefacts, share, random)
+    folder = None
+    if kept is not None:
+        folder = kept / f"{corpus.name}-{kind}-{share}-{seed}".replace(" ", "_")
+        if (folder / "turned.json").is_file():
+            return Prepared(
+                seqlrp.load(folder / "model"),
+                Explanations.load(folder / "lrp.parquet"),
+                Explanations.load(folder / "gradient.parquet"),
+                holds,
+                held,
+                json.loads((folder / "turned.json").read_text("utf-8")),
+            )
     classifier = seqlrp.fit(
         train, embedding=32, hidden=24, epochs=5, min_count=2, max_size=6000, learning_rate=5e-3,
         batch_size=32, validation_fraction=0.1, seed=seed, progress=False, device="cpu",
     ).classifier  # fmt: skip
-    started = time.perf_counter()
     explained = seqlrp.explain(classifier, analysed, progress=False)
-    explaining = time.perf_counter() - started
-    started = time.perf_counter()
+    gradient = Explanations()
+    if artefacts:
+        gradient = seqlrp.explain(classifier, analysed, "gradient_x_input", progress=False)
+    turned = [is_used(classifier, held, a, class_, random) for class_, a in enumerate(artefacts)]
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        seqlrp.save(classifier, folder / "model")
+        explained.save(folder / "lrp.parquet")
+        gradient.save(folder / "gradient.parquet")
+        (folder / "turned.json").write_text(json.dumps(turned), "utf-8")
+    return Prepared(classifier, explained, gradient, holds, held, turned)
+
+
+def run(
+    corpus: Corpus, kind: str, share: float, seed: int, sizes: Sequence[int], kept: Path | None
+) -> Iterator[Any]:
+    """Plant, train, analyse; a row for each artefact, or one row where nothing is planted."""
+    classifier, explained, gradient, holds, held, turned = prepare(
+        corpus, kind, share, seed, sizes, kept
+    )
     strategies = find_strategies(explained, classifier, projection="none", progress=False)
     table = find_shortcuts(
         explained, classifier, class_words(explained), strategies, seed=seed, progress=False
     )
-    analysing = time.perf_counter() - started
     base = {
         "corpus": corpus.name, "kind": kind, "share": share, "seed": seed,
         "accuracy": float(np.mean([e.predicted == e.label for e in explained])),
-        "explaining": explaining, "analysing": analysing,
+        "strategies": len(strategies.table) / strategies.table["class"].nunique(),
     }  # fmt: skip
+    artefacts = KINDS.get(kind, ())
     if not artefacts:
-        turned = {
+        random = np.random.default_rng(seed)
+        found = {
             name: is_used(classifier, held, phrase(name), corpus.label_names.index(label), random)
             for name, label in alarms(table)
         }
-        yield base | {"alarms": turned, "decisive": int((table.verdict == "decisive").sum())}
+        yield base | {"alarms": found, "decisive": int((table.verdict == "decisive").sum())}
         return
-    others = _others(explained, classifier, analysed)
+    others = _others(explained, gradient, classifier)
     for class_, artefact in enumerate(artefacts):
         label, own = corpus.label_names[class_], holds == class_
-        found = dict(zip(CLUSTERS, (strategies, *others), strict=True))
+        by_vectors = dict(zip(CLUSTERS, (strategies, *others), strict=True))
         yield (
             base
-            | {name: best_f1(s, label, own) for name, s in found.items()}
-            | {"turned": is_used(classifier, held, artefact, class_, random)}
+            | {name: best_f1(s, label, own) for name, s in by_vectors.items()}
+            | {"turned": turned[class_]}
             | found_as(table, artefact, label)
         )
 
 
 def _others(
-    explained: Explanations, classifier: seqlrp.TextClassifier, texts: Corpus
-) -> tuple[Strategies, Strategies]:
-    """The same clustering of gradient × input and of plain word counts."""
-    gradient = seqlrp.explain(classifier, texts, "gradient_x_input", progress=False)
+    explained: Explanations, gradient: Explanations, classifier: seqlrp.TextClassifier
+) -> tuple[Strategies, Strategies, Strategies]:
+    """The same clustering of Σ R x, of gradient × input and of plain word counts."""
+    by_sums = find_strategies(
+        explained, classifier, kind="relevance", projection="none", progress=False
+    )
     by_gradient = find_strategies(gradient, classifier, projection="none", progress=False)
     counts = count_terms(explained).counts.astype(np.float32)
     by_counts = find_strategies(explained, vectors=counts, projection="none", progress=False)
-    return by_gradient, by_counts
+    return by_sums, by_gradient, by_counts
 
 
 def summary(rows: pd.DataFrame) -> str:
     """The table, a line for each kind and share, and one for all from 5 % on."""
     lines = [
-        "| kind | share | artefacts | strategy: relevance | gradient × input | counts | used "
-        "| used: reported | in the first three | first three of the class "
+        "| kind | share | artefacts | strategy: relevance | Σ R x | gradient × input | counts "
+        "| used | used: reported | in the first three | first three of the class "
         "| not used, reported as used |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     planted_ = rows[rows["kind"] != "nothing"]
     for (kind, share), own in planted_.groupby(["kind", "share"], sort=False):
         lines.append(_line(f"{kind} | {share:.0%}", own))
     lines.append(_line("all | 5% and more", planted_[planted_["share"] >= 0.05]))
+    lines.append(f"\nStrategies of a class, on average: {rows['strategies'].mean():.1f}")
     clean = rows[rows["kind"] == "nothing"]
     for name, runs in clean.groupby("corpus", sort=False):
         found = [turned for turned in runs["alarms"] if turned]
@@ -330,6 +385,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--sizes", nargs=3, type=int, default=[2000, 600, 300])
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--kept", type=Path, help="a folder for models and explanations")
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows = _read(given.out)
@@ -341,7 +397,8 @@ def main() -> None:
             if (name, kind, share, seed) in done:
                 continue
             done.add((name, kind, share, seed))
-            found = [{**row, "corpus": name} for row in run(corpus, kind, share, seed, given.sizes)]
+            rows_of_run = run(corpus, kind, share, seed, given.sizes, given.kept)
+            found = [{**row, "corpus": name} for row in rows_of_run]
             with given.out.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(row) + "\n" for row in found)
             rows += found
