@@ -95,13 +95,8 @@ def analyse(
         about = {
             "corpus": corpus.name, "method": chosen.name, "parameters": dict(chosen.parameters)
         }  # fmt: skip
-    made = {
-        **about,
-        "candidates": candidates,
-        "shortcuts": shortcuts,
-        "strategies": given,
-        "seed": seed,
-    }
+    asked = {"candidates": candidates, "shortcuts": shortcuts, "strategies": given, "seed": seed}
+    made = {**about, **asked}
     kept = None if out is None else Checkpoint(Path(out), classifier, corpus, made)
     if known is not None:
         explanations = known.explanations

@@ -104,17 +104,12 @@ def choose(
     quantity = _checked_quantity(metric, {"ks": ks, "score": score})
     halves = _halves(classifier, texts, max(min_words, 1), seed)
     settings: dict[str, Any] = {
-        "removal": removal,
-        "score": score,
-        "min_words": min_words,
-        "seed": seed,
-    }
+        "removal": removal, "score": score, "min_words": min_words, "seed": seed
+    }  # fmt: skip
 
     def evaluated(methods: Mapping[str, Any], part: int) -> EvaluationReport:
         rows = halves[part]
-        own: dict[str, Any] = {
-            n: None if g is None else [g[k] for k in rows] for n, g in columns.items()
-        }
+        own: dict[str, Any] = {n: g and [g[k] for k in rows] for n, g in columns.items()}
         folder = None if out is None else Path(out) / ("choosing", "confirming")[part]
         return evaluate(
             classifier, [texts[k] for k in rows], methods=methods, metrics=[quantity], ks=ks,

@@ -109,15 +109,8 @@ def evaluate(
     if isinstance(blocks.texts, Explanations):
         _check_compared(blocks.texts[0], compared)
     remover = Remover(classifier, removal, batch_tokens)
-    made = {
-        "seed": seed,
-        "options": {"removal": removal, "random_orders": random_orders},
-        "metrics": {m.name: m.parameters for m in measured},
-        "figures": {m.name: list(m.quantities) for m in measured},
-        "versions": _versions(),
-        "labels": list(classifier.labels),
-        "min_words": min_words,
-    }
+    options = {"removal": removal, "random_orders": random_orders}
+    made = _settings(classifier, measured, options) | {"seed": seed, "min_words": min_words}
     checkpoints: list[Checkpoint] = []
     found: list[_Block] = []
     total = len(compared) * len(blocks) * (1 + len(measured))
@@ -137,6 +130,19 @@ def evaluate(
         for checkpoint in checkpoints:
             checkpoint.remove()
     return report
+
+
+def _settings(
+    classifier: TextClassifier, metrics: Sequence[Metric], options: dict[str, Any]
+) -> dict[str, Any]:
+    """What the numbers depend on, as JSON values."""
+    return {
+        "options": options,
+        "metrics": {m.name: m.parameters for m in metrics},
+        "figures": {m.name: list(m.quantities) for m in metrics},
+        "versions": _versions(),
+        "labels": list(classifier.labels),
+    }
 
 
 class _Block(NamedTuple):

@@ -120,29 +120,14 @@ def evaluate(
     """
     from seqlrp.evaluation import evaluate as evaluate_methods
     from seqlrp.evaluation.report.report import FILES
-    from seqlrp.explaining.known import check_explained_by
-    from seqlrp.text.corpora import load_corpus
 
     check_outputs([out / name for name in FILES], [model, corpus, rationales])
     counts, tokens = parse_numbers("ks", ks), parse_batch_tokens(batch_tokens)
     compared, measured = _with_options(_names(methods), option or ()), _names(metrics)
     classifier = load_classifier(model, device, factory)
-    texts: Corpus | Explanations
-    explained = load_explained(
-        corpus, text_column=text_column, label_column=label_column, split=split,
-        rationales=None if rationales is None else str(rationales),
-    )  # fmt: skip
-    marked = None
-    if explained is not None:
-        check_explained_by(classifier, explained)
-        texts = explained if first is None else explained[:first]
-    else:
-        loaded = load_corpus(
-            corpus, text=text_column, label=label_column, split=split,
-            label_names=classifier.labels, on_unanswerable=on_unanswerable.value,
-        )  # fmt: skip
-        texts = loaded if first is None else loaded.part(slice(first))
-        marked = None if rationales is None else _marked_words(rationales, texts, classifier)
+    texts, marked = _read(
+        classifier, corpus, text_column, label_column, split, on_unanswerable, first, rationales
+    )
     measured += [] if marked is None or AGREEMENT in measured else [AGREEMENT]
     try:
         report = evaluate_methods(
@@ -156,6 +141,36 @@ def evaluate(
     show(report.summary())
     show()
     print_path(out)
+
+
+def _read(
+    classifier: TextClassifier,
+    corpus: str,
+    text: str | None,
+    label: str | None,
+    split: str | None,
+    on_unanswerable: OnUnanswerable,
+    first: int | None,
+    rationales: Path | None,
+) -> tuple[Corpus | Explanations, list[Any] | None]:
+    """Read the texts, or their explanations, and the words of each that people marked."""
+    from seqlrp.explaining.known import check_explained_by
+    from seqlrp.text.corpora import load_corpus
+
+    explained = load_explained(
+        corpus, text_column=text, label_column=label, split=split,
+        rationales=None if rationales is None else str(rationales),
+    )  # fmt: skip
+    if explained is not None:
+        check_explained_by(classifier, explained)
+        return explained if first is None else explained[:first], None
+    texts = load_corpus(
+        corpus, text=text, label=label, split=split, label_names=classifier.labels,
+        on_unanswerable=on_unanswerable.value,
+    )  # fmt: skip
+    texts = texts if first is None else texts.part(slice(first))
+    marked = None if rationales is None else _marked_words(rationales, texts, classifier)
+    return texts, marked
 
 
 def _names(typed: str) -> list[str]:

@@ -48,11 +48,8 @@ def move(run: Run, call: Call) -> Any:
     if deferred is not None and deferred.stabiliser.relative:
         result = None if several else _move_rows(run, function, call, values[0], deferred)
         deferred = None if result is None else deferred
-    if (
-        deferred is None
-        and not (gate and several)
-        and (several or first.deferred or first.parts is not None)
-    ):
+    used = several or first.deferred or first.parts is not None
+    if deferred is None and used and not (gate and several):
         args, kwargs = map_tensors((call.args, call.kwargs), _ready(run, call.name))
         call = call._replace(args=args, kwargs=kwargs)
     denominators = _move_denominator(function, call, values[0], deferred)
@@ -64,18 +61,13 @@ def move(run: Run, call: Call) -> Any:
         result = map_tensors(result, Tensor.detach)  # a part has no graph, so that none has
     results = [r for r in tensors_in(result) if r.dtype.is_floating_point]
     mixed = any(m.mixed for m in marks) or (several and not gate and any(m.gate for m in marks))
+    inert = not several and first.inert
     for k, tensor in enumerate(results):
+        owners = documents[k] if documents else None
         rule = deferred
         if denominators and deferred is not None:
             rule = replace(deferred, denominator=denominators[k])
-        run.mark(
-            tensor,
-            gate=gate,
-            inert=not several and first.inert,
-            deferred=rule,
-            documents=documents[k] if documents else None,
-        )
-        run.require_mark(tensor).mixed = mixed
+        run.mark(tensor, gate=gate, inert=inert, deferred=rule, documents=owners, mixed=mixed)
     if adds and run.account:
         noted = _absorb_constants(run, call, results[0])
         return (noted, *result[1:]) if isinstance(result, tuple) else noted

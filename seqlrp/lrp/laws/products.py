@@ -42,9 +42,7 @@ def product(
     if mixed:  # scaled by a constant
         y = f(*[constant(o) for o in operands])
         return run.mark(y, gate=True, mixed=True, documents=documents)
-    fixed = all(
-        m is None or (m.inert and not o.requires_grad) for o, m in zip(operands, marks, strict=True)
-    )
+    fixed = all(_is_fixed(o, m) for o, m in zip(operands, marks, strict=True))
     if fixed or (is_gate and (constants or any(not operands[k].requires_grad for k in signals))):
         y = f(*[constant(o) for o in operands])
         inert = constants or all(m is None or m.inert for m in marks)
@@ -77,6 +75,11 @@ def product(
             y = run.end(y)
     blank = None if maps or len(signals) > 1 else _blank(ready, signals)
     return run.mark(y, gate=is_gate, deferred=deferred, documents=documents, blank=blank)
+
+
+def _is_fixed(operand: Any, mark: Value | None) -> bool:
+    """Return whether an operand is a constant, or a gate times one."""
+    return mark is None or (mark.inert and not operand.requires_grad)
 
 
 class _Roles(NamedTuple):
