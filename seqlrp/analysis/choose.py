@@ -109,7 +109,7 @@ def choose(
 
     def evaluated(methods: Mapping[str, Any], part: int) -> EvaluationReport:
         rows = halves[part]
-        own: dict[str, Any] = {n: g and [g[k] for k in rows] for n, g in columns.items()}
+        own: dict[str, Any] = {name: _rows(column, rows) for name, column in columns.items()}
         folder = None if out is None else Path(out) / ("choosing", "confirming")[part]
         return evaluate(
             classifier, [texts[k] for k in rows], methods=methods, metrics=[quantity], ks=ks,
@@ -146,6 +146,10 @@ def _checked_columns(
             error = LabelError if name == "labels" else InputError
             raise error(f"Got {len(given)} {name} for {len(found)} texts.", option=name)
     return found, columns
+
+
+def _rows(column: Sequence[Any] | None, rows: Sequence[int]) -> list[Any] | None:
+    return None if column is None else [column[k] for k in rows]
 
 
 def _with_reference(classifier: TextClassifier, candidates: Methods | None) -> dict[str, Any]:
