@@ -300,9 +300,9 @@ def refuse_no_embedding() -> NoReturn:
     """Refuse a model with scores that depend on no embedding of the ids."""
     raise NoEmbeddingError(
         "The scores do not depend on any embedding of the ids that can be followed: no "
-        "nn.Embedding or F.embedding read them, or they were computed elsewhere in between (in "
-        "NumPy, a list, another thread or scripted code). Look the vectors up with nn.Embedding, "
-        "or hand the vectors [B, T, D] in instead of the ids."
+        "nn.Embedding or F.embedding read them, or what came of them was detached, or computed "
+        "elsewhere in between (in NumPy, a list, another thread or scripted code). Look the "
+        "vectors up with nn.Embedding, or hand the vectors [B, T, D] in instead of the ids."
     )
 
 

@@ -24,13 +24,11 @@ from seqlrp.engine.functions import (
     full_name,
     identify,
     out_of_place,
-    writes_over_first,
 )
 from seqlrp.engine.marks import mark_of
 from seqlrp.engine.moves import mixes
 from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.engine.provenance import UNKNOWN, Provenance
-from seqlrp.engine.second_run import ConstantRecorder
 from seqlrp.errors import ModelError, TrainingModeError
 
 R = TypeVar("R", bound="DispatchMode[Any]")
@@ -133,7 +131,6 @@ class DispatchMode(FollowingMode[M]):
     """Runs one model under the laws of a table; takes the arguments of `FollowingMode`."""
 
     table: ClassVar[Table[Any]]
-    constants: ConstantRecorder | None = None  # records the constants beside signals
 
     # Methods override these
 
@@ -214,8 +211,7 @@ class DispatchMode(FollowingMode[M]):
         """Call a function of constants, which needs no law, without recording gradients."""
         if entry is not None and entry.name == "dropout":
             self.check_dropout(arrange(function, entry, args, kwargs))
-        if self.constants is not None and args and isinstance(args[0], Tensor):
-            self._record_question(function, entry, args, kwargs)
+        self.record_question(function, entry, args, kwargs)
         given = tensors_in((args, kwargs))
         if self.grad_wanted and getattr(function, "__name__", "") != "__set__":
             args, kwargs = self.detach_constants(args), self.detach_constants(kwargs)
@@ -225,18 +221,6 @@ class DispatchMode(FollowingMode[M]):
         # What returns its argument, as dropout does in evaluation, returns the parameter itself.
         owners = zip(used, given, strict=True)
         return next((own for detached, own in owners if detached is result), result)
-
-    def _record_question(
-        self, function: Callable[..., Any], entry: Function | None, args: Any, kwargs: Any
-    ) -> None:
-        """Record a question about ids, and check a write to a tensor."""
-        assert self.constants is not None
-        call = arrange(function, entry, args, kwargs)
-        if writes_over_first(function, entry):
-            self.constants.check_write(call.args[0])
-        asks = entry is not None and entry.kind in (Kind.ANSWER, Kind.INTEGER)
-        if asks and self.origin_of(call.args[0]) is not None:
-            self.constants.note_question(call)
 
     grad_wanted = True  # whether constants are computed with autograd switched on
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, NamedTuple, Protocol, overload
 
 import torch
@@ -23,10 +24,12 @@ from seqlrp.engine.checks import (
     select_scores,
 )
 from seqlrp.engine.completeness import CompletenessTotals, totals_for, warn_if_incomplete
-from seqlrp.engine.gradient_mode import GradientMode
+from seqlrp.engine.following import FollowingMode
+from seqlrp.engine.gradient_mode import FollowedGradientMode, GradientMode
 from seqlrp.engine.inputs import InputMode
 from seqlrp.engine.ledger import Ledger
 from seqlrp.engine.modules import parameters_of
+from seqlrp.engine.second_run import SecondRun
 
 
 class Method(Protocol):
@@ -97,6 +100,9 @@ class Explainer:
             neither wrapped nor changed.
         output: which part of the model's output holds the scores, if it returns several: an
             index, a key or an attribute's name.
+        verify: on the first call for a kind of input, also run a copy of the model on other words,
+            and refuse the model if a value beside those that the method follows differs, see
+            `second_run.py`.
 
     Attributes:
         name: the name of the method.
@@ -111,9 +117,13 @@ class Explainer:
     extras: ClassVar[Mapping[str, Callable[[Attribution], Any]]] = {}
     allows_empty_documents: ClassVar[bool] = True
 
-    def __init__(self, model: nn.Module, *, output: int | str | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, *, output: int | str | None = None, verify: bool = False
+    ) -> None:
         self.model = check_model(model)
         self.output = output
+        self.verify = verify
+        self._verified: set[Hashable] = {None}  # the kinds of input with a second run
         self._finite_versions: tuple[int, ...] | None = None
         self._check_parameters()
 
@@ -212,9 +222,49 @@ class Explainer:
         Raises:
             ModelError: the model returns no scores, or they do not depend on the input.
             InputError: ids, target or padding are not what was expected.
+            UnfollowedWordsError: with `verify`: words reach the scores in a way not followed.
         """
         self.check_call(inputs)
-        return self.run(GradientMode(), inputs, target, additional_forward_args, padding)
+        if self.kind_of_input(inputs, additional_forward_args) in self._verified:
+            return self.run(GradientMode(), inputs, target, additional_forward_args, padding)
+        mode = FollowedGradientMode(self.model)
+        return self.run_verified(mode, inputs, target, additional_forward_args, padding)
+
+    def kind_of_input(
+        self, inputs: Tensor, additional: Any, account: bool = False
+    ) -> Hashable | None:
+        """Return what decides how a model runs, as far as can be told; None without `verify`."""
+        several = tuple(size > 1 for size in inputs.shape)
+        return (inputs.dtype, several, additional is None, account) if self.verify else None
+
+    def run_verified(
+        self,
+        mode: FollowingMode[Any],
+        inputs: Tensor,
+        target: Target,
+        additional_forward_args: Any,
+        padding: Tensor | None,
+        *,
+        account: bool = False,
+        recording: AbstractContextManager[Any] | None = None,
+    ) -> Forward:
+        """Run the model as `run` does, and a copy on other words if this kind of input is new.
+
+        `recording` is entered for the first run alone.
+
+        Raises:
+            UnfollowedWordsError: a value that was taken for a constant depends on the words.
+        """
+        kind = self.kind_of_input(inputs, additional_forward_args, account)
+        second = None
+        if kind not in self._verified:
+            second = SecondRun(self.model, additional_forward_args)
+            mode.constants = second.first
+        with recording or nullcontext():
+            forward = self.run(mode, inputs, target, additional_forward_args, padding)
+        if second is not None and second.compare(mode, inputs, forward.padding):
+            self._verified.add(kind)
+        return forward
 
     def check_call(self, inputs: Tensor) -> None:
         """Check the model and the input, before a mode is created for them."""

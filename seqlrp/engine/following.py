@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import cached_property
 from types import FrameType
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from seqlrp.engine import documents as docs
-from seqlrp.engine.functions import full_name
+from seqlrp.engine.functions import Function, Kind, arrange, full_name, writes_over_first
 from seqlrp.engine.inputs import InputMode
 from seqlrp.engine.marks import Mark, mark_of, put_mark, writes_to
 from seqlrp.engine.modules import tensors_of
 from seqlrp.engine.nests import map_tensors, tensors_in
+from seqlrp.engine.second_run import ConstantRecorder
 from seqlrp.errors import ModelError, RefusedFunctionError
 
 M = TypeVar("M", bound=Mark)
@@ -41,6 +43,7 @@ class FollowingMode(InputMode, Generic[M]):
 
     refusal = "no rule is known for it"  # why a function without a law is refused
     advice = "Write the step with other functions."  # what the user can do then
+    constants: ConstantRecorder | None = None  # records the constants beside signals
 
     def __init__(self, model: nn.Module, count: int | None, account: bool) -> None:
         super().__init__()
@@ -51,6 +54,10 @@ class FollowingMode(InputMode, Generic[M]):
         self.account = account
         self._memory: dict[int, StorageWeakRef] = {}  # the storages of marked values, by address
         self.bag_owner: Tensor | None = None  # for ids [N] in bags: the bag of each id
+
+    def again(self, model: nn.Module) -> Self:
+        """Return a new mode with the same settings, for a model like this one."""
+        raise NotImplementedError
 
     @cached_property
     def modules(self) -> dict[str, nn.Module]:
@@ -153,6 +160,19 @@ class FollowingMode(InputMode, Generic[M]):
     @cached_property
     def _model_memory(self) -> set[int]:
         return {t.untyped_storage().data_ptr() for t in self._model_tensors}
+
+    def record_question(
+        self, function: Callable[..., Any], entry: Function | None, args: Any, kwargs: Any
+    ) -> None:
+        """Record a question about ids, and check a write to a tensor."""
+        if self.constants is None or not args or not isinstance(args[0], Tensor):
+            return
+        call = arrange(function, entry, args, kwargs)
+        if writes_over_first(function, entry):
+            self.constants.check_write(call.args[0])
+        asks = entry is not None and entry.kind in (Kind.ANSWER, Kind.INTEGER)
+        if asks and self.origin_of(call.args[0]) is not None:
+            self.constants.note_question(call)
 
     # Values that share memory
 

@@ -1,14 +1,17 @@
-"""`GradientMode`: runs a model so that a plain gradient to its vectors can be taken."""
+"""Modes that run a model so that a plain gradient to its vectors can be taken."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from seqlrp.engine.functions import function_name
-from seqlrp.engine.inputs import InputMode
+from seqlrp.engine.checks import refuse_no_embedding
+from seqlrp.engine.following import FollowingMode
+from seqlrp.engine.functions import Kind, function_name, identify, writes_over_first
+from seqlrp.engine.inputs import InputMode, Reading
+from seqlrp.engine.marks import Mark, put_mark
 from seqlrp.engine.nests import map_tensors, out_of_inference_mode, tensors_in
 from seqlrp.engine.recurrent_calls import LAYERS, parse_layer
 
@@ -34,3 +37,89 @@ class GradientMode(InputMode):
     def needs_training_mode(args: Any) -> bool:
         """Return whether a recurrence with these arguments has a gradient in training mode only."""
         return bool(args) and isinstance(args[0], Tensor) and args[0].is_cuda
+
+
+class FollowedGradientMode(FollowingMode[Mark], GradientMode):
+    """Runs a model as `GradientMode` does, and marks each value that depends on the words.
+
+    It changes no value. What it marks is known to depend on the words, so that `SecondRun` can
+    compare all else that meets it; so is what autograd alone follows, as through an autograd
+    function of the model's own.
+
+    Args:
+        model: the model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model, count=None, account=False)
+
+    def again(self, model: nn.Module) -> Self:
+        """Return a new mode for a model like this one."""
+        return type(self)(model)
+
+    def mark(self, tensor: Tensor, *, documents: Tensor | None = None) -> Tensor:
+        """Mark a tensor as dependent on the words, and return it."""
+        return put_mark(tensor, Mark(run=self))
+
+    def is_signal(self, tensor: object) -> bool:
+        """Return whether a tensor, or one whose memory it shows, depends on the words."""
+        if not isinstance(tensor, Tensor):
+            return False
+        if super().is_signal(tensor) or super().is_signal(tensor._base):
+            return True
+        if not self._reaches_words(tensor):
+            return False
+        self.mark(tensor)
+        return True
+
+    def _reaches_words(self, tensor: Tensor) -> bool:
+        """Return whether a tensor has a graph back to the vectors of words."""
+        words = {id(reading.vectors) for reading in self.readings}
+        seen, nodes = set(), [tensor.grad_fn]
+        while nodes:
+            node = nodes.pop()
+            if node is None or node in seen:
+                continue
+            if id(getattr(node, "variable", None)) in words:
+                return True
+            seen.add(node)
+            nodes += [before for before, _ in node.next_functions]
+        return False
+
+    def connect_scores(self, output: Tensor, scores: Tensor) -> Tensor:
+        """Return the scores.
+
+        Raises:
+            NoEmbeddingError: the model detaches them from all of its words.
+        """
+        if not self._reaches_words(scores):
+            refuse_no_embedding()
+        return scores
+
+    def read(self, reading: Reading) -> Tensor:
+        """Make the vectors of a reading a leaf; return those that the model uses, marked."""
+        return self.mark(super().read(reading))
+
+    def note_bags(self, vectors: Tensor, index: Tensor, count: int) -> None:
+        """Do nothing: no ledger is kept."""
+
+    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Call a function, and mark what depends on the words."""
+        entry = identify(function)
+        follows = any(self.is_signal(t) for t in tensors_in((args, kwargs)))
+        if follows and self.constants is not None:
+            self.constants.note(self, function, entry, args, kwargs)
+        elif not follows:
+            self.record_question(function, entry, args, kwargs)
+        result = super().call(function, args, kwargs)
+        if not follows:
+            return result
+        written = args[:1] if writes_over_first(function, entry) else ()
+        for tensor in tensors_in((result, written)):
+            if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
+                self.mark(tensor)
+                if written and tensor._base is not None:
+                    self.mark(tensor._base)
+        if entry is not None and entry.kind in (Kind.ANSWER, Kind.COUNT):
+            self.note_answer(entry, result)
+        return result

@@ -216,7 +216,7 @@ class InputMode(TorchFunctionMode):
                     return self._embedding(*_embedding_arguments(function, args, kwargs))
                 if function in (F.embedding_bag, torch.embedding_bag):
                     return self._embedding_bag(function, args, kwargs)
-        if writes_over_first(function, entry) and not self._is_signal(args[0]):
+        if writes_over_first(function, entry) and not self.is_signal(args[0]):
             call = arrange(function, entry, args, kwargs)
             own = self._derive(call, entry, call.args[0])[0]  # before values are overwritten
             result = self.call(function, args, kwargs)
@@ -229,7 +229,8 @@ class InputMode(TorchFunctionMode):
 
     # What was computed from ids
 
-    def _is_signal(self, tensor: object) -> bool:
+    def is_signal(self, tensor: object) -> bool:
+        """Return whether a tensor is marked as computed from the vectors of words."""
         mark = mark_of(tensor, self)
         return mark is not None and mark.origin is None
 
@@ -355,7 +356,7 @@ class InputMode(TorchFunctionMode):
     ) -> tuple[Tensor, Tensor] | None:
         """Return the table and the ids if a function but an embedding looks up rows by ids."""
         found = _find_lookup(function, args, kwargs, followed)
-        if found is None or self._is_signal(found[0]):  # or ids choose among signals
+        if found is None or self.is_signal(found[0]):  # or ids choose among signals
             return None
         return found
 

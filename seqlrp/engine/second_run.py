@@ -1,6 +1,6 @@
 """A second run on other words: do values that the laws take for constants depend on the words?
 
-A law sees which of its operands it follows; it cannot see what a model computed elsewhere, through
+A method sees which values it follows; it cannot see what a model computed elsewhere, through
 NumPy or in another thread. So on the first call for a kind of input, a model runs a second time, on
 other words with the same lengths and padding. A constant beside a signal that then has other values
 depends on the words in a way that is not followed, and is refused by name.
@@ -28,7 +28,6 @@ import torch
 from torch import Tensor, nn
 
 from seqlrp.engine.functions import Call, Function, Kind, arrange, full_name
-from seqlrp.engine.marks import mark_of
 from seqlrp.engine.modules import modules_of, parameters_of, tensors_of
 from seqlrp.engine.moves import MOVING, moved_values
 from seqlrp.engine.nests import map_tensors, tensors_in
@@ -51,15 +50,22 @@ class _StopSecondRunError(Exception):
 
 
 class WatchedRun(Protocol):
-    """A run of a model that records the constants that its laws see."""
+    """A run of a model that records the constants beside signals."""
 
     constants: ConstantRecorder | None
+    table_sizes: list[int]
+
+    def again(self, model: nn.Module) -> WatchedRun:
+        """Return a new run like this one, for another model."""
 
     def run(self, model: nn.Module, inputs: Tensor, additional: Any) -> Any:
         """Run the model on ids or vectors."""
 
     def place(self) -> str:
         """Return the dotted name of the module that is running now."""
+
+    def is_signal(self, tensor: object) -> bool:
+        """Return whether the run follows a tensor, which then is no constant."""
 
     def provenance_of(self, tensor: object) -> Provenance | None:
         """Return where the elements of a tensor come from, or None if it does not hold ids."""
@@ -110,9 +116,7 @@ class ConstantRecorder:
         self.special: set[int] = {0}
         self.second = second
         self._own = {
-            t.untyped_storage().data_ptr(): t._version
-            for t in tensors_of(model)
-            if not t.is_inference()
+            t.untyped_storage().data_ptr(): t._version for t in tensors_of(model) if _has_memory(t)
         }
 
     def note(
@@ -131,8 +135,7 @@ class ConstantRecorder:
         seen = None
         for value in _values(call, kind):
             if isinstance(value, Tensor):
-                mark = mark_of(value, run)
-                if (mark is not None and mark.origin is None) or self._is_own(value):
+                if run.is_signal(value) or self._is_own(value):
                     continue
                 own = run.provenance_of(value)
                 answer = own is not None and own.weighs
@@ -152,8 +155,8 @@ class ConstantRecorder:
 
     def _is_own(self, value: Tensor) -> bool:
         """Return whether a tensor is a parameter or buffer of the model, or a view, unchanged."""
-        if value.is_inference():
-            return False
+        if not _has_memory(value):
+            return value.layout is not torch.strided  # nothing compares sparse tensors
         return self._own.get(value.untyped_storage().data_ptr()) == value._version
 
     def check_write(self, target: Tensor) -> None:
@@ -161,6 +164,11 @@ class ConstantRecorder:
         owner = target if target._base is None else target._base
         if self.second and isinstance(owner, nn.Parameter):
             raise _StopSecondRunError
+
+
+def _has_memory(tensor: Tensor) -> bool:
+    """Return whether a tensor has memory in which writes are counted."""
+    return tensor.layout is torch.strided and not tensor.is_inference()
 
 
 def _values(call: Call, kind: Kind | None) -> list[Any]:
@@ -295,18 +303,16 @@ class SecondRun:
 
     def compare(
         self,
-        again: Callable[[nn.Module], WatchedRun],
+        mode: WatchedRun,
         inputs: Tensor,
         padding: Tensor,
-        sizes: list[int],
     ) -> bool:
         """Run the twin on other words, and compare; return whether there was a second run.
 
         Args:
-            again: makes a mode like that of the first run, for another model.
+            mode: that of the first run.
             inputs: the ids or vectors of the first run.
             padding: bool, shaped as the ids, True on padding.
-            sizes: the sizes of the tables that the model looks ids up in.
 
         Raises:
             UnfollowedWordsError: a constant depends on the words.
@@ -316,14 +322,14 @@ class SecondRun:
         other = (
             other_vectors(inputs)
             if inputs.dtype.is_floating_point
-            else other_words(inputs, padding, self.first.special, sizes)
+            else other_words(inputs, padding, self.first.special, mode.table_sizes)
         )
         if other is None:
             return False
-        mode = again(self.twin)
-        second = mode.constants = ConstantRecorder(self.twin, second=True)
+        again = mode.again(self.twin)
+        second = again.constants = ConstantRecorder(self.twin, second=True)
         # These words may lead elsewhere; what was seen until then can be compared.
         with torch.enable_grad(), same_random_state(), suppress(Exception):
-            mode.run(self.twin, other, self._additional)
+            again.run(self.twin, other, self._additional)
         check_constants(self.first, second)
         return True

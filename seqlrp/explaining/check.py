@@ -24,6 +24,7 @@ from seqlrp.explaining.pairs import leave_out_same_class
 from seqlrp.explaining.questions import Question, QuestionStream
 from seqlrp.explaining.skipped import MAX_WORDS, OnUnanswerable, SkippedTexts
 from seqlrp.explaining.targets import Target
+from seqlrp.explaining.unread import find_unread, words_to_try
 from seqlrp.explanations.record import ALL
 from seqlrp.methods import Method
 from seqlrp.text.corpora import Corpus
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 # How much of the absolute amounts of a document rounding may take, by the model's precision.
 ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 1e-1}
+
+# How many texts with one word replaced are read.
+VARIANTS = 100
 
 # Texts for a check without a corpus: for, against, mixed, negated, short, long.
 SENTENCES = (
@@ -61,6 +65,7 @@ def check(
     on_unanswerable: OnUnanswerable = "raise",
     batch_tokens: int = BATCH_TOKENS,
     max_words: int | None = MAX_WORDS,
+    variants: int = VARIANTS,
     progress: bool | None = None,
     **options: Any,
 ) -> CheckReport:
@@ -80,6 +85,8 @@ def check(
             sides of a pair: `"raise"` is an error, `"skip"` leaves them out with one warning.
         batch_tokens: the most tokens in a batch, padding included.
         max_words: longer texts are refused, or left out where `on_unanswerable` is `"skip"`.
+        variants: at most so many texts with one word replaced are read, to find words that have
+            relevance although the model does not read them; 0 leaves that out.
         progress: show a bar; None shows one where stderr is a terminal.
         options: options of `seqlrp.LRP`, e.g. `epsilon=0.01`.
 
@@ -91,6 +98,7 @@ def check(
         ModelError: the model cannot be explained.
     """
     check_number("first", first, least=1, whole=True)
+    check_number("variants", variants, least=0, whole=True)
     name, options = named_method(classifier, method, options)
     if name != "lrp":
         raise OptionError(
@@ -117,6 +125,9 @@ def check(
     batches = batches_by_length([classifier.length(d) for d in documents], batch_tokens)
     run = partial(_run, classifier, questions, batches, progress)
     found = run(lrp)
+    unread, read_tried = find_unread(
+        classifier, questions, words_to_try(found.amounts, variants), variants
+    )
     report = CheckReport(
         found.ledger,
         lrp.parameters,
@@ -127,6 +138,8 @@ def check(
         reads_padding=found.reads_padding or classifier.pad_to is not None,
         pad_to=classifier.pad_to,
         strongest=found.strongest,
+        unread=tuple(unread),
+        read_tried=read_tried,
     )
     if not report.stabiliser_is_largest:
         return report
@@ -157,12 +170,14 @@ class _Found(NamedTuple):
         precision: of the scores.
         reads_padding: whether the model reads padding.
         strongest: of each text, the class that is explained and the word that speaks most for it.
+        amounts: of each text, the relevance of each word.
     """
 
     ledger: Ledger
     precision: torch.dtype
     reads_padding: bool
     strongest: list[tuple[str, str]]
+    amounts: list[list[float]]
 
 
 def _run(
@@ -176,6 +191,7 @@ def _run(
     ledgers: list[Ledger] = []
     precision = torch.float32
     strongest: dict[int, tuple[str, str]] = {}
+    amounts: dict[int, list[float]] = {}
     padding: list[float] = []  # the share of padding, where it counts: the report says it
     hidden = None if progress is None else not progress
     with padding_told_to(padding.append):
@@ -189,9 +205,15 @@ def _run(
             labels = [classifier.labels[class_] for class_ in found.target.tolist()]
             said = zip(labels, _strongest_words(found, words, asked), strict=True)
             strongest.update(zip(batch, said, strict=True))
+            rows = zip(found.relevance.flatten(1), words.flatten(1), strict=True)
+            of_words = [row[is_word].tolist() for row, is_word in rows]
+            amounts.update(zip(batch, of_words, strict=True))
     order = torch.tensor([k for batch in batches for k in batch]).argsort()
-    in_order = [strongest[k] for k in sorted(strongest)]
-    return _Found(_join_ledgers(ledgers, order), precision, bool(padding), in_order)
+    in_order = range(len(questions))
+    return _Found(
+        _join_ledgers(ledgers, order), precision, bool(padding),
+        [strongest[k] for k in in_order], [amounts[k] for k in in_order],
+    )  # fmt: skip
 
 
 def _strongest_words(found: Attribution, words: Tensor, asked: Sequence[Question]) -> list[str]:

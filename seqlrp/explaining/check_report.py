@@ -13,6 +13,7 @@ from torch import Tensor
 
 from seqlrp.engine.ledger import Entry, Ledger
 from seqlrp.errors import check_choice
+from seqlrp.explaining.unread import UnreadWord
 from seqlrp.explanations.ledger_names import LEDGER_NAMES
 from seqlrp.show.visible import one_line
 
@@ -86,6 +87,8 @@ class CheckReport:
             words with smaller values of epsilon, the largest first.
         strongest: of each document, the class that was explained and the word that speaks most for
             it.
+        unread: the words that have relevance although the model does not read them.
+        read_tried: how many words with relevance were replaced to see whether the model reads them.
     """
 
     ledger: Ledger
@@ -98,6 +101,8 @@ class CheckReport:
     pad_to: int | None = None
     tried: Mapping[float | str, float] = field(default_factory=dict)
     strongest: Sequence[tuple[str, str]] = ()
+    unread: Sequence[UnreadWord] = ()
+    read_tried: int = 0
 
     def __len__(self) -> int:
         return len(self.ledger.score)
@@ -150,6 +155,7 @@ class CheckReport:
         """What to know before the words are read, a sentence or two each."""
         # Amounts that cancel count in full on both sides: their shares alone say little.
         found = (
+            self._credits_unread(),
             self._many_unknown(),
             self._cancels() or self._little_reaches(),
             self._padding_takes_part(),
@@ -157,6 +163,17 @@ class CheckReport:
             self._one_word_dominates(),
         )
         return tuple(warning for warning in found if warning is not None)
+
+    def _credits_unread(self) -> str | None:
+        if not self.unread:
+            return None
+        shown = ", ".join(f"{one_line(w.word)!r} in text {w.document}" for w in self.unread[:5])
+        return (
+            f"{len(self.unread)} of {self.read_tried} words that were tried have relevance, but "
+            f"the model does not read them: {shown}. Nothing that it computes changes with another "
+            f"word there. It overwrites or moves ids in a way that is not followed; do not trust "
+            f"the relevance, and please report the model."
+        )
 
     def _many_unknown(self) -> str | None:
         if not self.unknown_share > MOST_UNKNOWN:
@@ -354,6 +371,12 @@ class CheckReport:
             "Size: without the sign. Share: the sum of sizes over documents, of the same sum over",
             "all kinds; layers that cancel each other have more together than their kind.",
         ]
+        if self.read_tried:
+            lines.append(
+                f"{self.read_tried} words were tried; {len(self.unread) or 'none'} of them "
+                f"{'has' if len(self.unread) == 1 else 'have'} relevance that the model does not "
+                f"read."
+            )
         if self.tokens:
             lines.append(f"Words unknown to the vocabulary: {_percent(self.unknown_share)}.")
         return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn, overload
 
 import torch
@@ -13,7 +13,6 @@ from seqlrp.engine.checks import Target, check_dtype
 from seqlrp.engine.explainer import Explainer, Forward
 from seqlrp.engine.ledger import Entry, Ledger
 from seqlrp.engine.padding import tell_of_padding
-from seqlrp.engine.second_run import SecondRun
 from seqlrp.errors import LedgerError, ModelError, NonFiniteError, OptionError
 from seqlrp.lrp import passes
 from seqlrp.lrp.composite import Key
@@ -101,10 +100,8 @@ class LRP(Explainer):
             impl,
             gates,
         )
-        super().__init__(model, output=output)
+        super().__init__(model, output=output, verify=verify and on_unknown == "raise")
         check_gates(self.options.gates, model)
-        self.verify = verify and on_unknown == "raise"
-        self._verified: set[Hashable] = {None}  # the kinds of input with a second run
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
@@ -268,17 +265,12 @@ class LRP(Explainer):
         recorder = LayerRecorder(self.model, ()) if recorder is None else recorder
         account = account and not recorder.through
         run = self._propagation(inputs, additional_forward_args, account)
-        kind = self._kind_of_input(inputs, account, additional_forward_args)
-        second = None
-        if kind not in self._verified:
-            second = SecondRun(self.model, additional_forward_args)
-            run.constants = second.first
-        with recorder.recording(run):
-            forward = self.run(run, inputs, target, additional_forward_args, padding)
-        if second is not None and second.compare(
-            run.again, inputs, forward.padding, run.table_sizes
-        ):
-            self._verified.add(kind)
+        kind = self.kind_of_input(inputs, additional_forward_args, account)
+        known = kind in self._verified
+        forward = self.run_verified(
+            run, inputs, target, additional_forward_args, padding,
+            account=account, recording=recorder.recording(run),
+        )  # fmt: skip
         run.check_rules_used()
         recorder.check_called()
         with torch.enable_grad():
@@ -295,7 +287,7 @@ class LRP(Explainer):
             ledger = _ledger(run, forward, words, starts, [each.amounts for each in found])
             if not all(bool(torch.isfinite(entry.amount).all()) for entry in ledger.entries):
                 self._refuse_overflow(words)
-            if second is not None and self.options.signal_takes_all:
+            if not known and self.options.signal_takes_all:
                 _check_ledger(ledger, forward.scores.dtype)
         features = inputs.dtype.is_floating_point and inputs.ndim == 2
         attribution = forward.attribution(
@@ -303,11 +295,6 @@ class LRP(Explainer):
         )
         reached, units = recorder.results(forward.target is None)
         return attribution._replace(layers=reached, units=units)
-
-    def _kind_of_input(self, inputs: Tensor, account: bool, additional: Any) -> Hashable:
-        """Return what decides how a model runs, as far as can be told before it runs."""
-        several = tuple(size > 1 for size in inputs.shape)
-        return (inputs.dtype, several, additional is None, account) if self.verify else None
 
     def check_call(self, inputs: Tensor) -> None:
         """Check the model and the input, and that vectors have the dtype of the parameters."""

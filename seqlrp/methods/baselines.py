@@ -207,6 +207,8 @@ class BaselineExplainer(CopiesExplainer):
         batch_tokens: the most tokens in a batch of copies; halved when memory runs out. `"auto"`
             finds it.
         output: which part of the model's output holds the scores, if it returns several.
+        verify: on the first call for a kind of input, also run a copy of the model on other words,
+            and refuse the model if words reach its scores in a way that is not followed.
 
     Raises:
         OptionError: there is no such baseline.
@@ -220,8 +222,9 @@ class BaselineExplainer(CopiesExplainer):
         baseline: AnyBaseline = "zero",
         batch_tokens: BatchTokens = BATCH_TOKENS,
         output: int | str | None = None,
+        verify: bool = False,
     ) -> None:
-        super().__init__(model, batch_tokens=batch_tokens, output=output)
+        super().__init__(model, batch_tokens=batch_tokens, output=output, verify=verify)
         self.baseline = Baseline(baseline)
 
     @property

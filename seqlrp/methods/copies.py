@@ -28,6 +28,8 @@ class CopiesExplainer(Explainer):
         batch_tokens: the most tokens in a batch of copies; halved when memory runs out. `"auto"`
             finds it.
         output: which part of the model's output holds the scores, if it returns several.
+        verify: on the first call for a kind of input, also run a copy of the model on other words,
+            and refuse the model if words reach its scores in a way that is not followed.
 
     Raises:
         OptionError: `batch_tokens` is neither `"auto"` nor a whole number from 1 on.
@@ -40,9 +42,10 @@ class CopiesExplainer(Explainer):
         *,
         batch_tokens: BatchTokens = BATCH_TOKENS,
         output: int | str | None = None,
+        verify: bool = False,
     ) -> None:
         Budget(batch_tokens, torch.device("cpu"))  # checks batch_tokens
-        super().__init__(model, output=output)
+        super().__init__(model, output=output, verify=verify)
         self.batch_tokens = batch_tokens
 
     def forward(

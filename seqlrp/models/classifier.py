@@ -147,7 +147,7 @@ class TextClassifier:
         words = torch.ones(shape, dtype=torch.bool, device=self.device)
         id_ = next(id_ for id_ in range(len(self.vocabulary)) if id_ != self.vocabulary.pad)
         ids = torch.full(shape, id_, device=self.device)
-        scores = self._output(Batch(ids, words, self.arguments(ids, words)))
+        scores = self.output(Batch(ids, words, self.arguments(ids, words)))
         return isinstance(scores, Tensor) and scores.numel() == 1
 
     @property
@@ -273,7 +273,7 @@ class TextClassifier:
             LabelError: it gives more or fewer scores than there are labels.
             NonFiniteError: a score is NaN or infinite.
         """
-        answer = self._output(self.batch(batch))
+        answer = self.output(self.batch(batch))
         scores = select_output(answer, output)
         if not isinstance(scores, Tensor) or not scores.is_floating_point():
             raise OutputError(
@@ -294,7 +294,7 @@ class TextClassifier:
             )
         return scores
 
-    def _output(self, batch: Batch) -> Any:
+    def output(self, batch: Batch) -> Any:
         """The output of the model for a batch, in evaluation mode and without gradients."""
         for name, module in self.model.named_modules():
             if module.training:

@@ -30,6 +30,9 @@ from seqlrp.cli.parsing import load_classifier, lrp_options, target_or_pair
 from seqlrp.explaining.skipped import MAX_WORDS
 
 FirstOption = Annotated[int, typer.Option(metavar="N", help="Look at so many texts.")]
+VariantsOption = Annotated[
+    int, typer.Option(metavar="N", help="Read so many texts with one word replaced; 0: none.")
+]
 MethodOption = Annotated[
     str, typer.Option(metavar="NAME", help="lrp, or chosen where LRP was chosen.")
 ]
@@ -53,6 +56,7 @@ def check(
     split: SplitOption = None,
     on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
     max_words: MaxWordsOption = MAX_WORDS,
+    variants: VariantsOption = 100,
     device: DeviceOption = Device.auto,
     factory: FactoryOption = None,
 ) -> None:
@@ -75,6 +79,7 @@ def check(
     report = check_texts(
         classifier, texts.texts, target_or_pair(target, against), labels=texts.labels, first=first,
         on_unanswerable=on_unanswerable.value, max_words=max_words, method=method,
+        variants=variants,
         **lrp_options(epsilon, gate_rule),
     )  # fmt: skip
     show(report.summary())

@@ -45,9 +45,11 @@ class _Differences(NamedTuple):
 class _DifferenceExplainer(Explainer):
     """Base class of DeepLIFT and DeepSHAP: runs a text and a baseline in parallel in one pass."""
 
-    def __init__(self, model: nn.Module, rule: Rule, *, output: int | str | None) -> None:
+    def __init__(
+        self, model: nn.Module, rule: Rule, *, output: int | str | None, verify: bool
+    ) -> None:
         check_choice("rule", rule, get_args(Rule))
-        super().__init__(model, output=output)
+        super().__init__(model, output=output, verify=verify)
         self.rule: Rule = rule
 
     def compare(
@@ -61,7 +63,7 @@ class _DifferenceExplainer(Explainer):
         """Compute multipliers times differences, for every target."""
         self.check_call(inputs)
         mode = Lockstep(self.model, self.rule, _References(baseline, inputs, padding))
-        forward = self.run(mode, inputs, target, additional_forward_args, padding)
+        forward = self.run_verified(mode, inputs, target, additional_forward_args, padding)
         if mode.known(forward.scores) is None:
             refuse_no_embedding()
         reference = mode.partner(forward.scores)
@@ -118,6 +120,8 @@ class DeepLIFT(_DifferenceExplainer):
         baseline: the vectors of absent words: `"zero"`, `"mean"`, `"pad"`, the id of a word, or
             vectors; see `seqlrp.methods.baselines.Baseline`. Padding stays unchanged.
         output: which part of the model's output holds the scores, if it returns several.
+        verify: on the first call for a kind of input, also run a copy of the model on other words,
+            and refuse the model if words reach its scores in a way that is not followed.
 
     Raises:
         OptionError: an unknown rule or baseline.
@@ -133,8 +137,9 @@ class DeepLIFT(_DifferenceExplainer):
         baseline: AnyBaseline = "zero",
         *,
         output: int | str | None = None,
+        verify: bool = True,
     ) -> None:
-        super().__init__(model, rule, output=output)
+        super().__init__(model, rule, output=output, verify=verify)
         self.baseline = Baseline(baseline)
 
     @property
@@ -169,6 +174,8 @@ class DeepSHAP(_DifferenceExplainer):
             `"mean"`, or only `"zero"` if the input is vectors, which have no table with a mean.
         rule: the rule of activations, see `DeepLIFT`.
         output: which part of the model's output holds the scores, if it returns several.
+        verify: on the first call for a kind of input, also run a copy of the model on other words,
+            and refuse the model if words reach its scores in a way that is not followed.
 
     Raises:
         OptionError: an unknown rule or baseline, or no baselines.
@@ -184,6 +191,7 @@ class DeepSHAP(_DifferenceExplainer):
         rule: Rule = "rescale",
         *,
         output: int | str | None = None,
+        verify: bool = True,
     ) -> None:
         self._default_baselines = baselines is None
         baselines = ("zero", "mean") if baselines is None else baselines
@@ -194,7 +202,7 @@ class DeepSHAP(_DifferenceExplainer):
                 option="baselines",
                 got=baselines,
             )
-        super().__init__(model, rule, output=output)
+        super().__init__(model, rule, output=output, verify=verify)
         self.baselines = [Baseline(baseline) for baseline in baselines]
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, Self
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,10 @@ class PairedRun(DispatchMode[Dual]):
         self.rule = rule
         self.references: list[Tensor] = []  # the reference of each reading, in order
         self._reference = reference
+
+    def again(self, model: nn.Module) -> Self:
+        """Return a new run with the same settings for a model like this one."""
+        return type(self)(model, self.rule, self._reference)
 
     def read(self, reading: Reading) -> Tensor:
         """Pair the vectors that an embedding reads with their references."""

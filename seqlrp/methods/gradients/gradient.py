@@ -49,7 +49,22 @@ def gather_products(
 
 
 class Gradient(Explainer):
-    """Base class of methods with one backward pass to the word vectors."""
+    """Base class of methods with one backward pass to the word vectors.
+
+    Args:
+        model: an `nn.Module` in evaluation mode, see `seqlrp.LRP`.
+        output: which part of the model's output holds the scores, if it returns several.
+        verify: on the first call for a kind of input, also run a copy of the model on other words,
+            and refuse the model if words reach its scores in a way that is not followed.
+
+    Raises:
+        ModelError: the model cannot be run as it is.
+    """
+
+    def __init__(
+        self, model: nn.Module, *, output: int | str | None = None, verify: bool = True
+    ) -> None:
+        super().__init__(model, output=output, verify=verify)
 
     def compute(
         self, inputs: Tensor, target: Target, additional_forward_args: Any, padding: Tensor | None
@@ -90,6 +105,8 @@ class Sensitivity(Gradient):
         norm: `"squared"`, ‖∂score/∂x‖² (Arras et al. 2017); `"l2"`, its root; `"l1"`,
             Σ_d |∂score/∂x_d| (Simonyan et al. 2014 take absolute values).
         output: which part of the model's output holds the scores, if it returns several.
+        verify: on the first call for a kind of input, also run a copy of the model on other words,
+            and refuse the model if words reach its scores in a way that is not followed.
 
     Raises:
         OptionError: an unknown norm.
@@ -99,10 +116,15 @@ class Sensitivity(Gradient):
     name = "sensitivity"
 
     def __init__(
-        self, model: nn.Module, norm: Norm = "squared", *, output: int | str | None = None
+        self,
+        model: nn.Module,
+        norm: Norm = "squared",
+        *,
+        output: int | str | None = None,
+        verify: bool = True,
     ) -> None:
         check_choice("norm", norm, get_args(Norm))
-        super().__init__(model, output=output)
+        super().__init__(model, output=output, verify=verify)
         self.norm = norm
 
     @property

@@ -59,6 +59,8 @@ class IntegratedGradients(BaselineExplainer):
         batch_tokens: the most tokens in a batch of points; halved when memory runs out. `"auto"`
             finds it.
         output: which part of the model's output holds the scores, if it returns several.
+        verify: on the first call for a kind of input, also run a copy of the model on other words,
+            and refuse the model if words reach its scores in a way that is not followed.
 
     Raises:
         OptionError: an unknown rule or baseline, or no steps.
@@ -79,10 +81,13 @@ class IntegratedGradients(BaselineExplainer):
         baseline: AnyBaseline = "zero",
         batch_tokens: BatchTokens = BATCH_TOKENS,
         output: int | str | None = None,
+        verify: bool = True,
     ) -> None:
         check_number("n_steps", n_steps, least=1, whole=True)
         check_choice("rule", rule, get_args(Rule))
-        super().__init__(model, baseline=baseline, batch_tokens=batch_tokens, output=output)
+        super().__init__(
+            model, baseline=baseline, batch_tokens=batch_tokens, output=output, verify=verify
+        )
         self.n_steps = int(n_steps)
         self.rule: Rule = rule
 

@@ -81,6 +81,8 @@ class SmoothGrad(CopiesExplainer):
         batch_tokens: the most tokens in a batch of copies; halved when memory runs out. `"auto"`
             finds it.
         output: which part of the model's output holds the scores, if it returns several.
+        verify: on the first call for a kind of input, also run a copy of the model on other words,
+            and refuse the model if words reach its scores in a way that is not followed.
 
     Raises:
         OptionError: no samples, or a negative noise or seed.
@@ -99,11 +101,12 @@ class SmoothGrad(CopiesExplainer):
         times_input: bool = True,
         batch_tokens: BatchTokens = BATCH_TOKENS,
         output: int | str | None = None,
+        verify: bool = True,
     ) -> None:
         check_number("samples", samples, least=1, whole=True)
         check_number("seed", seed, least=0, whole=True)
         check_number("noise", noise, least=0)
-        super().__init__(model, batch_tokens=batch_tokens, output=output)
+        super().__init__(model, batch_tokens=batch_tokens, output=output, verify=verify)
         self.samples, self.noise, self.seed = int(samples), float(noise), int(seed)
         self.times_input = times_input
 

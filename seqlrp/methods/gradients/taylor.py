@@ -42,6 +42,8 @@ class Taylor(BaselineExplainer):
         batch_tokens: the most tokens in a batch of copies; halved when memory runs out. `"auto"`
             finds it.
         output: which part of the model's output holds the scores, if it returns several.
+        verify: on the first call for a kind of input, also run a copy of the model on other words,
+            and refuse the model if words reach its scores in a way that is not followed.
 
     Raises:
         OptionError: an unknown root or baseline.
@@ -58,9 +60,12 @@ class Taylor(BaselineExplainer):
         baseline: AnyBaseline = "zero",
         batch_tokens: BatchTokens = BATCH_TOKENS,
         output: int | str | None = None,
+        verify: bool = True,
     ) -> None:
         check_choice("root", root, get_args(Root))
-        super().__init__(model, baseline=baseline, batch_tokens=batch_tokens, output=output)
+        super().__init__(
+            model, baseline=baseline, batch_tokens=batch_tokens, output=output, verify=verify
+        )
         self.root = root
 
     @property
