@@ -5,7 +5,7 @@ from __future__ import annotations
 LEDGER_NAMES = {
     "tokens": "the words",
     "padding": "padding",
-    "bias": "biases of the model",
+    "bias": "constants of the model (biases)",
     "stabiliser": "lost to the stabiliser ε",
     "initial state": "the initial state",
     "constant": "other constants",

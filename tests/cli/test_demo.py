@@ -15,7 +15,7 @@ def test_shares_are_of_sizes_so_that_signs_do_not_cancel() -> None:
     accounts = [{"tokens": 2.0, "bias": 1.0, "stabiliser": 0.0}, {"tokens": 1.0, "bias": -1.0}]
     explanations = seqlrp.Explanations(explanation("a b", ledger=each) for each in accounts)
     assert _account_sentence(explanations).endswith(
-        "made it: the words 60%, biases of the model 40%."
+        "made it: the words 60%, constants of the model (biases) 40%."
     )
 
 

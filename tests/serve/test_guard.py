@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -98,3 +101,59 @@ def test_hostile_json(path, body) -> None:
 @given(st.binary(max_size=60))
 def test_broken_json(body) -> None:
     _check("/predict", body)
+
+
+HOSTILE: list[Any] = [
+    None, True, -1, 0, 1, 2**70, 1e308, float("nan"), "", "a good film", "\ud800", "\x00\u202e",
+    "<script>alert(1)</script>", "lrp", "predicted", "positive", "negative", "occlusion", "zero",
+    "delete", "unk", [], ["a good film"], ["a", ""], [[]], [[0]], [[2**40]], [[0, 0, 1]], {},
+    {"a": [1]}, "word " * 300, ["x"] * 70,
+]  # fmt: skip
+
+
+def _hostile_body(drawn: Random) -> bytes:
+    """JSON of known and unknown fields with odd values; every third body is damaged."""
+    fields = [
+        "texts",
+        "text",
+        "model",
+        "target",
+        "against",
+        "method",
+        "methods",
+        "removed",
+        "removal",
+        "most",
+        "title",
+        "x",
+    ]
+    names = drawn.sample(fields, drawn.randint(0, 5))
+    body = {"texts": ["a good film"], "text": "a good film"} if drawn.random() < 0.5 else {}
+    if drawn.random() < 0.5 and body:
+        del body[drawn.choice(["texts", "text"])]
+    body |= {name: drawn.choice(HOSTILE) for name in names}
+    raw = bytearray(json.dumps(body).encode("utf-8", "surrogatepass"))
+    if drawn.random() < 1 / 3:
+        for _ in range(drawn.randint(1, 4)):
+            raw[drawn.randrange(len(raw))] = drawn.randrange(256)
+        del raw[drawn.randint(1, len(raw)) :]
+    return bytes(raw)
+
+
+@pytest.mark.slow
+def test_ten_thousand_hostile_requests_leave_nothing_behind() -> None:
+    """No status of 5xx, no traceback, and no memory that grows with the requests."""
+    drawn, statuses, peaks = Random(0), set[int](), list[int]()
+    client = Client(APP)
+    paths = ["/explain", "/predict", "/curves", "/change", "/page"]
+    for number in range(10_000):
+        answer = client.post(drawn.choice(paths), _hostile_body(drawn))
+        assert answer.status < 500, answer.body
+        assert b"Traceback" not in answer.body
+        statuses.add(answer.status)
+        if number % 2_000 == 1_999:
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    assert {200, 400, 413, 422} <= statuses
+    # What is loaded once, such as the other methods, is loaded by the first 4,000.
+    assert peaks[-1] - peaks[1] < 20_000, f"kilobytes: {peaks}"
+    assert client.post("/predict", ASKED).status == 200

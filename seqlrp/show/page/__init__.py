@@ -26,6 +26,7 @@ from seqlrp.show.page.overview import (
 from seqlrp.show.page.report import report_section
 from seqlrp.show.page.template import fragment, isolated, whole_page
 from seqlrp.show.page.text_view import TextView, corpus_scale
+from seqlrp.show.page.weightiest import WeightiestWords
 
 __all__ = ["notebook", "render", "save_pages"]
 
@@ -132,22 +133,24 @@ def _content(
         key = "\0".join([repr(options), *(r.shown.text for row in rows for r in row)])
         digest = hashlib.sha256(key.encode()).hexdigest()[:8]
         anchors = [f"{anchor}-{digest}" for anchor in anchors]
-    overview, highlights = Overview(), Highlights()
+    overview, highlights, weightiest = Overview(), Highlights(), WeightiestWords()
     entries, articles = [], []
     for number, (side, anchor) in enumerate(zip(sides, anchors, strict=True), 1):
         overview.add(side)
         highlights.add(number, side, f"#{anchor}")
+        weightiest.add(side)
         entries.append(list_entry(number, side[0][0].shown, f"#{anchor}"))
         left = None if most is None else max(most, 1)
         articles.append(article(number, side, anchor, options, script=page, most=left))
         if most is not None:
             most -= len(side[0][0].words)
     return [
-        header(overview, options),
+        header(overview, options, script=page),
         before if options.front else None,
         highlights.section(options) if page else None,
+        weightiest.section() if page else None,
         text_list(entries, overview, script=page) if listed else None,
-        how_to_read(options, every=overview.every, script=page),
+        how_to_read(options, every=overview.every, script=page, tested=before is not None),
         controls(options, every=overview.every, known=overview.known) if page and rows else None,
         element("main" if page else "div", *articles, class_=None if width < 2 else "wide"),
         after,

@@ -93,7 +93,7 @@ def _pane(
     largest = used[options.by == "sentence"]
     return element(
         "section",
-        question(shown, method),
+        question(shown, method) if _asks_more(view, method, script) else None,
         coloured_text(view, used, options.least, most),
         _cut_short(view, most),
         legend(largest, shown.target_label, shown.against_label) if largest else None,
@@ -133,6 +133,13 @@ def verdict(explanation: Explanation) -> Html:
     part = read_part(explanation)
     cut = None if part is None else f" {part}"
     return element("p", "Predicted ", answer, chance, *truth, ".", *lead, cut, class_="verdict")
+
+
+def _asks_more(view: TextView, method: str | None, script: bool) -> bool:
+    """Whether something else is explained than the answer, or the reader can choose."""
+    shown = view.shown
+    asks_why = shown.target == shown.predicted and shown.against is None
+    return (script and view.every is not None) or method is not None or not asks_why
 
 
 def question(explanation: Explanation, method: str | None = None) -> Html:

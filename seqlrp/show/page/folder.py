@@ -30,6 +30,7 @@ from seqlrp.show.page.overview import (
 from seqlrp.show.page.report import report_section
 from seqlrp.show.page.template import whole_page
 from seqlrp.show.page.text_view import Scale, TextView
+from seqlrp.show.page.weightiest import WeightiestWords
 from seqlrp.writing import check_replaceable, written_whole
 
 PAGE = 1_500_000  # bytes of texts on a page, unless a single one has more
@@ -73,9 +74,9 @@ def save_pages(
     before = report_section(report, figures, tables)
     with written_whole(folder) as temporary:
         temporary.mkdir()
-        overview, highlights = Overview(), Highlights()
+        overview, highlights, weightiest = Overview(), Highlights(), WeightiestWords()
         index = _IndexWriter(temporary)
-        pages = _PageWriter(temporary, checked)
+        pages = _PageWriter(temporary, checked, tested=before is not None)
         count = len(docs) if isinstance(docs, Sequence) else None
         hidden = None if progress is None else not progress
         bar = tqdm(iter_rows(docs, compare), "pages", count, unit="text", disable=hidden)
@@ -86,19 +87,22 @@ def save_pages(
             where = pages.add(number, sides)
             link = f"{where}#d{number}"
             highlights.add(number, sides, link)
+            weightiest.add(sides)
             index.add(list_entry(number, views[0].shown, link))
         pages.finish()
         first = [header(overview, checked), before if checked.front else None]
         last = behind(overview, None if checked.front else before)
-        index.finish(checked, overview, [*first, highlights.section(checked)], last)
+        index.finish(
+            checked, overview, [*first, highlights.section(checked), weightiest.section()], last
+        )
     return folder / "index.html"
 
 
 class _PageWriter:
     """Writes a page when it is full, with a link to the next one if there is one."""
 
-    def __init__(self, folder: Path, options: PageOptions) -> None:
-        self._folder, self._options = folder, options
+    def __init__(self, folder: Path, options: PageOptions, *, tested: bool) -> None:
+        self._folder, self._options, self._tested = folder, options, tested
         self._number = 1
         self._size = 0
         self._overview = Overview()
@@ -133,11 +137,11 @@ class _PageWriter:
             element(
                 "header",
                 element("h1", element("bdi", self._options.title)),
-                colour_explanation(self._options, compared=overview.compared),
+                colour_explanation(self._options, overview),
                 turn,
             ),
             text_list(self._entries, overview),
-            how_to_read(self._options, every=overview.every, script=True),
+            how_to_read(self._options, every=overview.every, script=True, tested=self._tested),
             controls(self._options, every=overview.every, known=overview.known),
             element("main", *self._articles, class_="wide" if self._wide else None),
             turn,

@@ -20,6 +20,10 @@ _STABILISER = (
     "percentage is one of the mean size of what a part of the model computes. What it takes away "
     "is told under each text as lost to the stabiliser."
 )
+_UNTESTED = (
+    "The colours say what this model made of these words, not what is true of the world. Whether "
+    "they hold was not tested here: an evaluation takes words out and asks the model again."
+)
 
 
 class Overview:
@@ -29,6 +33,7 @@ class Overview:
         self.texts = 0
         self.compared = False
         self.every = False
+        self.answers = True  # whether all that is explained is the answer of the model
         self._known = 0
         self._right = 0
         self._sure = 0
@@ -56,6 +61,7 @@ class Overview:
         for view, _ in sides:
             self.compared |= view.shown.against is not None
             self.every |= view.every is not None
+            self.answers &= view.shown.target == view.shown.predicted
             self._stabilised |= "epsilon" in view.shown.parameters
 
     @property
@@ -138,7 +144,7 @@ def _fact(name: str, value: str, more: str | None = None) -> Html:
     return Html(element("dt", name) + element("dd", element("bdi", value), more))
 
 
-def header(overview: Overview, options: PageOptions) -> Html:
+def header(overview: Overview, options: PageOptions, *, script: bool = True) -> Html:
     """The point first: heading, the author's note, how often the model is right, what it is."""
     paragraphs = [] if options.note is None else options.note.split("\n\n")
     return element(
@@ -147,7 +153,7 @@ def header(overview: Overview, options: PageOptions) -> Html:
         *(element("p", element("bdi", text), class_="note") for text in paragraphs if text.strip()),
         overview.lead(options),
         overview.facts(options),
-        colour_explanation(options, compared=overview.compared),
+        colour_explanation(options, overview, script=script),
     )
 
 
@@ -160,22 +166,30 @@ def behind(overview: Overview, before: Html | None) -> Html | None:
     return element("section", *parts, class_="behind", aria_label="Background") if parts else None
 
 
-def colour_explanation(options: PageOptions, *, compared: bool) -> Html:
-    """What the two colours mean, in a paragraph that shows them."""
+def colour_explanation(options: PageOptions, overview: Overview, *, script: bool = True) -> Html:
+    """What the two colours mean, in a paragraph that shows them.
+
+    With a script, the reader of a text whose every class is explained can choose another.
+    """
     parts = f"{options.by}s"
-    other = ", or for the class with which it is compared" if compared else ""
+    other = ", or for the class with which it is compared" if overview.compared else ""
+    alone = overview.answers and not (overview.compared or (script and overview.every))
+    explained = "the answer that the model gave" if alone else "the class that is explained"
     return element(
         "p",
-        f"The model gave every class a score. {parts.capitalize()} on ",
+        f"{parts.capitalize()} on ",
         element("mark", "this colour", class_="f12"),
-        f" speak for the class that is explained, {parts} on ",
+        f" speak for {explained}, {parts} on ",
         element("mark", "this colour with a dotted line", class_="a12"),
         f" speak against it{other}. The deeper the colour, the more they weigh.",
     )
 
 
-def how_to_read(options: PageOptions, *, every: bool, script: bool) -> Html:
-    """How deep colours are, and how to see a value; what is missing without a script."""
+def how_to_read(options: PageOptions, *, every: bool, script: bool, tested: bool = False) -> Html:
+    """How deep colours are, and how to see a value; what is missing without a script.
+
+    A page on which nothing says whether the colours hold (`tested`) says so.
+    """
     part, parts = options.by, f"{options.by}s"
     where = "In each text, the strongest" if options.scale == "document" else "The strongest"
     of_all = "" if options.scale == "document" else " of all texts"
@@ -198,6 +212,7 @@ def how_to_read(options: PageOptions, *, every: bool, script: bool) -> Html:
             element("span", how, class_="how"),
             class_="quiet",
         ),
+        None if tested else element("p", _UNTESTED, class_="quiet"),
         missing if script and every else None,
         class_="reading",
     )

@@ -40,6 +40,8 @@ def _captioned(item: Any) -> tuple[str | None, Any]:
 
 def _report(report: Any) -> list[Html]:
     parts = []
+    if hasattr(report, "verdict"):
+        parts += [element("p", line) for line in str(report.verdict()).splitlines() if line]
     if hasattr(report, "plot"):
         parts.append(_figure(None, report.plot()))
     for name in ("summary", "to_markdown"):

@@ -47,8 +47,9 @@ def whole_page(
     return "<!DOCTYPE html>\n" + element("html", head, inside, lang="en")
 
 
-# Inherited properties of the page round it, such as the distance of letters, end at the host.
-_HOST = Html(":host { all: initial; display: block; }\n")
+# Inherited properties of the page round it, such as the distance of letters, end at the host; a
+# rule of that page for every element holds for the host, too, unless this one is important.
+_HOST = Html(":host { all: initial !important; display: block !important; }\n")
 # A parser makes the shadow root; where a page takes a string for its HTML, as notebooks do while
 # they are open, this does.
 _ATTACH = Html(

@@ -26,7 +26,7 @@ def test_one_class_rather_than_another_is_said():
     assert "for <bad>-3.0000+3.000for good" in page.text["p"]
     assert page.text["caption"][-1] == "Where the difference comes from"
     assert rows(page)[-3:] == [
-        ["the words", "+2.000"], ["biases of the model", "+0.500"],
+        ["the words", "+2.000"], ["constants of the model (biases)", "+0.500"],
         ["the difference of the scores", "+2.500"],
     ]  # fmt: skip
     classes = [attributes.get("class") for tag, attributes in page.tags if tag == "tr"]
@@ -43,7 +43,7 @@ def test_relevance_that_starts_from_one():
     )
     assert rows(Page(render([e])))[-3:] == [
         ["the words", "+0.750"],
-        ["biases of the model", "+0.250"],
+        ["constants of the model (biases)", "+0.250"],
         ["what relevance starts from", "+1.000"],
     ]
 
@@ -59,7 +59,7 @@ def test_tables_of_words_scores_and_ledger():
     assert rows(Page(render([e]))) == [
         ["good", "+4.000"], ["bad", "-1.000"], ["bad", "-2.000"],
         ["positive predicted", "+2.000"], ["negative true", "-3.000"],
-        ["the words", "+1.000"], ["biases of the model", "+0.250"],
+        ["the words", "+1.000"], ["constants of the model (biases)", "+0.250"],
         ["lost to the stabiliser ε", "+0.500"], ["moss", "+0.250"], ["the score", "+2.000"],
     ]  # fmt: skip
     nothing = explanation("so", relevance=[0], scores=[0, 2], ledger={"bias": 2.0})

@@ -99,7 +99,7 @@ def test_a_page_holds_every_class_that_is_explained():
         round(1000 * v) for v in [-7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8]
     ]
     assert data["account"][0] == ["the words", [-28.0, 36.0]]
-    assert data["account"][1] == ["biases of the model", [0.5, 0.5]]
+    assert data["account"][1] == ["constants of the model (biases)", [0.5, 0.5]]
     assert data["start"] == [-0.5, 2.25]
 
 
@@ -133,9 +133,7 @@ def test_verdicts():
     far = explanation(scores=[0, 12345.6])
     assert "is 12,346 above that of" in "".join(Page(render([far])).text["p"])
     asked = [p for p in page.text["p"] if p.startswith("Explained")]
-    assert asked == [
-        f"Explained: {label}" for label in ("positive", "positive", "positive", "negative")
-    ] + ["Explained: positive"]
+    assert asked == ["Explained: negative"]  # what is not the answer
     assert page.text["p"][0] == (
         "The model was right on 1 of 4 (25\u00a0%); of the other 1 it is not known. "
     )

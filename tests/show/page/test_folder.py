@@ -73,7 +73,7 @@ def test_a_bar_is_shown_where_it_is_asked_for(tmp_path, capsys, shown):
 def test_every_page_of_a_folder_says_what_the_colours_mean(tmp_path, small_pages):
     save_pages(some(60), tmp_path / "out")
     for page in read(tmp_path / "out").values():
-        assert "Words on this colour speak for the class" in page.text["header"][0]
+        assert "Words on this colour speak for the answer" in page.text["header"][0]
 
 
 def test_pages_lead_to_each_other(tmp_path, small_pages):

@@ -89,7 +89,7 @@ def test_other_options_are_refused():
         words_of_class(ITEMS, value="max")
     with pytest.raises(OptionError, match="Got n=0; expected a whole number, at least 1"):
         words_of_class(ITEMS, n=0)
-    with pytest.raises(OptionError, match=r"Got by='class'\. Known: 'word', 'lemma'"):
+    with pytest.raises(OptionError, match=r"Got by='class'\. Known: 'word', 'token', 'lemma'"):
         words_of_class(ITEMS, by="class")
     with pytest.raises(OptionError, match="by='lemma' needs nlp="):
         words_of_class(ITEMS, by="lemma")
