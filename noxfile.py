@@ -54,11 +54,17 @@ def slow(session: nox.Session) -> None:
 
 @nox.session
 def ray(session: nox.Session) -> None:
-    """Workers on Ray; the class in Ray Data and Dask; folders in DuckDB and Polars."""
-    others = ["ray[data]", "dask[dataframe]", "duckdb", "polars"]
-    session.install("-e", ".[demo,test,ray]", *others)
-    files = [f"tests/scale/test_{name}.py" for name in ("ray", "pipeline", "readers")]
-    session.run("pytest", "-m", "slow or not slow", *files, *session.posargs)
+    """Workers on Ray, and the class in Ray Data."""
+    session.install("-e", ".[demo,test,ray]", "ray[data]")
+    session.run("pytest", "-m", "slow or not slow", "tests/scale/test_ray.py", *session.posargs)
+
+
+@nox.session
+def readers(session: nox.Session) -> None:
+    """The class in Dask, and folders of explanations in DuckDB and Polars."""
+    session.install("-e", ".[demo,test]", "dask[dataframe]", "duckdb", "polars")
+    files = [f"tests/scale/test_{name}.py" for name in ("pipeline", "readers")]
+    session.run("pytest", *files, *session.posargs)
 
 
 @nox.session

@@ -36,19 +36,6 @@ def children(process: int) -> list[int]:
     return found
 
 
-def command_line(process: int) -> bytes:
-    """The command line of a process, or the title that it gave itself."""
-    try:
-        return Path(f"/proc/{process}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def descendants(process: int) -> list[int]:
-    """The children of a process, and theirs."""
-    return [d for child in children(process) for d in (child, *descendants(child))]
-
-
 def count_lines(log: Path) -> int:
     return log.read_bytes().count(b"\n") if log.exists() else 0
 
