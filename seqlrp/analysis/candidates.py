@@ -150,7 +150,9 @@ def _from_strategies(
     label = texts.classifier.labels[class_]
     groups: list[list[Candidate]] = []
     documents, words = strategies.documents, strategies.words
-    for number in strategies.table["strategy"][strategies.table["class"] == label].tolist():
+    table = strategies.table  # without the rest of the class, which is no stable cluster
+    stable = (table["class"] == label) & table["stability"].notna()
+    for number in table["strategy"][stable].tolist():
         of = (documents["class"] == label) & (documents["strategy"] == number)
         rows = np.flatnonzero(of.to_numpy(bool)).astype(np.int64)
         inside = set(rows.tolist())
