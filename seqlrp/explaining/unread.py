@@ -68,7 +68,7 @@ class Relevant(NamedTuple):
     relevance: float
 
 
-class _Recorder(TorchFunctionMode):
+class FloatingArguments(TorchFunctionMode):
     """Records digests of the floating arguments of functions that compute, in order."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -163,7 +163,7 @@ def _record(
         ids = batch.ids.clone()
         ids.view(-1)[batch.words.flatten().nonzero()[place]] = other
         batch = Batch(ids, batch.words, classifier.arguments(ids, batch.words))
-    recorder = _Recorder(classifier.model)
+    recorder = FloatingArguments(classifier.model)
     with same_random_state(), recorder:
         output = classifier.output(batch)
     recorder.note(output)

@@ -24,6 +24,7 @@ from trust.models_recurrence import gru_step
 
 from seqlrp import LRP
 from seqlrp.errors import SeqlrpError
+from seqlrp.explaining.unread import FloatingArguments
 
 VOCABULARY, D, CLASSES, LONGEST = 12, 4, 3, 12
 TOLERANCE = 1e-7
@@ -914,15 +915,35 @@ class Moved:
         return self.words.vectors(table, self.ids.clone(), self.at.clone()).clone()
 
 
-def unread_words(program: Program, scores: Tensor) -> Tensor:
-    """Words `[B, T]`, True where the scores are the same whatever stands there."""
-    unread = torch.ones(program.ids.shape, dtype=torch.bool)
+def unread_words(program: Program, scores: Tensor, among: Tensor) -> list[tuple[int, int]]:
+    """Words, of those that are True in `[B, T]`, to which nothing in the program reacts.
+
+    That the scores are the same is not enough: a word may tie with others in a maximum.
+    """
+    unread = among & (program.ids != 0)
     for t in range(program.ids.shape[1]):
         for other in (1, 5, 9, 11):
             ids = program.ids.clone()
             ids[:, t] = other
             unread[:, t] &= (program(ids) == scores).all(1)
-    return unread & (program.ids != 0)
+    return [(b, t) for b, t in unread.nonzero().tolist() if not _reacts(program, b, t)]
+
+
+def _reacts(program: Program, b: int, t: int) -> bool:
+    """Whether an argument of a function that computes changes with a word."""
+
+    def record(ids: Tensor) -> list[bytes]:
+        with FloatingArguments(program) as recorder:
+            program(ids)
+        return recorder.seen
+
+    as_it_is = record(program.ids.clone())
+    for other in (1, 5, 9, 11):
+        ids = program.ids.clone()
+        ids[b, t] = other
+        if record(ids) != as_it_is:
+            return True
+    return False
 
 
 def judge_program(seed: int) -> tuple[Verdict, Program]:
@@ -955,7 +976,7 @@ def _verdict(program: Program) -> Verdict:
     if float(ledger.residual.abs().max()) > 1e-6 * size:
         return Verdict("wrong", "the ledger does not close")
     reached = got.abs().amax(1) > 1e-9 * size
-    if bool((reached & unread_words(program, scores)).any()):
+    if unread_words(program, scores, reached):
         return Verdict("wrong", "relevance of a word that is not read")
     return Verdict("answered", "there is no truth; ledger and words are as they must be")
 
