@@ -22,7 +22,6 @@ import seqlrp
 from seqlrp.errors import SeqlrpError
 from seqlrp.evaluation.removal import Removal
 from seqlrp.explanations.record import Explanation
-from seqlrp.methods import METHODS
 from seqlrp.models.classifier import TextClassifier
 from seqlrp.models.fingerprint import fingerprint
 from seqlrp.serve import schema
@@ -90,12 +89,13 @@ class Service:
             )  # fmt: skip
 
     def describe(self) -> schema.Description:
-        """Name the models, their labels, and the methods."""
+        """Name the models, their labels, and the methods that all of them have."""
+        common = [m for m in self.models[0].methods if all(m in o.methods for o in self.models)]
         return schema.Description(
             version=seqlrp.__version__,
             models=[_described(model) for model in self.models],
-            methods=list(METHODS),
-            titles=[method_title(method).replace("_", " ") for method in METHODS],
+            methods=common,
+            titles=[method_title(method).replace("_", " ") for method in common],
             examples=len(self.examples),
             limits=asdict(self.limits),
         )

@@ -16,7 +16,7 @@ from seqlrp.engine.batches import Budget
 from seqlrp.errors import NonFiniteError, SeqlrpError, TargetError, TextError, check_choice
 from seqlrp.evaluation.removal import Removal, Remover
 from seqlrp.explaining.attribute import explain_questions
-from seqlrp.explaining.explain import BATCH_TOKENS, chosen_method
+from seqlrp.explaining.explain import BATCH_TOKENS, CHOSEN, chosen_method
 from seqlrp.explaining.questions import Question
 from seqlrp.explanations.record import Explanation
 from seqlrp.methods import METHODS, Method
@@ -67,10 +67,14 @@ class LiveModel:
         classifier: the classifier; its model is only run on that thread.
         name: what the page calls it.
         limits: the most words of a text, and the most jobs that wait.
+
+    Attributes:
+        methods: the names of the methods that it can be asked for.
     """
 
     def __init__(self, classifier: TextClassifier, name: str, limits: Limits) -> None:
         self.classifier, self.name, self.limits = classifier, name, limits
+        self.methods = (*METHODS, *([] if classifier.chosen is None else [CHOSEN]))
         self._budget = Budget(BATCH_TOKENS, classifier.device)
         self._method = cache(lambda name: chosen_method(classifier, name, {}))
         self._remover = cache(lambda removal: Remover(classifier, removal))
@@ -92,7 +96,7 @@ class LiveModel:
         self, text: str, method: str, target: str, against: str | None
     ) -> Future[Explanation]:
         """Explain a text: a class by name or "predicted", or that rather than `against`."""
-        check_choice("method", method, METHODS)
+        check_choice("method", method, self.methods)
         second = None if against is None else against == PREDICTED
         kind = Explained(method, (target == PREDICTED, second))
         return self._batches.submit(kind, Request(text, target, against))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _TITLES = {
+    "chosen": "the chosen method",
     "lrp": "LRP",
     "deep_taylor": "deep Taylor",
     "deeplift": "DeepLIFT",

@@ -34,6 +34,16 @@ def test_explanations_are_those_of_python(client) -> None:
         )
 
 
+def test_the_method_that_was_chosen_is_offered(client, serving) -> None:
+    assert "chosen" not in client.get("/model").json()["methods"]
+    answer = client.post("/explain", {"texts": [TEXT], "method": "chosen"})
+    assert answer.status == 422
+    other = serving(small_classifier().with_chosen({"method": "lrp", "epsilon": 0.1}))
+    assert other.get("/model").json()["methods"][-1] == "chosen"
+    found = other.post("/explain", {"texts": [TEXT], "method": "chosen"}).json()
+    assert (found["method"], found["parameters"][:10]) == ("lrp", "epsilon = ")
+
+
 def test_a_pair_and_sentences(client) -> None:
     asked = {"texts": [TEXT], "target": "positive", "against": "negative", "method": "occlusion"}
     found = client.post("/explain", asked).json()["explanations"][0]
