@@ -16,14 +16,8 @@ def test_there_are_notebooks() -> None:
     assert NOTEBOOKS
 
 
-LONG = ("3-is-it-true", "5-documents-and-topics", "6-clever-hans")
-CASES = [
-    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in LONG))
-    for path in NOTEBOOKS
-]
-
-
-@pytest.mark.parametrize("path", CASES)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "__main__"}

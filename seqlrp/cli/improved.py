@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from seqlrp.cli.application import print_path, show
 from seqlrp.cli.parsing import load_factory
 
+PAGE = "page.html"  # of both reports
+
 if TYPE_CHECKING:
     from seqlrp.models.classifier import TextClassifier
 
@@ -46,4 +48,4 @@ def save_improved(
     print_path(out)
     if reports is not None:
         report.save(reports)
-        print_path(reports)
+        print_path(reports / PAGE)

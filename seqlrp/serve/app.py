@@ -95,7 +95,7 @@ class Service:
             version=seqlrp.__version__,
             models=[_described(model) for model in self.models],
             methods=common,
-            titles=[method_title(method).replace("_", " ") for method in common],
+            titles=[method_title(method) for method in common],
             examples=len(self.examples),
             limits=asdict(self.limits),
         )

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 _TITLES = {
     "chosen": "the chosen method",
+    "class_activation": "class activation",
+    "contextual_decomposition": "contextual decomposition",
+    "input_reduction": "input reduction",
+    "integrated_gradients": "integrated gradients",
     "lrp": "LRP",
     "deep_taylor": "deep Taylor",
     "deeplift": "DeepLIFT",

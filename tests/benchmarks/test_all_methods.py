@@ -12,6 +12,7 @@ import seqlrp
 from benchmarks import all_methods
 
 
+@pytest.mark.slow
 def test_a_corpus_becomes_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

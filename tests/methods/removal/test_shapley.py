@@ -122,6 +122,7 @@ def test_all_permutations_together_are_exact() -> None:
 
 
 @settings(max_examples=15)
+@pytest.mark.slow
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
     extra=st.integers(0, 4),
