@@ -140,7 +140,7 @@ class Comparison:
         moved = self.words.groupby("class", sort=False).head(WORDS).round(3)
         moved = moved.rename(columns={"old": self.names[0], "new": self.names[1]})
         title = f"{self.names[0]} and {self.names[1]}, word by word"
-        shown: dict[str, Any] = {"title": title, "front": True, **options}
+        shown: dict[str, Any] = {"title": title, "front": True, "selection": True, **options}
         Explanations(self.old[k] for k in chosen).save_html(
             path,
             compare=[self.new[k] for k in chosen],

@@ -63,7 +63,8 @@ def conclusion(analysis: CorpusAnalysis) -> str:
     if not found:
         return (
             f"None of {_count(tried, 'candidate')} is decisive: none that its class nearly alone "
-            "holds turns a quarter more of the predictions than control words do."
+            "holds turns a quarter more of the predictions than control words do. An artefact that "
+            "stands in none of these texts is not found: look at texts of the training, too."
         )
     if len(found) == 1:
         return f"One candidate of {tried} is used and decisive:"

@@ -50,6 +50,7 @@ class Exported:
         figures: Iterable[Any] = (),
         tables: Iterable[Any] = (),
         front: bool = False,
+        selection: bool = False,
         scale: str = "document",
         palette: str = "red-blue",
         threshold: float = 0.05,
@@ -77,6 +78,8 @@ class Exported:
             tables: pandas tables, or pairs (caption, table).
             front: whether report, figures and tables stand in front of the texts, and are not
                 folded away behind them.
+            selection: the texts were selected for what they show, so that the page does not say how
+                many are right.
             scale: the deepest colour is the largest relevance of each "document" or of the
                 "corpus", which makes texts comparable.
             palette: "red-blue", "orange-blue", "orange-purple" or "pink-green"; the first is for.
@@ -96,8 +99,8 @@ class Exported:
         html = render(
             self._documents(), page=page, compare=compare, report=report, figures=figures,
             tables=tables, title=title, note=note, model=model, corpus=corpus, about=about,
-            sides=sides, front=front, scale=scale, palette=palette, threshold=threshold, by=by,
-            minify=minify,
+            sides=sides, front=front, selection=selection, scale=scale, palette=palette,
+            threshold=threshold, by=by, minify=minify,
         )  # fmt: skip
         with written_whole(path) as temporary:
             temporary.write_text(html, encoding="utf-8", newline="\n")

@@ -111,6 +111,12 @@ class RepairReport:
                 f"{_percent(others['before'])} were."
             )
             yield self._verdict(name)
+            if others["high"] < 0:
+                yield (
+                    f"This has a price: of these texts as they were, {_percent(others['before'])} "
+                    f"were right before, and {_percent(others['after'])} are now "
+                    f"({_points(others)})."
+                )
         flips = self.value(PUT_IN, "flips", name)
         if flips["documents"]:
             yield (
@@ -140,8 +146,13 @@ class RepairReport:
         if row["recovered"] >= _WORKED:
             return f"The repair recovers {found}: it worked."
         if row["recovered"] >= _PARTLY:
-            return f"The repair recovers {found}: it worked in part; try another way."
-        return f"The repair recovers only {found}: it did not work; try another way."
+            return f"The repair recovers {found}: it worked in part; {self._another_way()}."
+        return f"The repair recovers only {found}: it did not work; {self._another_way()}."
+
+    def _another_way(self) -> str:
+        """Advice: the other of the two ways that work most often."""
+        other = "data" if self.how == "project" else "project"
+        return f"try another way, such as how={other!r}"
 
     def _original(self) -> Iterator[str]:
         row = self.value(AS_THEY_ARE)
@@ -195,6 +206,7 @@ class RepairReport:
             ],
             title=title or "What the repair changed",
             front=True,
+            selection=True,
         )
 
     def save(self, folder: str | os.PathLike[str]) -> None:

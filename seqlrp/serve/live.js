@@ -239,11 +239,13 @@
     panes.forEach((pane, i) => {
       pane.probabilities(state.struck.length ? found[i].predictions[0] : pane.found);
     });
-    const pane = panes[0], c = pane.model.labels.indexOf(pane.found.target);
-    const change = pane.now.probabilities[c] - pane.found.probabilities[c];
-    if (state.struck.length) {
-      status(`${state.struck.length} struck: ${pane.found.target} ${percent(pane.now.probabilities[c])}, ${points(change)} points.`);
-    } else status("");
+    const told = panes.map(pane => {
+      const c = pane.model.labels.indexOf(pane.found.target);
+      const change = pane.now.probabilities[c] - pane.found.probabilities[c];
+      const name = panes.length > 1 ? `${pane.model.name}: ` : "";
+      return `${name}${pane.found.target} ${percent(pane.now.probabilities[c])}, ${points(change)} points`;
+    });
+    status(state.struck.length ? `${state.struck.length} struck: ${told.join("; ")}.` : "");
   });
   const buttons = () => {
     const some = Boolean(panes.length && panes[0].found);

@@ -32,9 +32,7 @@ _TEXT_COLUMNS = ("text", "sentence", "review", "content", "document")
 _LABEL_COLUMNS = ("label", "labels", "class", "category", "sentiment")
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
-_NO_HEADER = (
-    " If the file has no header, put a line of names before its first row, such as text,label."
-)
+_NO_HEADER = " (If the file has no header, put a line such as text,label before its first row.)"
 _LINE_BREAK = re.compile(r"<br\s*/?>")
 
 

@@ -155,7 +155,7 @@ def _opened(path: Path) -> Iterator[TextIO]:
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"The corpus {path} is not in UTF-8 (byte 0x{error.object[error.start]:02x}); "
-            "convert it first."
+            f"convert it first, e.g. by iconv -f LATIN1 -t UTF-8 {path.name}."
         ) from error
     except OSError as error:
         raise CorpusError(

@@ -19,6 +19,8 @@ from seqlrp.cli.options import (
     MethodOption,
     MethodOptions,
     ModelArgument,
+    OnUnanswerable,
+    OnUnanswerableOption,
     SeedOption,
     SplitOption,
     TextColumn,
@@ -66,6 +68,7 @@ def analyse(
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split: SplitOption = None,
+    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
     device: DeviceOption = Device.auto,
     factory: FactoryOption = None,
     batch_tokens: BatchTokensOption = "8192",
@@ -88,8 +91,9 @@ def analyse(
     )
     if texts is None:
         texts = load_corpus(
-            corpus, text=text_column, label=label_column, split=split, label_names=classifier.labels
-        )
+            corpus, text=text_column, label=label_column, split=split,
+            label_names=classifier.labels, on_unanswerable=on_unanswerable.value,
+        )  # fmt: skip
     try:
         analysis = analyse_corpus(
             classifier, texts, method=method, candidates=candidate or (), shortcuts=shortcuts,
@@ -105,5 +109,5 @@ def analyse(
     found = analysis.decisive(allow or ())
     if fail_on_shortcut and len(found):
         names = ", ".join(repr(name) for name in found["candidate"])
-        say(f"decisive: {names}. Those that may be are named by --allow.")
+        say(f"decisive: {names}. Name those that make a class by their meaning by --allow.")
         raise typer.Exit(LIMIT_PASSED)

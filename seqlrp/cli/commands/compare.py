@@ -100,7 +100,7 @@ def compare(
     found.save(out, first=first)
     show(found.summary())
     show()
-    print_path(out)
+    print_path(out / "page.html")
     passed = list(_passed_limits(found, max_changed_predictions, min_agreement))
     if passed:
         say("; ".join(passed) + ".")

@@ -18,6 +18,8 @@ from seqlrp.cli.options import (
     FactoryOption,
     LabelColumn,
     ModelArgument,
+    OnUnanswerable,
+    OnUnanswerableOption,
     OverwriteOption,
     SeedOption,
     SplitOption,
@@ -107,6 +109,7 @@ def repair(
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split: SplitOption = None,
+    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
     device: DeviceOption = Device.auto,
     factory: FactoryOption = None,
     seed: SeedOption = 0,
@@ -121,7 +124,10 @@ def repair(
     check_model_folder(out, overwrite)
     classifier = load_classifier(model, device, factory)
     given = _shortcuts(shortcut or (), units_off or ())
-    read = partial(load_corpus, text=text_column, label=label_column, label_names=classifier.labels)
+    read = partial(
+        load_corpus, text=text_column, label=label_column, label_names=classifier.labels,
+        on_unanswerable=on_unanswerable.value,
+    )  # fmt: skip
     texts = read(corpus, split=split)
     measured = None if test is None else read(test)
     options: dict[str, Any] = {"strength": strength, "layer": layer, "epochs": epochs}

@@ -15,6 +15,8 @@ from seqlrp.cli.options import (
     Device,
     DeviceOption,
     LabelColumn,
+    OnUnanswerable,
+    OnUnanswerableOption,
     OverwriteOption,
     SeedOption,
     SplitOption,
@@ -86,6 +88,7 @@ def train(
     batch_size: BatchSizeOption = None,
     max_tokens: MaxTokensOption = None,
     min_count: MinCountOption = None,
+    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
     language: LanguageOption = "en",
     device: DeviceOption = Device.auto,
     seed: SeedOption = 0,
@@ -98,21 +101,20 @@ def train(
 
     check_outputs([out], [corpus, vectors])
     check_model_folder(out, overwrite)
-    columns: dict[str, Any] = {"text": text_column, "label": label_column}
-    found = load_corpus(corpus, split=split, labelled="required", **columns)
+    found = load_corpus(
+        corpus, text=text_column, label=label_column, split=split, labelled="required",
+        on_unanswerable=on_unanswerable.value,
+    )  # fmt: skip
     options = _typed(
         epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, max_length=max_tokens,
         min_count=min_count, class_weights=class_weights and class_weights.value,
     )  # fmt: skip
     trained = fit(
-        found,
-        layout="sentences" if hierarchical else "words",
-        vectors=None if vectors == "none" else vectors,
-        tokenizer=SpacyTokenizer(language),
-        device=device.value, cell=cell, pooling=pooling, hidden=hidden, layers=layers,
-        bidirectional=not unidirectional, seed=seed,
+        found, layout="sentences" if hierarchical else "words",
+        vectors=None if vectors == "none" else vectors, tokenizer=SpacyTokenizer(language),
+        device=device.value, cell=cell, pooling=pooling, hidden=hidden, layers=layers, seed=seed,
+        bidirectional=not unidirectional, **options,
         on_epoch=_ignore if sys.stderr.isatty() else _print_epoch,
-        **options,
     )  # fmt: skip
     save(trained.classifier, out, training=trained.report.to_json())
     print_path(out)

@@ -148,7 +148,7 @@ def _content(
         header(overview, options, script=page),
         before if options.front else None,
         highlights.section(options) if page else None,
-        weightiest.section() if page else None,
+        weightiest.section() if page and not options.selection else None,
         text_list(entries, overview, script=page) if listed else None,
         how_to_read(options, every=overview.every, script=page, tested=before is not None),
         controls(options, every=overview.every, known=overview.known) if page and rows else None,

@@ -92,9 +92,9 @@ def save_pages(
         pages.finish()
         first = [header(overview, checked), before if checked.front else None]
         last = behind(overview, None if checked.front else before)
-        index.finish(
-            checked, overview, [*first, highlights.section(checked), weightiest.section()], last
-        )
+        if not checked.selection:
+            first += [highlights.section(checked), weightiest.section()]
+        index.finish(checked, overview, first, last)
     return folder / "index.html"
 
 

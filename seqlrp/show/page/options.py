@@ -31,6 +31,8 @@ class PageOptions:
             called by its method.
         front: whether report, figures and tables stand unfolded in front of the texts; otherwise
             they are folded away behind them.
+        selection: whether the texts were selected for what they show, so that how many of them are
+            right, and their words together, say nothing.
 
     Raises:
         OptionError: a value that is not allowed.
@@ -48,6 +50,7 @@ class PageOptions:
     by: str = "word"
     sides: tuple[str | None, str | None] | None = None
     front: bool = False
+    selection: bool = False
 
     def __post_init__(self) -> None:
         check_choice("scale", self.scale, SCALES)

@@ -81,6 +81,8 @@ class Overview:
         """
         if self.texts == 1:
             return None
+        if options.selection:
+            return element("p", f"{self.texts:,} texts that were selected.", class_="lead")
         known_as = options.model or (options.sides or (None,))[0]  # right answers: of the first
         model = "The model" if known_as is None else element("bdi", known_as)
         texts = f"{self.texts:,} texts"

@@ -42,12 +42,15 @@ def _report(report: Any) -> list[Html]:
     parts = []
     if hasattr(report, "verdict"):
         parts += [element("p", line) for line in str(report.verdict()).splitlines() if line]
+    names = [name for name in ("summary", "to_markdown") if hasattr(report, name)]
+    text = str(getattr(report, names[0])()) if names else ""
+    prose = bool(text) and "  " not in text  # two spaces in a row align columns
+    if prose:
+        parts += [element("p", line) for line in text.split("\n") if line]
     if hasattr(report, "plot"):
         parts.append(_figure(None, report.plot()))
-    for name in ("summary", "to_markdown"):
-        if hasattr(report, name):
-            parts.append(_words(str(getattr(report, name)())))
-            break
+    if names and not prose:
+        parts.append(_words(text))
     if not parts:
         raise OptionError(
             f"report must have plot(), summary() or to_markdown(), as what `evaluate` returns; "

@@ -73,7 +73,7 @@ def test_hostile_strings_everywhere(text):
     assert any(name == shown(text) for name in page.text["th"])
     assert shown(text) in page.text["figcaption"]
     assert shown(text) in page.text["caption"]
-    assert page.text["pre"] == [shown(text)]
+    assert shown(text) in page.text["p" if "  " not in text else "pre"]
     assert {a["alt"] for tag, a in page.tags if tag == "img"} == {shown(text)}
     assert not set(html) & set("\x00\r\x1b\x7f\x85\ufffe")
 
@@ -237,7 +237,7 @@ def test_figures_and_tables_stand_on_the_page():
     many = pd.DataFrame({"n": range(300)})
     page = Page(
         render(
-            [explanation()], page=True, report=Full("words"), figures=[memory.getvalue()],
+            [explanation()], page=True, report=Full("aligned  words"), figures=[memory.getvalue()],
             tables=[("Methods", table.rename_axis("method")), many],
         )
     )  # fmt: skip
@@ -246,11 +246,24 @@ def test_figures_and_tables_stand_on_the_page():
     assert len(images) == 2
     for image in images:
         assert base64.b64decode(image.removeprefix("data:image/png;base64,"))[1:4] == b"PNG"
-    assert page.text["pre"] == ["words"]
+    assert page.text["pre"] == ["aligned  words"]
     assert page.text["tr"][-204:-201] == ["methodkn", "lrp1.2351", "random––"]
     assert "… and 100 further rows" in page.text["p"]
-    assert "<details><summary>The report" not in render([explanation()], report=Full("words"))
-    assert "<details><summary>The report" in render([explanation()], report=Full("words\n" * 12))
+    folded = "<details><summary>The report"
+    assert folded not in render([explanation()], report=Full("aligned  words"))
+    assert folded in render([explanation()], report=Full("aligned  words\n" * 12))
+    prose = render([explanation()], report=Full("One sentence.\nAnother."))
+    assert "<p>One sentence.</p><p>Another.</p>" in prose
+    assert "<pre" not in prose
+
+
+def test_texts_that_were_selected_say_nothing_of_the_model():
+    items = [explanation(label=1)] * 40
+    plain, chosen = render(items, page=True), render(items, page=True, selection=True)
+    assert "was right on" in plain
+    assert "was right on" not in chosen
+    assert "40 texts that were selected." in chosen
+    assert 'class="weightiest"' not in chosen
 
 
 def test_pages_stay_small():
