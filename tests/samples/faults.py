@@ -175,8 +175,8 @@ def main() -> None:
     for moment in chosen:
         status = again(moment)
         states[moment] = _judged(lambda: _state(output, fault.kind), old, new, status)
-        restore(folder)
-        restore(output.parent)
+        for place in (folder, *folder.rglob("*/")):  # as the next command in them does
+            restore(place)
         left = [path.name for path in folder.rglob("*.seqlrp-partial")]
         if left:
             states[moment] = f"left over: {left}"

@@ -273,7 +273,7 @@ def test_a_part_of_rows_that_are_none(rows):
 
 
 def test_a_file_without_a_header_says_what_to_do(write):
-    with pytest.raises(CorpusError, match="put a line of names before its first row"):
+    with pytest.raises(CorpusError, match="put a line such as text,label before its first row"):
         load_corpus(write("what a waste,neg\ngood,pos\n"))
 
 

@@ -182,8 +182,9 @@ def _judge(case: Case) -> Verdict:
         )
     except SeqlrpError as error:
         return Verdict("refused", f"{type(error).__name__}: {error}")
-    except Exception as error:  # the plain model ran
-        return Verdict("raw", f"{type(error).__name__}: {error}")
+    except Exception as error:
+        kind = "raw" if _runs_with_gradients(model, case) else "refused"
+        return Verdict(kind, f"{type(error).__name__}: {error}")
     if right is None:
         return Verdict("wrong", "answered, where there is no right answer")
     if got.shape != right.shape:
@@ -192,6 +193,20 @@ def _judge(case: Case) -> Verdict:
     if distance <= TOLERANCE * size + 1e-14:
         return Verdict("right")
     return Verdict("wrong", f"{distance:.2g} away from a relevance of up to {size:.2g}")
+
+
+def _runs_with_gradients(model: nn.Module, case: Case) -> bool:
+    """Whether a model runs by itself where gradients are recorded.
+
+    TorchScript optimises a function after some calls, and one that was called with gradients then
+    raises in inference mode.
+    """
+    try:
+        with torch.enable_grad():
+            model(case.ids.clone(), *case.args)
+    except RuntimeError:
+        return False
+    return True
 
 
 CASES: list[Case] = []
