@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import queue
 import socket
+import statistics
 import threading
+import time
 import urllib.error
 import urllib.request
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from samples.classifiers import small_classifier
@@ -49,6 +53,20 @@ def test_other_machines_need_one() -> None:
     with pytest.raises(urllib.error.HTTPError, match="401"):
         asked(address)
     assert asked(address, Authorization=f"Bearer {token}")["models"]
+
+
+def test_a_short_answer_does_not_wait_for_an_acknowledgement() -> None:
+    """Headers and body are two packets; a client acknowledges the first after 40 ms."""
+    connection = http.client.HTTPConnection(urlsplit(started()).netloc, timeout=30)
+    seconds = []
+    for _ in range(20):
+        begun = time.perf_counter()
+        connection.request("GET", "/health")
+        connection.getresponse().read()
+        seconds.append(time.perf_counter() - begun)
+    connection.close()
+    assert min(seconds[1:]) < 0.03
+    assert statistics.median(seconds[1:]) < 0.04
 
 
 def test_a_port_that_is_taken() -> None:
