@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqlrp.analysis.choice import CHEAPEST, DEFAULT, Choice, is_better
-from seqlrp.errors import CorpusError, InputError, LabelError, OptionError
+from seqlrp.errors import CorpusError, OptionError
+from seqlrp.evaluation.blocks import check_one_per_text
 from seqlrp.evaluation.candidates import Methods, chosen_metrics
 from seqlrp.evaluation.metrics import METRICS
 from seqlrp.evaluation.metrics.word_deletion import KS
@@ -141,10 +142,7 @@ def _checked_columns(
         labels = label_names(texts) if labels is None else labels
     found = list(read_texts(texts, column)[0])
     columns: dict[str, Any] = {"labels": labels, "rationales": rationales}
-    for name, given in columns.items():
-        if given is not None and len(given) != len(found):
-            error = LabelError if name == "labels" else InputError
-            raise error(f"Got {len(given)} {name} for {len(found)} texts.", option=name)
+    check_one_per_text(len(found), **columns)
     return found, columns
 
 

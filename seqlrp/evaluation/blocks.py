@@ -66,10 +66,7 @@ class Blocks:
             if isinstance(texts, Corpus) and labels is None:
                 labels = label_names(texts)
             self.texts = list(read_texts(texts, column)[0])
-        for name, given in (("labels", labels), ("rationales", rationales)):
-            if given is not None and len(given) != len(self.texts):
-                error = LabelError if name == "labels" else InputError
-                raise error(f"Got {len(given)} {name} for {len(self.texts)} texts.")
+        check_one_per_text(len(self.texts), labels=labels, rationales=rationales)
         self._classifier, self._labels, self._rationales = classifier, labels, rationales
         self._min_words = min_words
         known = isinstance(self.texts, Explanations) and self.texts[0].label is not None
@@ -129,6 +126,18 @@ class Blocks:
             given = self._rationales
             marked = [_rationale(given[q.number], q.document, q.number) for q in questions]
         return Texts(questions, marked)
+
+
+def check_one_per_text(texts: int, **columns: Sequence[Any] | None) -> None:
+    """Check that there are as many labels, rationales and so on as texts, where they are given.
+
+    Raises:
+        LabelError, InputError: there are more or fewer.
+    """
+    for name, given in columns.items():
+        if given is not None and len(given) != texts:
+            error = LabelError if name == "labels" else InputError
+            raise error(f"Got {len(given)} {name} for {texts} texts.", option=name)
 
 
 def _rationale(given: Any, document: EncodedText, number: int) -> npt.NDArray[np.float64]:
