@@ -12,7 +12,7 @@ from seqlrp.show.page.elements import Html, data_block, element, plain
 from seqlrp.show.page.text_view import TextView
 
 if TYPE_CHECKING:
-    from seqlrp.analysis.corpus_analysis import CorpusAnalysis
+    from seqlrp.analysis.results import AnalysisResults
     from seqlrp.explanations.record import Explanation
 
 _POINTS = 2000
@@ -29,7 +29,7 @@ _SHAPES = (  # of radius 5 around a point; class after class
 )
 
 
-def map_section(analysis: CorpusAnalysis) -> Html | None:
+def map_section(analysis: AnalysisResults) -> Html | None:
     """The map, its legend and its texts; None where the texts have no places."""
     documents = analysis.documents
     rows = np.flatnonzero(np.isfinite(documents[["x", "y"]].to_numpy(np.float64)).all(axis=1))
@@ -68,7 +68,7 @@ def map_section(analysis: CorpusAnalysis) -> Html | None:
 
 
 def _points(
-    analysis: CorpusAnalysis, rows: np.ndarray[Any, np.dtype[np.int64]]
+    analysis: AnalysisResults, rows: np.ndarray[Any, np.dtype[np.int64]]
 ) -> tuple[list[Html], list[list[Any]]]:
     """The point of each text, and what the script shows of the text."""
     documents = analysis.documents
@@ -127,7 +127,7 @@ def _text(explanation: Explanation, about: str, most: int) -> list[Any]:
     return [plain("; ".join(said)), joined, codes, int(len(view.words) > most)]
 
 
-def _choice(analysis: CorpusAnalysis, present: set[str]) -> Html:
+def _choice(analysis: AnalysisResults, present: set[str]) -> Html:
     options = [
         element("option", label, value=c)
         for c, label in enumerate(analysis.labels)
@@ -142,7 +142,7 @@ def _choice(analysis: CorpusAnalysis, present: set[str]) -> Html:
     )
 
 
-def _key(analysis: CorpusAnalysis, present: set[str]) -> Html:
+def _key(analysis: AnalysisResults, present: set[str]) -> Html:
     signs: list[Html] = []
     for c, label in enumerate(analysis.labels):
         if label in present and len(signs) < 2 * len(_SHAPES):
