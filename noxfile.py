@@ -44,12 +44,13 @@ def tests_all_pythons(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """The tests that take longer than a few seconds."""
+    """The tests that take longer, and properties on all their examples."""
     session.install("-e", ".[demo,test]")
     measured = ("tests/benchmark", "tests/benchmarks")  # ratios of times: nothing runs beside them
     ignored = [f"--ignore={folder}" for folder in measured]
-    session.run("pytest", "-m", "slow", *ON_ALL_CORES, *ignored, *session.posargs)
-    session.run("pytest", "-m", "slow", *measured, *session.posargs)
+    chosen = ("-m", "slow or hypothesis", "--hypothesis-profile=thorough")
+    session.run("pytest", *chosen, *ON_ALL_CORES, *ignored, *session.posargs)
+    session.run("pytest", *chosen, *measured, *session.posargs)
 
 
 @nox.session

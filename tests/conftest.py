@@ -12,13 +12,15 @@ import pytest
 import torch
 from hypothesis import settings
 from samples.classifiers import small_classifier
+from samples.examples import PART, THOROUGH
 
 from seqlrp.models.classifier import TextClassifier
 
 torch.set_num_threads(1)
-# A busy machine is no failure; first examples load packages.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
+# A busy machine is no failure, so there is no deadline.
+settings.register_profile("default", deadline=None, max_examples=THOROUGH // PART)
+settings.register_profile("thorough", deadline=None, max_examples=THOROUGH)
+settings.load_profile("default")
 
 
 @pytest.fixture

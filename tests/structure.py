@@ -53,6 +53,7 @@ def imported_names(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{name.name}" for name in node.names)
 
 
+@cache
 def arrows() -> dict[str, set[str]]:
     """For each module the modules of this package that it imports."""
     modules = {module_of(path): path for path in files()}
@@ -69,7 +70,7 @@ def circles() -> list[list[str]]:
 
     They are the strongly connected components of more than one module.
     """
-    graph = arrows()
+    graph = dict(arrows())
     graph[UPWARDS[0]] = {t for t in graph[UPWARDS[0]] if package_of(t) != UPWARDS[1]}
     order: list[str] = []
     seen: set[str] = set()

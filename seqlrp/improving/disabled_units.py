@@ -18,10 +18,11 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from seqlrp.engine.batches import batches_by_length
-from seqlrp.errors import ModelError, OptionError, check_number, near
+from seqlrp.errors import ModelError, OptionError, check_number
 from seqlrp.improving.labelled_texts import LabelledTexts
 from seqlrp.improving.probes import Probes
 from seqlrp.improving.retrained import copied
+from seqlrp.improving.unit_sets import named_layer
 from seqlrp.lrp import LRP
 from seqlrp.models.classifier import TextClassifier
 
@@ -36,14 +37,7 @@ def unit_count(classifier: TextClassifier, layer: str) -> int:
         OptionError: there is no such module.
         ModelError: a module whose units cannot be.
     """
-    modules = dict(classifier.model.named_modules())
-    if layer not in modules:
-        known = [name for name in modules if name]
-        raise OptionError(
-            f"The model has no layer {layer!r}.", near(layer, known), option="layer", got=layer,
-            known=tuple(known),
-        )  # fmt: skip
-    module = modules[layer]
+    module = named_layer(classifier.model, layer)
     if isinstance(module, nn.Linear):
         return module.out_features
     if isinstance(module, nn.Embedding):

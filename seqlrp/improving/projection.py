@@ -27,9 +27,10 @@ import torch
 from torch import Tensor, nn
 
 from seqlrp.engine.batches import batches_by_length
-from seqlrp.errors import ModelError, OptionError, near
+from seqlrp.errors import ModelError, OptionError
 from seqlrp.improving.labelled_texts import LabelledTexts
 from seqlrp.improving.retrained import copied
+from seqlrp.improving.unit_sets import named_layer
 from seqlrp.models.classifier import TextClassifier
 from seqlrp.models.networks import RecurrentClassifier
 
@@ -119,16 +120,7 @@ class Activations:
 
     def __init__(self, classifier: TextClassifier, layer: str) -> None:
         self.layer, self._classifier = layer, copied(classifier)
-        modules = dict(self._classifier.model.named_modules())
-        if layer not in modules:
-            raise OptionError(
-                f"The model has no layer {layer!r}.",
-                near(layer, [name for name in modules if name]),
-                option="layer",
-                got=layer,
-                known=tuple(name for name in modules if name),
-            )
-        module = modules[layer]
+        module = named_layer(self._classifier.model, layer)
         if not isinstance(module, nn.Embedding | nn.Linear):
             raise OptionError(
                 option="layer",

@@ -59,33 +59,46 @@ def unit_sets(model: nn.Module, layers: Sequence[str] | None) -> list[UnitSet]:
         OptionError: a name is no module, or there is none without names.
         ModelError: the module is no layer whose units can be removed.
     """
-    modules = dict(model.named_modules())
     if isinstance(layers, str):
         raise OptionError(option="layers", got=layers, expected=f"a list of names: [{layers!r}]")
     if layers is None:
         recurrent = nn.RNNBase | nn.RNNCellBase
-        layers = [name for name, module in modules.items() if isinstance(module, recurrent)]
+        layers = [name for name, m in model.named_modules() if isinstance(m, recurrent)]
     if not layers:
         raise OptionError(
             "The model has no recurrent layer whose units could be removed; name the layers.",
             option="layers",
-            known=tuple(name for name in modules if name),
+            known=tuple(name for name, _ in model.named_modules() if name),
         )
     found: list[UnitSet] = []
     for name in dict.fromkeys(layers):
-        if name not in modules or not name:
-            raise OptionError(advice=near(name, filter(None, modules)), option="layers", got=name)
-        sets = list(_sets(name, modules[name]))
+        module = named_layer(model, name, "layers")
+        sets = list(_sets(name, module))
         if not sets:
             raise ModelError(
-                f"Module {name!r} is a {type(modules[name]).__name__}; units can be removed from "
+                f"Module {name!r} is a {type(module).__name__}; units can be removed from "
                 "nn.LSTM, nn.GRU, nn.RNN and their cells, nn.Linear, embeddings, and convolutions "
                 "without groups.",
                 module=name,
             )
-        _check_weights(name, model, modules[name])
+        _check_weights(name, model, module)
         found += sets
     return found
+
+
+def named_layer(model: nn.Module, name: str, option: str = "layer") -> nn.Module:
+    """Return the module with a name, which a user gave as an option.
+
+    Raises:
+        OptionError: there is no such module in the model.
+    """
+    modules = {known: module for known, module in model.named_modules() if known}
+    if name not in modules:
+        raise OptionError(
+            f"The model has no layer {name!r}.", near(name, modules), option=option, got=name,
+            known=tuple(modules),
+        )  # fmt: skip
+    return modules[name]
 
 
 def _check_weights(name: str, model: nn.Module, module: nn.Module) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles import spectral as oracle
 from samples.clusters import groups
+from samples.examples import examples
 from scipy import sparse
 from scipy.spatial.distance import cdist
 
@@ -43,7 +44,7 @@ def dense_spectrum(points: np.ndarray, neighbours: int) -> np.ndarray:
     return np.linalg.eigvalsh(np.eye(count) - joined / np.sqrt(np.outer(degree, degree)))
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.integers(6, 60), st.integers(1, 8), st.integers(0, 99))
 def test_eigenvalues_are_those_of_the_dense_matrix(count: int, neighbours: int, seed: int) -> None:
     points = np.random.default_rng(seed).normal(size=(count, 5))
@@ -64,7 +65,7 @@ def test_large_graphs_too_in_every_connected_part(sizes: list[int]) -> None:
     np.testing.assert_allclose(found.vectors.T @ found.vectors, np.eye(12), atol=1e-8)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.integers(4, 30), st.integers(1, 6), st.integers(0, 99))
 def test_agrees_with_the_loops_of_the_oracle(count: int, neighbours: int, seed: int) -> None:
     points = np.random.default_rng(seed).normal(size=(count, 4))

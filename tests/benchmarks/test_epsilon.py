@@ -23,6 +23,7 @@ from benchmarks.epsilon import (
 from seqlrp.lrp.options import DEFAULT_EPSILON
 
 
+@pytest.mark.slow
 def test_the_whole_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--train", "60", "--texts", "4", "--epochs", "1", "--only", "language, GRU"]
     assert main([str(tmp_path), "--out", str(tmp_path / "out"), *options]) == 0

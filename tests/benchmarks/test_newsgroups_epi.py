@@ -26,6 +26,7 @@ def write(path: Path, texts: int) -> None:
             rows.writerow([" ".join(drawn.permutation(words)), group])
 
 
+@pytest.mark.slow
 def test_the_whole_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "train.csv", 80)
     write(tmp_path / "test.csv", 60)

@@ -157,6 +157,7 @@ def written(folder: Path, count: int, seed: int) -> None:
     folder.write_text("".join(lines), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_script_runs_from_trees_to_tables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

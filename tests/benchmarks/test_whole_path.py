@@ -32,6 +32,7 @@ def test_the_parts_are_parts_of_the_whole() -> None:
     assert seqlrp.TextClassifier.encode.__name__ == "encode"
 
 
+@pytest.mark.slow
 def test_the_shares_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seqlrp.save(classifier(), tmp_path / "model")
     (tmp_path / "texts.csv").write_text("text,label\ngood,yes\nbad,no\nso good,yes\n")

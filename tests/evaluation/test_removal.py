@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from samples.classifiers import WORDS, small_classifier, some_texts
+from samples.examples import examples
 from torch import nn
 
 import seqlrp
@@ -18,7 +19,7 @@ from seqlrp.text.encoded import EncodedText
 
 
 @pytest.mark.parametrize("hierarchical", [False, True])
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(st.integers(0, 1000), st.integers(1, 200))
 @example(0, 5)  # the words of the vocabulary in several batches, the last one smaller
 def test_removal_does_what_it_says(hierarchical: bool, seed: int, batch_tokens: int) -> None:
@@ -85,7 +86,7 @@ class TwoTables(nn.Module):
         return scores
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(st.integers(1, 40))
 def test_a_mask_is_the_mean_of_each_table(batch_tokens: int) -> None:
     vocabulary = seqlrp.Vocabulary.build([WORDS])

@@ -6,9 +6,10 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from samples.examples import examples
 
 from seqlrp.errors import InputError
 from seqlrp.evaluation.statistics import compare, holm, mean_interval, sign_flip_p
@@ -41,7 +42,7 @@ def test_the_interval_is_that_of_a_bootstrap_written_as_a_loop() -> None:
     np.testing.assert_allclose([low[0], high[0]], [one[0] - half, one[0] + half], atol=0.04)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(matrices(), st.randoms(use_true_random=False))
 def test_the_order_of_documents_does_not_matter(values: np.ndarray, random: object) -> None:
     order = list(range(len(values)))
@@ -59,7 +60,7 @@ def test_the_order_of_documents_does_not_matter(values: np.ndarray, random: obje
     assert vars(one) == pytest.approx(vars(two), nan_ok=True, rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(matrices(1), matrices(3))
 def test_swapping_two_methods_swaps_the_sign(a: np.ndarray, b: np.ndarray) -> None:
     documents = min(len(a), len(b))

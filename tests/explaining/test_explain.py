@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples.classifiers import small_classifier, some_texts
+from samples.examples import examples
 from torch import nn
 
 import seqlrp
@@ -32,7 +33,7 @@ from seqlrp.show.page.text_view import TextView
 from seqlrp.text.corpora import Corpus
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(st.integers(1, 300), st.integers(0, 3))
 def test_the_same_answer_for_any_batch(batch_tokens: int, seed: int) -> None:
     classifier = small_classifier()
@@ -369,7 +370,7 @@ class Short(LRP):
         return super().attribution(inputs, *args, **options)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.integers(20, 500), st.integers(0, 3))
 def test_no_document_is_lost_or_repeated_where_memory_runs_out(most: int, seed: int) -> None:
     classifier = small_classifier()

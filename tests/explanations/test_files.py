@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from samples.examples import examples
 from samples.explanations import EVERY, HOSTILE, assert_same, explanation, explanations
 
 from seqlrp.errors import InputError, OptionError, SavedFileError, WriteError
@@ -14,9 +15,7 @@ from seqlrp.explanations.collection import Explanations
 from seqlrp.explanations.files import explanation_writer, read_explanations
 
 SUFFIXES = [".parquet", ".jsonl"]
-FEW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FEW = examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

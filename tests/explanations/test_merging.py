@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from samples.explanations import HOSTILE, explanation, explanations
 
@@ -241,7 +241,6 @@ def test_a_whole_collection():
 
 @given(explanations(), st.sampled_from(["word", "sentence"]))
 @example(explanation(HOSTILE[6]), "word")
-@settings(deadline=None)
 def test_sums_are_kept_whatever_the_text(parts, by):
     try:
         whole = parts.merged(by)
@@ -266,7 +265,6 @@ def test_sums_are_kept_whatever_the_text(parts, by):
 
 
 @given(st.text("ab1.,'- \n日", max_size=30))
-@settings(deadline=None)
 def test_words_of_single_characters_are_those_of_a_pattern(text):
     """The rule once more, as one regular expression over the text."""
     pieces = [i for i, character in enumerate(text) if not character.isspace()]

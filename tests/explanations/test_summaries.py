@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import spacy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from samples.examples import examples
 from samples.explanations import HOSTILE, explanation, explanations
 from samples.summaries import words
 from spacy.lookups import Lookups
@@ -65,7 +66,7 @@ def test_a_spike_moves_the_mean_and_not_the_median():
 
 
 @given(st.lists(explanations(), max_size=4), st.sampled_from(["token", "class"]))
-@settings(deadline=None, max_examples=30)
+@examples(30)
 def test_quartiles_are_those_of_numpy(items, by):
     found = defaultdict(list)
     for e in items:
@@ -115,7 +116,6 @@ def test_pieces_of_a_word_are_put_together():
 
 
 @given(st.lists(explanations(), max_size=4))
-@settings(deadline=None)
 def test_words_are_those_of_merged_explanations(items):
     merged = [item.merged("word") for item in items]
     kept = ["method", "target", "word", "documents", "occurrences"]
@@ -208,7 +208,6 @@ def test_nothing_gives_an_empty_table_of_the_same_columns(by):
         max_size=8,
     )
 )
-@settings(deadline=None)
 def test_against_plain_python(documents):
     items = [words(" ".join(w for w, _ in d), [r for _, r in d]) for d in documents]
     frame = summarise(items).set_index("word")
@@ -239,7 +238,6 @@ def test_against_plain_python(documents):
 
 
 @given(st.lists(explanations(), max_size=4))
-@settings(deadline=None)
 def test_every_token_is_counted_once(items):
     frame = summarise(items, "token")
     wanted = sum(len(e.tokens) * (len(e.labels) if e.target == "all" else 1) for e in items)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples.classifiers import WORDS, small_classifier
+from samples.examples import examples
 
 from seqlrp.improving.labelled_texts import LabelledTexts
 from seqlrp.improving.mended_corpus import mended, written, written_text
@@ -73,7 +74,7 @@ def test_a_swap_keeps_the_texts_and_adds_copies_of_the_same_class() -> None:
         assert label == (0 if "bad" in text or "dull" in text else 1)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=8), st.data())
 def test_a_written_text_is_read_as_it_was_edited(words: list[str], data: st.DataObject) -> None:
     document = next(iter(CLASSIFIER.encode(["  ".join(words)])))

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from samples.examples import examples
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -23,7 +24,7 @@ documents = st.lists(
 )
 dtypes = st.sampled_from([torch.float32, torch.float64])
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
-quick = settings(max_examples=8, deadline=None)
+quick = examples(8)
 
 
 class Model(nn.Module):

@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from oracles.networks import feed_forward
 from oracles.rules import (
     Array,
@@ -28,6 +28,7 @@ from oracles.rules import (
     w_square_rule,
     z_b_rule,
 )
+from samples.examples import examples
 from samples.rule_checks import Function, array, check, double, randomise, seeded
 from torch import Tensor, nn
 
@@ -107,7 +108,7 @@ dyadic = st.integers(-6, 6).map(lambda n: n / 2)  # sums are exact, so zeros are
 
 
 @pytest.mark.parametrize("name", OFFERED)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(data=st.data())
 def test_exact_zeros_anywhere(name: str, data: st.DataObject) -> None:
     def drawn(*shape: int) -> Tensor:

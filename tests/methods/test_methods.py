@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples.classifiers import small_classifier
+from samples.examples import examples
 from samples.reading_models import Reader, vectors
 from torch import nn
 
@@ -191,7 +192,7 @@ def test_a_model_made_in_inference_mode(name: str) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 5), st.permutations(range(5)))
 def test_chance_does_not_depend_on_the_batch(extra: int, order: list[int]) -> None:
     model = small_classifier().model

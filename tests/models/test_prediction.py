@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples.bag_of_words import VOCABULARY, BagOfWords, foreign
 from samples.classifiers import small_classifier, some_texts, split_words
+from samples.examples import examples
 from torch import Tensor
 
 from seqlrp.errors import (
@@ -28,7 +29,7 @@ from seqlrp.models.classifier import TextClassifier
 
 
 @pytest.mark.parametrize("hierarchical", [False, True])
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(seed=st.integers(0, 100), batch_tokens=st.integers(1, 300))
 def test_predict_is_the_same_in_any_batches(
     hierarchical: bool, seed: int, batch_tokens: int

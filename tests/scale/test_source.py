@@ -10,8 +10,9 @@ from pathlib import Path
 import fsspec
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from samples.examples import examples
 
 from seqlrp.errors import CorpusError, MissingPackageError, OptionError
 from seqlrp.scale.plan import check_same, make_plan
@@ -44,7 +45,7 @@ def write(path: Path, texts: list[str]) -> None:
         path.write_text("".join(lines), "utf-8", newline="")
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(
     st.lists(st.lists(TEXT, max_size=9), min_size=1, max_size=3),
     st.integers(1, 7),

@@ -8,10 +8,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples.asgi import HOST, Client
 from samples.classifiers import small_classifier
+from samples.examples import examples
 
 from seqlrp.serve import create_app
 
@@ -91,13 +92,13 @@ def _check(path: str, body: bytes) -> None:
         assert set(answer.json()) == {"error", "code"}
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.sampled_from(["/explain", "/predict", "/curves", "/change"]), BODIES)
 def test_hostile_json(path, body) -> None:
     _check(path, json.dumps(body).encode("utf-8", "surrogatepass"))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.binary(max_size=60))
 def test_broken_json(body) -> None:
     _check("/predict", body)

@@ -6,7 +6,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples.explanations import HOSTILE, explanation, explanations
 
@@ -16,7 +16,6 @@ from seqlrp.show.visible import one_line, visible
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=80) | st.sampled_from(HOSTILE))
-@settings(deadline=None)
 def test_nothing_that_steers_is_left(text):
     shown = visible(text)
     for character in shown:
@@ -35,7 +34,6 @@ def test_what_cannot_be_seen_has_its_number():
 
 
 @given(explanations())
-@settings(deadline=None)
 def test_the_pieces_are_the_text(e):
     [shown] = coloured_texts([e])
     assert "".join(text for text, _ in shown.pieces()) == visible(e.text)

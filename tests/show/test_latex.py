@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from samples.explanations import HOSTILE, explanation, explanations
 
@@ -109,14 +109,12 @@ nasty = st.text("\\{}$&#_%^~<>|\"-'`,?!* \n\r\ta0\u00a0", max_size=60)
 
 @given(anything | nasty | st.sampled_from(HOSTILE + ATTACKS))
 @example("".join(ATTACKS))
-@settings(deadline=None)
 def test_escaped_text_reads_back_as_itself(text):
     shown = visible(text).replace("\n", " ").replace("\t", " ")
     assert read_back(escape(shown)) == shown
 
 
 @given(explanations() | st.builds(explanation, nasty | st.sampled_from(HOSTILE + ATTACKS)))
-@settings(deadline=None)
 def test_a_snippet_holds_the_text_and_known_commands_only(e):
     read = " ".join(words(read_back(body(e.to_latex()))))
     assert " ".join(words(visible(e.text))) in read

@@ -7,7 +7,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples.explanations import HOSTILE, explanation, explanations
 
@@ -35,7 +35,6 @@ class OldTerminal(Terminal):
     st.sampled_from(COLOURS),
     st.booleans(),
 )
-@settings(deadline=None)
 def test_without_its_styles_it_is_the_visible_text(e, colours, dark):
     plain = STYLE.sub("", e.to_ansi(colours=colours, dark=dark))
     assert visible(e.text) in plain
@@ -43,7 +42,6 @@ def test_without_its_styles_it_is_the_visible_text(e, colours, dark):
 
 
 @given(st.builds(explanation, st.sampled_from(HOSTILE)), st.sampled_from(COLOURS))
-@settings(deadline=None)
 def test_no_style_runs_over_the_end_of_a_line(e, colours):
     for line in e.to_ansi(colours=colours).split("\n"):
         styles = STYLE.findall(line)

@@ -3,8 +3,9 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from samples.examples import examples
 
 from seqlrp.errors import MissingPackageError, OptionError, TextError
 from seqlrp.text import SpacyTokenizer, TokenizedText, located
@@ -48,7 +49,7 @@ def test_offsets_are_true_of_any_text(tokenizer, text):
     check(text, tokenizer(text))
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(text=TEXTS)
 @pytest.mark.parametrize("language", ["de", "zh", "ar", "xx"])
 def test_offsets_are_true_in_other_languages(language, text):

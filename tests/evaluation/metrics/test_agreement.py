@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from samples.examples import examples
 
 from seqlrp import evaluate, explain
 from seqlrp.errors import InputError, LabelError, OptionError
@@ -63,7 +64,7 @@ def test_average_precision_is_a_mean_over_marked_words(document):
     assert average_precision(relevance, marked) == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(documents(6))
 def test_the_others_are_means_over_all_orders_of_equal_words(document):
     relevance, marked = document

@@ -12,16 +12,16 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles.deletion import Oracle, ranked
 from samples.classifiers import WORDS, some_texts
 from samples.evaluations import explained_by, labelled, lively_classifier
+from samples.examples import all_pairs, examples
 
 import seqlrp
 from seqlrp.errors import InputError, LabelError, OptionError
 from seqlrp.evaluation import (
-    METRICS,
     Comprehensiveness,
     Measured,
     Metric,
@@ -41,9 +41,12 @@ def tied(documents: Sequence[int], classes: int, seed: int = 0) -> list[npt.NDAr
     return [drawn.integers(-2, 3, (classes, length)) / 2 for length in documents]
 
 
-@pytest.mark.parametrize("single", [False, True])
-@pytest.mark.parametrize("score", ["probability", "logit", "accuracy"])
-@pytest.mark.parametrize("removal", ["zero", "delete", "unk", "mask"])
+@all_pairs(
+    "removal,score,single",
+    ["zero", "delete", "unk", "mask"],
+    ["probability", "logit", "accuracy"],
+    [False, True],
+)
 def test_every_value_is_that_of_the_paper(removal: str, score: str, single: bool) -> None:
     options = {"classes": 1} if single else {"labels": ("bad", "so-so", "good")}
     classifier = lively_classifier(double=True, strength=0.8, **options)
@@ -213,15 +216,17 @@ def test_ties_go_in_the_order_of_the_text(most_first: bool, gone: int) -> None:
     assert ranked([1.0, 2.0, 2.0], True) == [1, 2, 0]
 
 
-@pytest.mark.parametrize("kind", sorted(METRICS))
-@settings(max_examples=8)
+@pytest.mark.parametrize(
+    "kind", [WordDeletion, Perturbation, Comprehensiveness, Sufficiency], ids=lambda kind: kind.name
+)
+@examples(8)
 @given(st.permutations(range(12)), st.integers(1, 11), st.integers(1, 11))
-def test_parts_of_a_corpus_add_up(kind: str, order: list[int], first: int, second: int) -> None:
-    if METRICS[kind] not in (WordDeletion, Perturbation, Comprehensiveness, Sufficiency):
-        return
+def test_parts_of_a_corpus_add_up(
+    kind: type[Metric], order: list[int], first: int, second: int
+) -> None:
     classifier = lively_classifier()
     texts, labels = labelled(12)
-    whole = METRICS[kind]()
+    whole = kind()
     whole.update(explained_by(classifier, texts, labels))
     parts = []
     cuts = sorted({0, first, second, 12})

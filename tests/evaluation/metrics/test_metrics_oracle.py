@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from oracles import metrics as oracle
+from samples.examples import examples
 
 from seqlrp.evaluation.metrics.agreement import auroc, average_precision, token_f1, token_iou
 from seqlrp.evaluation.metrics.erasure import PERCENTAGES, Comprehensiveness, Sufficiency
@@ -59,7 +60,7 @@ def by_relevance(game: Game, n: int, sign: int) -> list[int]:
     return sorted(game.documents[n], key=lambda t: (-sign * values[t], t))
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(games, st.integers(1, 6))
 def test_aopc(game: Game, most: int) -> None:
     """1/(K + 1), as in the paper, over the k for which a document has words."""
@@ -74,7 +75,7 @@ def test_aopc(game: Game, most: int) -> None:
         assert measured["abpc"][n] == pytest.approx(areas[0] - areas[1], abs=1e-14)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(games)
 def test_comprehensiveness_and_sufficiency(game: Game) -> None:
     """Each bin is eq. 1 or 2, and their mean that of the published code; no bin is empty."""
@@ -114,7 +115,7 @@ def test_ranking_of_marked_words(document: tuple[list[float], list[bool]]) -> No
     assert found == pytest.approx(expected, abs=1e-14, nan_ok=True)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(marked(6))
 def test_as_many_words_as_are_marked(document: tuple[list[float], list[bool]]) -> None:
     """Ours is the mean over ways to choose among equal words, the oracle takes the earlier one."""
@@ -137,7 +138,7 @@ pairs = st.lists(st.tuples(few | numbers, few | numbers), min_size=1, max_size=1
 )
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(pairs, st.integers(0, 99))
 def test_bootstrap_intervals(both: tuple[np.ndarray, np.ndarray], seed: int) -> None:
     """The same draws, of documents in an order of their own, and of one side or its mirror."""
@@ -156,7 +157,7 @@ def test_bootstrap_intervals(both: tuple[np.ndarray, np.ndarray], seed: int) -> 
     )
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(pairs)
 def test_effects_and_p_values(both: tuple[np.ndarray, np.ndarray]) -> None:
     a, b = both

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples.classifiers import small_classifier
+from samples.examples import examples
 from samples.reading_models import ids
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -83,7 +84,7 @@ class Spelled(nn.Module):
 @pytest.mark.parametrize(
     "way", ["bmm", "matmul", "einsum", "expanded", "by hand", "time first", "used twice"]
 )
-@settings(max_examples=5, deadline=None)
+@examples(5)
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=6), extra=st.integers(0, 2))
 def test_any_spelling(way: str, lengths: list[int], extra: int) -> None:
     model = Spelled(way).double().eval()

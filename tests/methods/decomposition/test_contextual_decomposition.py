@@ -7,9 +7,10 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples.classifiers import small_classifier, some_texts
+from samples.examples import examples
 from torch import nn
 
 import seqlrp
@@ -160,7 +161,7 @@ def test_both_directions_and_pooling_by_hand(pooling: str) -> None:
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-13)
 
 
-@settings(max_examples=12)
+@examples(12)
 @given(
     layers=st.integers(1, 3),
     bidirectional=st.booleans(),

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples import descendants
 from samples.classifiers import small_classifier
+from samples.examples import examples
 from torch import Tensor, nn
 
 import seqlrp
@@ -423,7 +424,7 @@ STEPS: tuple[Callable[[Tensor], Tensor], ...] = (
 )  # fmt: skip
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     st.lists(st.sampled_from(STEPS), min_size=1, max_size=5),
     st.integers(0, 10**6),
@@ -480,7 +481,7 @@ def test_deepshap_of_one_baseline_is_deeplift() -> None:
         assert torch.equal(one.ledger.total("baseline"), same.ledger.total("baseline"))
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(st.lists(st.sampled_from(["zero", "mean", 3, 5]), min_size=1, max_size=3))
 def test_deepshap_is_the_mean_and_adds_up(baselines: list[Any]) -> None:
     network = small_classifier(cell="gru", pooling="attention").model.double()

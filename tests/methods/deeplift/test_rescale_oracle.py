@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles import rescale as oracle
+from samples.examples import examples
 from samples.reading_models import Reader, vectors
 
 from seqlrp.methods import DeepLIFT
@@ -32,7 +33,7 @@ def parts(model: Reader) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, np.nd
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("pool", POOLS)
-@settings(max_examples=6)
+@examples(6)
 @given(
     step=st.sampled_from([1.0, 0.1, 1e-3, 1e-6]),
     same=st.sets(st.integers(0, 5), max_size=6),

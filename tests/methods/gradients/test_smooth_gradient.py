@@ -7,9 +7,10 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples.classifiers import small_classifier
+from samples.examples import examples
 from samples.reading_models import Adder, Reader, ids, vectors
 from torch import nn
 
@@ -49,7 +50,7 @@ def test_a_linear_model_has_one_gradient() -> None:
     torch.testing.assert_close(noisy, GradientXInput(model).attribute(ids(), 0), rtol=0, atol=1e-14)
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(st.integers(0, 4), st.permutations(range(5)), st.integers(1, 90))
 def test_noise_does_not_depend_on_the_batch(extra: int, order: list[int], tokens: int) -> None:
     model = small_classifier(cell="gru").model.double()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples.classifiers import WORDS, small_classifier, split_words
+from samples.examples import examples
 from torch import nn
 
 import seqlrp
@@ -81,7 +82,7 @@ def by_hand(
 
 @pytest.mark.parametrize("ranking", ["gradient_x_input", "occlusion"])
 @pytest.mark.parametrize("removal", ["zero", "delete", "unk"])
-@settings(max_examples=4)
+@examples(4)
 @given(
     lengths=st.lists(st.integers(1, 7), min_size=1, max_size=3),
     target=st.integers(0, 2),

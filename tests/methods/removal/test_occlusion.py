@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples.classifiers import small_classifier, some_texts
+from samples.examples import examples
 from torch import nn
 
 import seqlrp
@@ -52,7 +53,7 @@ def by_hand(model: nn.Module, ids: torch.Tensor, removal: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("removal", ["zero", "delete", "unk"])
 @pytest.mark.parametrize(("cell", "pooling"), [("lstm", "attention"), ("gru", "max")])
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(
     lengths=st.lists(st.integers(2, 9), min_size=1, max_size=4),
     batch_tokens=st.integers(1, 60),

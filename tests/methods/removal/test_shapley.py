@@ -8,9 +8,10 @@ from math import factorial
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples.classifiers import small_classifier, some_texts
+from samples.examples import examples
 from torch import nn
 
 import seqlrp
@@ -121,7 +122,7 @@ def test_all_permutations_together_are_exact() -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
-@settings(max_examples=15)
+@examples(15)
 @pytest.mark.slow
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
@@ -170,7 +171,7 @@ class Products(nn.Module):
         )
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(
     weights=st.lists(st.floats(-2, 2), min_size=4, max_size=7),
     drawn=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.floats(-2, 2)), max_size=4),

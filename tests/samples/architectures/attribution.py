@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -16,11 +17,17 @@ from seqlrp.lrp import Attribution
 EPSILON = 0.01
 
 
+@lru_cache(maxsize=1)
+def _explainer(model: nn.Module, output: Any, **options: Any) -> seqlrp.LRP:
+    """One object for all calls about a model: its second run on other words is made once."""
+    return seqlrp.LRP(model, EPSILON, output=output, **options)
+
+
 def attribute(
     entry: Architecture, model: nn.Module, ids: Tensor, target: Any = "all", **options: Any
 ) -> Attribution:
     """An attribution, which warns of padding if it is there and the model reads it."""
-    lrp = seqlrp.LRP(model, EPSILON, output=entry.output, **options)
+    lrp = _explainer(model, entry.output, **options)
     with warnings.catch_warnings():
         if entry.warned and bool((ids == 0).any()):
             warnings.simplefilter("ignore", PaddingWarning)

@@ -6,7 +6,7 @@ import re
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples.explanations import HOSTILE, explanations
 
@@ -65,7 +65,6 @@ def test_runs_of_one_level_are_one():
 
 
 @given(all_pieces, st.integers(3, 30))
-@settings(deadline=None)
 def test_nothing_is_lost_and_lines_keep_their_width(pieces, width):
     found = lines(pieces, width, len)
     drawn = [
@@ -91,7 +90,6 @@ def test_nothing_is_lost_and_lines_keep_their_width(pieces, width):
 
 
 @given(explanations())
-@settings(deadline=None)
 def test_any_explanation_can_be_set(e):
     [shown] = coloured_texts([e])
     levels = {run.level for line in lines(shown.pieces(), 10, len) for run in line}

@@ -8,7 +8,8 @@ import struct
 import matplotlib.image
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from samples.examples import examples
 from samples.explanations import HOSTILE, explanation, explanations
 
 from seqlrp.errors import FontWarning, OptionError, WriteError
@@ -130,7 +131,7 @@ def test_hostile_text(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::seqlrp.errors.FontWarning")
 @given(explanations())
-@settings(deadline=None, max_examples=15)
+@examples(15)
 def test_any_explanation_can_be_drawn(tmp_path_factory, e):
     path = tmp_path_factory.mktemp("any") / "a.png"
     e.save_png(path, dpi=36)

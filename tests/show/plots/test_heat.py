@@ -9,9 +9,10 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from samples.examples import examples
 from samples.explanations import HOSTILE, explanation, explanations
 
 from seqlrp.errors import OptionError
@@ -157,7 +158,7 @@ def test_hostile_words_are_drawn():
 
 @pytest.mark.filterwarnings("ignore::seqlrp.errors.FontWarning")
 @given(explanations())
-@settings(deadline=None, max_examples=10)
+@examples(10)
 def test_any_explanation_can_be_drawn(e):
     assume(e.tokens)
     assert drawn(heat_map(e)).startswith(b"\x89PNG")

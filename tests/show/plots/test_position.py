@@ -8,9 +8,10 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from samples.examples import examples
 from samples.explanations import explanation
 from samples.summaries import words
 
@@ -32,7 +33,7 @@ def documents(lists):
     st.integers(1, 6),
     st.booleans(),
 )
-@settings(deadline=None, max_examples=40)
+@examples(40)
 def test_against_a_plain_loop(lists, bins, relative):
     if not any(lists):
         lists = [*lists, [1.0]]

@@ -1,0 +1,55 @@
+"""How many examples the default tests try: a part of what the profile `thorough` tries.
+
+`pytest -m "slow or hypothesis" --hypothesis-profile=thorough` tries all, as the nox session `slow`
+does, and continuous integration with it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+THOROUGH = 100  # examples of a property that says no number
+PART = 4  # of which the default profile tries one
+_LEAST = 2
+
+
+def examples(number: int, **options: Any) -> settings:
+    """Try a property on `number` examples in the profile `thorough`, otherwise on a quarter."""
+    part = settings().max_examples / THOROUGH
+    return settings(max_examples=max(_LEAST, round(part * number)), **options)
+
+
+def all_pairs(names: str, *axes: Sequence[Any]) -> pytest.MarkDecorator:
+    """Parametrise by the product of some axes, by default so that all pairs of values occur.
+
+    The other members of the product are slow tests.
+    """
+    left = {
+        (i, j, a, b)
+        for i, j in itertools.combinations(range(len(axes)), 2)
+        for a in range(len(axes[i]))
+        for b in range(len(axes[j]))
+    }
+    product = list(itertools.product(*(range(len(axis)) for axis in axes)))
+    chosen = set()
+    while left:
+        best = max(product, key=lambda member: len(left & _pairs(member)))
+        chosen.add(best)
+        left -= _pairs(best)
+    members = []
+    for member in product:
+        values = [axis[k] for axis, k in zip(axes, member, strict=True)]
+        name = "-".join(str(getattr(value, "name", value)) for value in values)
+        marks = () if member in chosen else pytest.mark.slow
+        members.append(pytest.param(*values, id=name, marks=marks))
+    return pytest.mark.parametrize(names.split(","), members)
+
+
+def _pairs(member: tuple[int, ...]) -> set[tuple[int, int, int, int]]:
+    places = itertools.combinations(range(len(member)), 2)
+    return {(i, j, member[i], member[j]) for i, j in places}
