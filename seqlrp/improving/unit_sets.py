@@ -92,7 +92,7 @@ def named_layer(model: nn.Module, name: str, option: str = "layer") -> nn.Module
     Raises:
         OptionError: there is no such module in the model.
     """
-    modules = {known: module for known, module in model.named_modules() if known}
+    modules: dict[str, nn.Module] = {known: m for known, m in model.named_modules() if known}
     if name not in modules:
         raise OptionError(
             f"The model has no layer {name!r}.", near(name, modules), option=option, got=name,
