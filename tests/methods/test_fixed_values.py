@@ -54,7 +54,7 @@ class Model(nn.Module):
 
 
 def relevance(name: str, cell: str) -> Any:
-    """The relevance `[B, T]` of the second class, by a method with its defaults of version 0.1.0."""
+    """The relevance `[B, T]` of the second class, by the defaults of version 0.1.0."""
     method = seqlrp.METHODS["lrp" if name in OF_LRP else name](Model(cell), **OF_LRP.get(name, {}))
     return method.attribution(IDS, 1).relevance.tolist()
 
