@@ -171,7 +171,7 @@ def test_the_lowest_scores_go_and_one_unit_of_each_set_stays() -> None:
     [
         ({"share": 1}, OptionError, r"Got share=1; expected a finite number, above 0, below 1"),
         ({"share": 0.0}, OptionError, "Got share=0.0"),
-        ({"layers": ["lstm"]}, OptionError, r"Got layers='lstm'. .*encoder.recurrence"),
+        ({"layers": ["lstm"]}, OptionError, r"no layer 'lstm'. .*encoder.recurrence"),
         ({"layers": "encoder.recurrence"}, OptionError, r"a list of names"),
         ({"layers": ["dropout"]}, ModelError, "'dropout' is a Dropout; units can be removed from"),
         ({"criterion": "tailor"}, OptionError, "Did you mean 'taylor'"),

@@ -91,11 +91,14 @@ def test_what_is_alike_is_computed_once(kind: Any, monkeypatch: pytest.MonkeyPat
     x = variants(1, 4).transpose(0, 1).reshape(-1, 5)
     sharing = compiled._sharing()
     states, leader = torch.zeros(5, 6).numpy(), torch.arange(5).numpy()
-    counts = []
+    own, counts = torch.zeros(5, dtype=torch.int64).numpy(), []
     for t in range(4):
         alike = torch.ones(5, dtype=torch.int64).numpy()
-        sharing._find_leaders(x.numpy(), 5 * t, 5 if t else 0, 5, alike, leader, states)
-        counts.append(int((leader == torch.arange(5).numpy()).sum()))
+        known = 5 if t else 0
+        count = sharing._find_leaders(x.numpy(), 5 * t, known, 5, alike, leader, states, own)
+        assert (leader[own[:count]] == own[:count]).all()
+        assert count == int((leader == torch.arange(5).numpy()).sum())
+        counts.append(count)
     # Without its first word a text differs at once, and the next one differs from that.
     assert counts == [3, 4, 5, 5]
 
