@@ -129,14 +129,14 @@ def _cut(function: Callable[..., Any]) -> Callable[..., Any]:
 def _with_faster_backward(call: Call) -> Callable[..., Any]:
     """Return the function of a call, or one with the same result whose backward pass is faster."""
     if call.name == "_pack_padded_sequence":
-        return _Pack.apply  # type: ignore[no-any-return]
+        return _Pack.apply
     if call.name == "_pad_packed_sequence":
-        return _Unpack.apply  # type: ignore[no-any-return]
+        return _Unpack.apply
     if call.name == "index_select" and len(call.args) == 3 and call.args[2].device.type == "cpu":
         x, dim, index = call.args
         inverse = index.argsort()
         if torch.equal(index[inverse], torch.arange(x.shape[dim])):
-            return lambda x, dim, index: _Permute.apply(x, dim, index, inverse)  # type: ignore[no-any-return, no-untyped-call]
+            return lambda x, dim, index: _Permute.apply(x, dim, index, inverse)  # type: ignore[no-untyped-call]
     return call.function
 
 
