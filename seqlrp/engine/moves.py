@@ -48,6 +48,12 @@ def mixes(name: str) -> bool:
     return name in _VALUES
 
 
+def fills(call: Call) -> bool:
+    """Return whether one of the values that a function combines is a number other than 0."""
+    given = [call.argument(index, key) for index, key in _VALUES.get(call.name, ())]
+    return any(isinstance(value, (int, float)) and value != 0 for value in given)
+
+
 def _assign(base: Tensor, index: Any, value: Any) -> Tensor:
     changed = base.clone()
     changed[index] = value
@@ -121,6 +127,42 @@ def move_numbers(call: Call, number_of: Callable[[Tensor], Tensor | None]) -> li
         elif _FILLS.get(call.name) == key:
             kwargs[key] = NOBODY
     return tensors_in(_mover(call)(*args, **kwargs))
+
+
+def move_alike(call: Call, number_of: Callable[[Tensor], Tensor | None]) -> list[Tensor]:
+    """Call a function as `move_numbers` does, on numbers of size 1 where that gives the same.
+
+    Along a dimension that the function leaves as it is, numbers that are all alike (a stride of 0)
+    remain so: one of them is moved, and the results broadcast.
+    """
+    touched = _touched(call)
+    numbers = {id(value): number_of(value) for value in moved_values(call)}
+    found = [number for number in numbers.values() if number is not None]
+    if touched is None or not found:
+        return move_numbers(call, number_of)
+    alike = [
+        dim for dim in range(found[0].ndim)
+        if dim not in touched and all(number.stride(dim) == 0 for number in found)
+    ]  # fmt: skip
+
+    def small(value: Tensor) -> Tensor | None:
+        number = numbers.get(id(value))
+        if number is not None:
+            for dim in alike:
+                number = number.narrow(dim, 0, 1)
+        return number
+
+    return move_numbers(call, small)
+
+
+def _touched(call: Call) -> tuple[int, ...] | None:
+    """Return the dimensions of its only value that a function rearranges; None: any."""
+    if call.name == "_pack_padded_sequence":
+        return 0, 1
+    if call.name == "_pad_packed_sequence":
+        return (0,)
+    dim = call.argument(1, "dim") if call.name == "index_select" else None
+    return None if dim is None else (dim % call.args[0].ndim,)
 
 
 def _mover(call: Call) -> Callable[..., Any]:

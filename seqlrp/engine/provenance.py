@@ -106,6 +106,7 @@ def derive(call: Call, kind: Kind | None, result: Any, known: Known) -> list[Pro
         if origin is None:
             several = answer or kind in _OF_SEVERAL
             origin = _everywhere(SEVERAL if several else UNKNOWN, tensor)
+        origin = origin.to(tensor.device)  # lengths are sorted on the CPU
         provenances.append(Provenance(origin, answer, made_by or own, random))
     return provenances
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from seqlrp.engine import documents as docs
 from seqlrp.engine.functions import Call
 from seqlrp.engine.marks import share_memory
-from seqlrp.engine.moves import move_numbers, moved_values
+from seqlrp.engine.moves import move_alike, moved_values
 from seqlrp.engine.nests import tensors_in
 from seqlrp.lrp.marks import Part, Value
 from seqlrp.lrp.run import Run
@@ -45,7 +45,7 @@ def move_parts(run: Run, call: Call) -> list[Tensor]:
             found = torch.tensor(int(part_of(value, mark)), device=value.device)
         return found.expand(value.shape)
 
-    return [docs.shrink(moved) for moved in move_numbers(call, parts)]
+    return [docs.shrink(moved) for moved in move_alike(call, parts)]
 
 
 def put_together(marks: list[Value]) -> bool:

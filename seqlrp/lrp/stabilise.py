@@ -64,8 +64,7 @@ def epsilon_ratio(y: Tensor, x: Tensor, epsilon: float | Tensor, slope: float) -
 
 def ratio(y: Tensor, x: Tensor, slope: Tensor | float) -> Tensor:
     """Return the quotient y / x of one shape, or its limit `slope` where x is exactly 0."""
-    zero = x == 0
-    return where(zero, slope, y / x.masked_fill(zero, 1))
+    return where(x == 0, slope, y / x)
 
 
 def stabilised_ratio(y: Tensor, x: Tensor, epsilon: float | Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class _Elementwise(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, f: Any, back: Any, eager: bool) -> Tensor:
         y: Tensor = f(x)
         if eager:  # at once, so that x and y may be changed in place afterwards
-            ctx.factor = back(torch.ones_like(y), x, y)
+            ctx.factor = back(y.new_ones(()), x, y)
         else:
             ctx.back = back
             ctx.save_for_backward(x, y)

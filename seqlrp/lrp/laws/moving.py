@@ -12,7 +12,7 @@ from torch import Tensor
 from seqlrp.engine import documents as docs
 from seqlrp.engine.functions import Call, identify
 from seqlrp.engine.marks import put_mark
-from seqlrp.engine.moves import mixes, move_numbers, moved_values, reads_bits
+from seqlrp.engine.moves import fills, mixes, move_alike, moved_values, reads_bits
 from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.lrp.deferred import DeferredRule
 from seqlrp.lrp.marks import Value
@@ -26,8 +26,7 @@ def move(run: Run, call: Call) -> Any:
     A deferred ε-rule stays deferred; where values of several kinds come together, it is applied.
     """
     _check_move(run, call)
-    packs = call.name == "_pack_padded_sequence"
-    function: Callable[..., Any] = _Pack.apply if packs else call.function
+    function = _with_faster_backward(call)
     if getattr(function, "__name__", "").startswith("unsafe_"):
         function = _cut(function)
     values = [t for t in moved_values(call) if t.dtype.is_floating_point]
@@ -42,7 +41,7 @@ def move(run: Run, call: Call) -> Any:
         constants = constants or any(
             m.inert and not t.requires_grad for t in values if (m := run.known(t)) is not None
         )
-    adds = mixes(call.name) and (constants or _fills(call))
+    adds = mixes(call.name) and (constants or fills(call))
     deferred = None if adds else _keep_deferred(marks, several, whole=not constants)
     result = None
     if deferred is not None and deferred.stabiliser.relative:
@@ -87,7 +86,7 @@ def _move_together(run: Run, call: Call, function: Callable[..., Any], *, consta
         return mark_parts(run, moved, next(parts), next(documents, None))
 
     result = map_tensors(function(*args, **kwargs), mark)
-    if run.account and mixes(call.name) and (constants or _fills(call)):
+    if run.account and mixes(call.name) and (constants or fills(call)):
         return _absorb_constants(run, call, result)
     return result
 
@@ -101,12 +100,6 @@ def _check_move(run: Run, call: Call) -> None:
         run.refuse(call.function, "the bits of a value read as another dtype")
 
 
-def _fills(call: Call) -> bool:
-    """Return whether a number other than 0 is filled in."""
-    numbers = (*call.args[2:], *call.kwargs.values())
-    return any(isinstance(a, (int, float)) and a != 0 for a in numbers)
-
-
 def _cut(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return `unsafe_chunk` or `unsafe_split` with parts that autograd knows to share memory."""
 
@@ -116,6 +109,33 @@ def _cut(function: Callable[..., Any]) -> Callable[..., Any]:
         return tuple(x.narrow(dim, at, n) for at, n in zip(starts, sizes, strict=True))
 
     return cut
+
+
+def _with_faster_backward(call: Call) -> Callable[..., Any]:
+    """Return the function of a call, or one with the same result whose backward pass is faster."""
+    if call.name == "_pack_padded_sequence":
+        return _Pack.apply
+    if call.name == "_pad_packed_sequence":
+        return _Unpack.apply
+    if call.name == "index_select" and len(call.args) == 3 and call.args[2].device.type == "cpu":
+        x, dim, index = call.args
+        inverse = index.argsort()
+        if torch.equal(index[inverse], torch.arange(x.shape[dim])):
+            return lambda x, dim, index: _Permute.apply(x, dim, index, inverse)  # type: ignore[no-untyped-call]
+    return call.function
+
+
+class _Permute(torch.autograd.Function):
+    """`torch.index_select` by a permutation: γ is gathered by its inverse, not added up."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dim: int, index: Tensor, inverse: Tensor) -> Tensor:
+        ctx.dim, ctx.inverse = dim, inverse
+        return x.index_select(dim, index)
+
+    @staticmethod
+    def backward(ctx: Any, gamma: Tensor) -> Any:
+        return gamma.index_select(ctx.dim, ctx.inverse), None, None, None
 
 
 class _Pack(torch.autograd.Function):
@@ -143,6 +163,29 @@ class _Pack(torch.autograd.Function):
         outside = ~there.to(gamma.device)
         outside = outside.reshape(*outside.shape, *(1,) * (len(ctx.shape) - 2))
         return moved.masked_fill(outside, 0), None, None
+
+
+class _Unpack(torch.autograd.Function):
+    """`torch._pad_packed_sequence`, whose backward pass gathers all rows at once."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, sizes: Tensor, batch_first: bool, *rest: Any) -> Any:
+        padded, lengths = torch._C._VariableFunctions._pad_packed_sequence(
+            rows, sizes, batch_first, *rest
+        )
+        steps, batch = len(sizes), int(sizes[0])
+        there = torch.arange(batch) < sizes.unsqueeze(1)  # [T, B], in the order of the rows
+        by_step, by_sequence = (1, padded.shape[1]) if batch_first else (batch, 1)
+        place = torch.arange(steps).unsqueeze(1) * by_step + torch.arange(batch) * by_sequence
+        ctx.place = place[there]
+        ctx.mark_non_differentiable(lengths)
+        ctx.set_materialize_grads(False)
+        return padded, lengths
+
+    @staticmethod
+    def backward(ctx: Any, gamma: Tensor, _: Any) -> Any:
+        moved = gamma.flatten(0, 1).index_select(0, ctx.place.to(gamma.device))
+        return moved, None, None, None, None
 
 
 def _keep_deferred(marks: list[Value], several: bool, whole: bool) -> DeferredRule | None:
@@ -200,9 +243,10 @@ def _absorb_constants(run: Run, call: Call, result: Tensor) -> Tensor:
     mark = run.require_mark(result)
 
     def zero_if_known(value: Tensor) -> Tensor | None:
-        return None if run.known(value) is None else torch.zeros_like(value, dtype=torch.int64)
+        zero = torch.zeros((), dtype=torch.int64, device=value.device)
+        return None if run.known(value) is None else zero.expand(value.shape)
 
-    constant = move_numbers(call, zero_if_known)[0] == docs.NOBODY
+    constant = move_alike(call, zero_if_known)[0] == docs.NOBODY
     if not bool(constant.any()):
         return result
     share = result.detach().masked_fill(~constant.to(result.device), 0)
@@ -239,7 +283,7 @@ def _moved_documents(run: Run, call: Call) -> list[Tensor]:
         ndim = max(t.ndim for t in tensors_in(nest))
         documents = run.combine_documents(moved_values(call), ndim)
         return [] if documents is None else [documents]
-    results = move_numbers(call, run.documents_of)
+    results = move_alike(call, run.documents_of)
     if call.name == "_pack_padded_sequence":  # its second result is the batch sizes
         results = results[:1]
     return [docs.shrink(docs.assign_unowned(docs.shrink(r))) for r in results]

@@ -24,7 +24,7 @@ from seqlrp.engine.recurrent_calls import (
     parse_layer,
 )
 from seqlrp.lrp.map_rules import MapRule, stabiliser_of
-from seqlrp.lrp.recurrent.fused_layer import Layer, recur
+from seqlrp.lrp.recurrent.fused_layer import Layer, Layout, recur
 from seqlrp.lrp.recurrent.kernels import choice
 from seqlrp.lrp.run import Run
 from seqlrp.lrp.stabilise import Stabiliser
@@ -44,9 +44,7 @@ def sequence(run: Run, call: Call) -> tuple[Tensor, ...]:
     x, x_known = _operand(run, given.data, given.kind)
     padded = not given.packed
     if padded:
-        x = x.transpose(0, 1) if given.batch_first else x
-        shape = x.shape[:2]
-        x = x.reshape(-1, x.shape[-1])
+        x = (x.transpose(0, 1) if given.batch_first else x).flatten(0, 1)
     operands = [_operand(run, s, given.kind) for s in given.states]
     constant = _constant_names(operands)
     weights = _weights(run, given)
@@ -54,18 +52,19 @@ def sequence(run: Run, call: Call) -> tuple[Tensor, ...]:
     for index in range(given.layers):
         part = slice(index * given.directions, (index + 1) * given.directions)
         own = constant | {"x"} if index == 0 and not x_known else constant
+        layout: Layout = "rows"
+        if padded and index == given.layers - 1:
+            layout = "batch first" if given.batch_first else "time first"
         layer = Layer(
             given.kind, weights[part], steps, given.batch_sizes, False,
             stabiliser, run.options.impl,
-            _bookers(run, given.kind, f"_l{index}", own, rows, owner),
+            _bookers(run, given.kind, f"_l{index}", own, rows, owner), layout,
         )  # fmt: skip
         x, *final = recur(layer, x, *(s[part] for s, _ in operands))
         for k, tensor in enumerate(final):
             finals[k].append(tensor)
-    if padded:
-        x = x.reshape(*shape, -1)
-        x = x.transpose(0, 1) if given.batch_first else x
-    x = x.clone(memory_format=torch.contiguous_format)  # the model may change it in place
+    if not padded:
+        x = x.clone()  # the model may change it in place
     documents = None if rows is None else rows.unsqueeze(-1)
     if documents is not None and owner is not None and padded:
         documents = owner.view(-1, 1, 1) if given.batch_first else owner.view(1, -1, 1)

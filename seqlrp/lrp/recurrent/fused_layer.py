@@ -1,5 +1,8 @@
 """One layer of a fused recurrence in the graph of γ, in the row layout of `reference.py`.
 
+What it returns is padded where the model's is: whoever copies γ once can then order it for all
+targets, too.
+
 The forward pass is the library's own kernel or, if available, a compiled loop that stores factors;
 the backward pass is one of the kernels.
 """
@@ -9,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +24,7 @@ from seqlrp.lrp.recurrent.kernels.choice import Kernel, choose_kernel
 from seqlrp.lrp.recurrent.reference import Gammas
 from seqlrp.lrp.stabilise import Stabiliser
 
+Layout = Literal["rows", "time first", "batch first"]
 _ACTIVATIONS = {"rnn_tanh": torch.tanh, "rnn_relu": torch.relu}
 
 
@@ -36,6 +40,7 @@ class Layer:
     stabiliser: Stabiliser
     impl: str
     books: list[Callable[[str, int, Tensor], None]]  # empty without a ledger
+    layout: Layout = "rows"  # of the outputs: [N, ·], [T, B, ·] or [B, T, ·]
 
     def forward(self, x: Tensor, h0: Tensor, c0: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return outputs `[N, dirs·P]` and final states `[dirs, B, ·]` by the library's kernel."""
@@ -56,6 +61,20 @@ class Layer:
         padded = x.reshape(len(self.steps.sizes), batch, x.shape[-1])
         out, *final = run(padded, state, *options, False)
         return (out.reshape(len(x), -1), *final)
+
+    def arrange(self, rows: Tensor) -> Tensor:
+        """Return outputs `[N, ·]` in the layout of the layer; padded ones are a copy."""
+        if self.layout == "rows":
+            return rows
+        padded = rows.reshape(len(self.steps.sizes), -1, rows.shape[-1])
+        padded = padded.transpose(0, 1) if self.layout == "batch first" else padded
+        return padded.clone(memory_format=torch.contiguous_format)
+
+    def rows(self, outputs: Tensor) -> Tensor:
+        """Return the rows `[N, …]` of what has the layout of the outputs."""
+        if self.layout == "rows":
+            return outputs
+        return (outputs.transpose(0, 1) if self.layout == "batch first" else outputs).flatten(0, 1)
 
     def backward(
         self,
@@ -145,7 +164,8 @@ def _backward(
             for first in range(0, len(given), each)
         ]
     else:
-        results = layer.backward(kernel, saved, factors, gammas)
+        given = (layer.rows(gammas[0]), *gammas[1:])
+        results = layer.backward(kernel, saved, factors, given)
     for direction, result in enumerate(results):
         layer.book(direction, saved, result)
     return results
@@ -174,14 +194,15 @@ class _Targets(torch.autograd.Function):
         saved, factors = tensors[: count + 1], tensors[count + 1 : -count]
         gammas = []
         for gamma, place in zip(tensors[-count:], in_dims[-count:], strict=True):
-            # [N, targets, ·], or for a state [directions, B, targets, ·]
+            # [N, targets, ·], [T, B, targets, ·], or for a state [directions, B, targets, ·]
             gammas.append(
                 gamma.unsqueeze(-2).expand(*gamma.shape[:-1], info.batch_size, gamma.shape[-1])
                 if place is None
                 else gamma.movedim(place, -2)
             )
         if kernel == "compiled" or saved[0].is_cuda:
-            grouped = [gamma.flatten(-3, -2) for gamma in gammas]
+            # One copy puts the outputs in the order of rows and the targets of a row side by side.
+            grouped = [g.flatten(-3, -2) for g in (layer.rows(gammas[0]), *gammas[1:])]
             results = layer.backward(kernel, saved, factors, grouped, info.batch_size)
             given = [
                 t.reshape(-1, info.batch_size, *t.shape[1:])
@@ -190,10 +211,10 @@ class _Targets(torch.autograd.Function):
                 if t is not None
             ]
         else:  # in plain torch on a CPU, memory access limits the speed
-            by_target = [
-                layer.backward(kernel, saved, factors, [g.select(-2, k) for g in gammas])
-                for k in range(info.batch_size)
-            ]
+            by_target = []
+            for k in range(info.batch_size):
+                own, *states = (g.select(-2, k) for g in gammas)
+                by_target.append(layer.backward(kernel, saved, factors, [layer.rows(own), *states]))
             columns = zip(*(chain(*results) for results in by_target), strict=True)
             given = [torch.stack(column, 1) for column in columns if column[0] is not None]
         return tuple(given), (1,) * len(given)
@@ -222,7 +243,7 @@ class _Recurrence(torch.autograd.Function):
             outputs = layer.forward(*inputs)
         ctx.layer, ctx.kernel, ctx.operands = layer, kernel, len(inputs) + 1
         ctx.save_for_backward(*inputs, outputs[0], *factors)
-        return outputs
+        return layer.arrange(outputs[0]), *outputs[1:]
 
     @staticmethod
     def backward(ctx: Any, *gammas: Tensor) -> Any:

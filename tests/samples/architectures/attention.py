@@ -89,7 +89,7 @@ class TransformerOverBiLSTM(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         pad = ids == 0
-        packed = pack_padded_sequence(self.embedding(ids), (~pad).sum(1), True, False)
+        packed = pack_padded_sequence(self.embedding(ids), (~pad).sum(1).cpu(), True, False)
         out, _ = pad_packed_sequence(self.lstm(packed)[0], True, total_length=ids.size(1))
         out = self.encoder(out, src_key_padding_mask=pad)
         return self.fc(out.masked_fill(pad[..., None], float("-inf")).max(1)[0])

@@ -110,7 +110,7 @@ class MaskedRecurrentCNN(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         x, pad = self.embedding(ids), (ids == 0).unsqueeze(-1)
-        packed = pack_padded_sequence(x, (ids != 0).sum(1), True, enforce_sorted=False)
+        packed = pack_padded_sequence(x, (ids != 0).sum(1).cpu(), True, enforce_sorted=False)
         out, _ = pad_packed_sequence(self.lstm(packed)[0], True, total_length=ids.shape[1])
         y = self.W(torch.cat((x, out), dim=-1))
         return self.fc(torch.tanh(y.masked_fill(pad, float("-inf")).max(dim=1).values))
@@ -200,7 +200,7 @@ class Spelled(nn.Module):
         letters = self.spelling[ids].view(B * T, -1)
         x = torch.cat([self.words(ids), self.of_characters(letters).view(B, T, -1)], dim=2)
         lengths = (ids != 0).sum(1)
-        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
         _, (h, _) = self.lstm(packed)
         return self.fc(h[0])
 
@@ -224,5 +224,5 @@ class CharacterLSTM(Spelled):
     def of_characters(self, letters: Tensor) -> Tensor:
         x = self.characters(letters)
         lengths = letters.ne(0).sum(1).clamp(min=1)
-        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
         return self.speller(packed)[1][0].transpose(0, 1).flatten(1)

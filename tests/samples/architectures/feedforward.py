@@ -69,7 +69,7 @@ class Encoded(nn.Module):
 
     def encode(self, ids: Tensor) -> Tensor:
         lengths = (ids != 0).sum(1)
-        packed = pack_padded_sequence(self.emb(ids), lengths, True, enforce_sorted=False)
+        packed = pack_padded_sequence(self.emb(ids), lengths.cpu(), True, enforce_sorted=False)
         return self.gru(packed)[1][-1]
 
 

@@ -229,7 +229,7 @@ class WorksInsidePackedSequences(nn.Module):
         self.fc = nn.Linear(H, C)
 
     def forward(self, ids: Tensor) -> Tensor:
-        packed = pack_padded_sequence(self.emb(ids), (ids != 0).sum(1), True, False)
+        packed = pack_padded_sequence(self.emb(ids), (ids != 0).sum(1).cpu(), True, False)
         packed = PackedSequence(
             self.norm(packed.data),
             packed.batch_sizes,
@@ -254,7 +254,7 @@ class EncoderDecoder(nn.Module):
         self.fc = nn.Linear(2 * H, C)
 
     def forward(self, ids: Tensor) -> Tensor:
-        packed = pack_padded_sequence(self.emb(ids), (ids != 0).sum(1), True, False)
+        packed = pack_padded_sequence(self.emb(ids), (ids != 0).sum(1).cpu(), True, False)
         memory, h = self.encoder(packed)
         memory, _ = pad_packed_sequence(memory, batch_first=True, total_length=ids.size(1))
         query, _ = self.decoder(self.start.expand(len(ids), 1, -1), h)
@@ -274,7 +274,7 @@ class LabelEmbeddings(nn.Module):
         self.scale = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, ids: Tensor) -> Tensor:
-        packed = pack_padded_sequence(self.emb(ids), (ids != 0).sum(1), True, False)
+        packed = pack_padded_sequence(self.emb(ids), (ids != 0).sum(1).cpu(), True, False)
         h = self.gru(packed)[1].squeeze(0)
         labels = self.labels(torch.arange(C, device=ids.device))
         return self.scale.exp() * F.normalize(h, dim=1) @ F.normalize(labels, dim=1).t()
@@ -290,7 +290,7 @@ class Prototypes(nn.Module):
         self.prototypes = nn.Parameter(torch.randn(C, H))
 
     def forward(self, ids: Tensor) -> Tensor:
-        packed = pack_padded_sequence(self.emb(ids), (ids != 0).sum(1), True, False)
+        packed = pack_padded_sequence(self.emb(ids), (ids != 0).sum(1).cpu(), True, False)
         h = self.gru(packed)[1][-1]
         return -((h.unsqueeze(1) - self.prototypes) ** 2).sum(dim=-1)
 

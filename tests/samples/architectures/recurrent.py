@@ -51,7 +51,7 @@ class GRUWithMaxPooling(nn.Module):
         pad = (x == 0).unsqueeze(-1)
         lengths = x.count_nonzero(dim=1)
         h = self.embed(x)
-        h = pack_padded_sequence(h, lengths, batch_first=True, enforce_sorted=False)
+        h = pack_padded_sequence(h, lengths.cpu(), batch_first=True, enforce_sorted=False)
         h, _ = pad_packed_sequence(self.rnn(h)[0], batch_first=True, total_length=x.shape[1])
         pooled, _ = h.masked_fill(pad, float("-inf")).max(dim=1)
         return self.linear(pooled)
@@ -67,7 +67,7 @@ class BiGRUWithLastStates(nn.Module):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         x = self.emb(ids.t())
-        _, h_n = self.gru(pack_padded_sequence(x, lengths, enforce_sorted=False))
+        _, h_n = self.gru(pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False))
         h_n = h_n.view(2, 2, ids.size(0), H)[-1]
         return self.out(torch.cat((h_n[0], h_n[1]), dim=-1))
 
@@ -184,7 +184,7 @@ class WeightNormedGRU(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         lengths = (ids > 0).sum(1)
-        packed = pack_padded_sequence(self.emb(ids), lengths, True, False)
+        packed = pack_padded_sequence(self.emb(ids), lengths.cpu(), True, False)
         _, h = self.gru(packed)
         return self.fc(F.relu(self.hidden(h.squeeze(0))))
 
@@ -200,7 +200,7 @@ class _Inner(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         lengths = mask.sum(1).clamp(min=1)  # a sentence of padding still needs a step
-        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
         out, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=x.size(1))
         u = torch.tanh(self.proj(out))
         a = torch.matmul(u, self.context).masked_fill(mask.logical_not(), -1e9)
@@ -231,7 +231,7 @@ class ReturnsADict(nn.Module):
         self.fc = nn.Linear(H, C)
 
     def forward(self, ids: Tensor) -> dict[str, Any]:
-        packed = pack_padded_sequence(self.emb(ids), (ids != 0).sum(1), True, False)
+        packed = pack_padded_sequence(self.emb(ids), (ids != 0).sum(1).cpu(), True, False)
         _, (h, _) = self.lstm(packed)
         logits = self.fc(h[-1])
         return {"logits": logits, "probabilities": logits.softmax(-1), "loss": None}
@@ -264,7 +264,7 @@ class SingleOutput(nn.Module):
         self.fc = nn.Linear(2 * H, 1)
 
     def forward(self, ids: Tensor) -> Tensor:
-        packed = pack_padded_sequence(self.emb(ids), (ids != 0).sum(1), True, False)
+        packed = pack_padded_sequence(self.emb(ids), (ids != 0).sum(1).cpu(), True, False)
         h = self.lstm(packed)[1][0]
         return self.fc(torch.hstack([h[-2], h[-1]])).squeeze(-1)
 
