@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from seqlrp.analysis import sentences
 from seqlrp.analysis.saved_analysis import DESCRIPTION, read_frames, write_frames
 from seqlrp.analysis.strategies import Strategies
-from seqlrp.errors import SavedFileError
+from seqlrp.errors import OptionError, SavedFileError
 from seqlrp.explanations.collection import Explanations
 from seqlrp.writing import check_replaceable, written_whole
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from seqlrp.analysis.units import Units
     from seqlrp.explanations.record import Explanation
     from seqlrp.models.classifier import TextClassifier
 
@@ -41,6 +42,7 @@ class CorpusAnalysis:
         made: how the analysis was made, JSON values: corpus, method, seed and more.
         assigned: where a sample of saved explanations was analysed, one row for each of all texts:
             class, strategy, outlier, distance, sampled; otherwise None.
+        classifier: the classifier that was analysed; None where the analysis was loaded.
     """
 
     class_words: pd.DataFrame
@@ -49,6 +51,7 @@ class CorpusAnalysis:
     explanations: Explanations
     made: dict[str, Any]
     assigned: pd.DataFrame | None = None
+    classifier: TextClassifier | None = None
 
     @property
     def strategies(self) -> pd.DataFrame:
@@ -78,10 +81,40 @@ class CorpusAnalysis:
         return table[kept].reset_index(drop=True)
 
     def assign(
-        self, explanations: Iterable[Explanation], classifier: TextClassifier
+        self, explanations: Iterable[Explanation], classifier: TextClassifier | None = None
     ) -> pd.DataFrame:
-        """Assign new explained texts to the strategies; see `Strategies.assign`."""
-        return self.found.assign(explanations, classifier)
+        """Assign new explained texts to the strategies; see `Strategies.assign`.
+
+        Args:
+            explanations: of the same method.
+            classifier: the classifier, where the analysis was loaded from a folder.
+        """
+        return self.found.assign(explanations, classifier or self.classifier)
+
+    def units(
+        self, layer: str, *, classifier: TextClassifier | None = None, **options: Any
+    ) -> Units:
+        """Give the texts and words with the highest relevance of each unit of a layer.
+
+        Args:
+            layer: the name of a module, as in `classifier.model.named_modules()`.
+            classifier: the classifier, where the analysis was loaded from a folder.
+            options: of `seqlrp.analysis.units.units`, e.g. `chosen=[3, 17]`.
+
+        Raises:
+            OptionError: no such module or unit; explanations of a method other than LRP; or no
+                classifier.
+        """
+        from seqlrp.analysis.units import units
+
+        classifier = classifier or self.classifier
+        if classifier is None:
+            raise OptionError(
+                "The analysis was loaded without its classifier, which finds the units.",
+                "Hand it in as classifier=.",
+                option="classifier",
+            )
+        return units(self.explanations, classifier, layer, **options)
 
     def summary(self) -> str:
         """The findings in plain sentences: the verdict, and what each class rests on."""

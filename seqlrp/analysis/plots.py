@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqlrp.analysis.sentences import strategy_names
 from seqlrp.errors import OptionError, check_number, near
 from seqlrp.show.colours import LIGHT
 from seqlrp.show.plots.labels import make_labels, new_axes
@@ -72,10 +73,11 @@ def map_axes(analysis: CorpusAnalysis, ax: Axes | None) -> Axes:
     documents = analysis.documents
     ax = new_axes(ax, 7.5, 5.5)
     groups = documents.groupby(["class", "strategy"], sort=True)
+    names = strategy_names(analysis)
     for place, ((class_, strategy), own) in enumerate(groups):
         outlier = own["outlier"].to_numpy(bool)
         colour = method_colour("", place)
-        label = make_labels([f"{class_} {strategy}"]).texts[0]
+        label = make_labels([f"{class_}: {names[str(class_), int(str(strategy))]}"]).texts[0]
         x, y = own["x"].to_numpy(np.float64), own["y"].to_numpy(np.float64)
         style: dict[str, Any] = {"marker": method_marker(place), "s": 14, "linewidths": 0.8}
         ax.scatter(
