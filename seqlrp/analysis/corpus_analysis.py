@@ -138,7 +138,7 @@ class CorpusAnalysis:
         return words_axes(self, target, n, ax)
 
     def plot_map(self, *, ax: Axes | None = None) -> Axes:
-        """Plot the map of the texts, a colour and marker for each strategy; outliers are hollow."""
+        """Plot the map: a marker a class, a colour a strategy within it; outliers are hollow."""
         from seqlrp.analysis.plots import map_axes
 
         return map_axes(self, ax)

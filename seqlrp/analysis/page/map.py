@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from seqlrp.analysis.corpus_analysis import CorpusAnalysis
     from seqlrp.explanations.record import Explanation
 
-_POINTS = 2000
+_POINTS = 1000  # those that are placed by themselves, not between others
 _WORDS, _FEWEST, _MOST = 110_000, 20, 300  # of all texts together, and of each
 _EXCERPT = 60  # characters at the pointer
 _WIDTH, _HEIGHT, _EDGE = 1000, 600, 20
