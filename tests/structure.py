@@ -1,5 +1,7 @@
 """Measures the structure of the package: `python tests/structure.py` prints it.
 
+With `--modules` it prints the page docs/reference/modules.md.
+
 An arrow runs from the file that imports to the file that is imported. Imports inside functions and
 under `TYPE_CHECKING` count as all others.
 """
@@ -7,16 +9,26 @@ under `TYPE_CHECKING` count as all others.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "seqlrp"
+# The single arrow that runs upwards, imported where it is used: a record shows itself.
+UPWARDS = ("seqlrp.explanations.exports", "show")
 
 
 def files() -> list[Path]:
     """All Python files of the package."""
     return sorted(PACKAGE.rglob("*.py"))
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(path.read_text("utf-8"))
 
 
 def module_of(path: Path) -> str:
@@ -33,7 +45,7 @@ def package_of(module: str) -> str:
 
 def imported_names(path: Path) -> Iterator[str]:
     """Dotted names of what a file imports from this package, modules and what is in them."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -52,8 +64,13 @@ def arrows() -> dict[str, set[str]]:
     return found
 
 
-def circles(graph: dict[str, set[str]]) -> list[list[str]]:
-    """Groups of modules each of which reaches all others (strongly connected components)."""
+def circles() -> list[list[str]]:
+    """Groups of modules each of which reaches all others, beside the arrow that runs upwards.
+
+    They are the strongly connected components of more than one module.
+    """
+    graph = arrows()
+    graph[UPWARDS[0]] = {t for t in graph[UPWARDS[0]] if package_of(t) != UPWARDS[1]}
     order: list[str] = []
     seen: set[str] = set()
 
@@ -90,7 +107,7 @@ def long_functions(limit: int = 50) -> list[tuple[int, str]]:
     """Lines, without docstrings, and names of the functions over `limit` lines."""
     found = []
     for path in files():
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 documented = ast.get_docstring(node) is not None
                 docstring = _lines(node.body[0]) if documented else 0
@@ -114,24 +131,36 @@ def importers_of_lrp() -> list[str]:
     )
 
 
+def modules_page() -> str:
+    """The page docs/reference/modules.md: each module, and what its docstring says first."""
+    lines = ["# Every module", "", "The first sentence of each docstring, by folder."]
+    for folder in sorted({path.parent for path in files()}):
+        lines += ["", f"## {folder.relative_to(ROOT).as_posix()}/", "", "| | |", "| --- | --- |"]
+        for path in (path for path in files() if path.parent == folder):
+            said = (ast.get_docstring(parsed(path)) or "").split("\n\n")[0].replace("\n", " ")
+            cell = said.replace("|", "\\|")
+            lines.append(f"| `{path.stem}` | {cell} |")
+    return "\n".join(lines) + "\n"
+
+
 def report() -> str:
     """The values of the structure as text."""
-    graph = arrows()
     lines = sum(len(path.read_text("utf-8").splitlines()) for path in files())
-    groups = circles(graph)
+    groups = circles()
     return "\n".join(
         (
             f"modules directly in seqlrp/: {len(list(PACKAGE.glob('*.py')))}",
             f"lines of Python: {lines}",
-            f"import circles: {len(groups)}",
+            f"import circles beside explanations → show: {len(groups)}",
             *(f"  {len(group)}: {', '.join(group)}" for group in groups),
             f"modules that import the internals of lrp: {len(importers_of_lrp())}",
             *(f"  {name}" for name in importers_of_lrp()),
             f"functions over 50 lines: {len(long_functions())}",
             *(f"  {count} {name}" for count, name in long_functions()),
+            "",
         )
     )
 
 
 if __name__ == "__main__":
-    print(report())
+    print(modules_page() if "--modules" in sys.argv else report(), end="")

@@ -15,7 +15,8 @@ from seqlrp.evaluation.statistics import mean_interval
 from seqlrp.explanations.collection import Explanations
 from seqlrp.writing import written_whole
 
-FILES = ("summary.txt", "comparison.json", "texts.parquet", "words.parquet", "page.html")
+PAGE = "page.html"
+FILES = ("summary.txt", "comparison.json", "texts.parquet", "words.parquet", PAGE)
 SHOWN = 30  # texts side by side, where nobody asks for more
 WORDS = 5  # named in the summary, of each class
 
@@ -58,7 +59,7 @@ class Comparison:
         """Spearman's ρ of the relevance of the words, the mean over texts; NaN without any."""
         return float(self.texts["correlation"].mean())
 
-    def summary(self) -> str:
+    def verdict(self) -> str:
         """Say in sentences what changed."""
         old, new = self.names
         changed = int((~self.texts["same"]).sum())
@@ -88,6 +89,10 @@ class Comparison:
                                  f"{', '.join(words)}.")  # fmt: skip
         return "\n".join(lines)
 
+    def summary(self) -> str:
+        """Return the verdict, which is all of the report in words."""
+        return self.verdict()
+
     def save(self, folder: str | os.PathLike[str], *, first: int = SHOWN) -> None:
         """Write summary.txt, comparison.json, texts.parquet, words.parquet and page.html.
 
@@ -104,7 +109,7 @@ class Comparison:
         for name, table in (("texts.parquet", self.texts), ("words.parquet", self.words)):
             with written_whole(folder / name) as temporary:
                 table.to_parquet(temporary, index=False)
-        self.save_html(folder / "page.html", first=first)
+        self.save_html(folder / PAGE, first=first)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers of the summary, as JSON values; null where there is none."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqlrp.analysis import sentences
+from seqlrp.analysis.results import AnalysisResults
 from seqlrp.analysis.saved_analysis import DESCRIPTION, read_frames, write_frames
 from seqlrp.analysis.strategies import Strategies
 from seqlrp.errors import OptionError, SavedFileError
@@ -28,8 +28,7 @@ _TEXTS, _SUMMARY = "explanations.parquet", "summary.txt"
 _OWN, _ASSIGNED = ("class_words", "shortcuts"), "assigned"
 
 
-@dataclass(frozen=True, eq=False)
-class CorpusAnalysis:
+class CorpusAnalysis(AnalysisResults):
     """What `seqlrp.analyse` found of a classifier on a corpus.
 
     Attributes:
@@ -44,41 +43,6 @@ class CorpusAnalysis:
             class, strategy, outlier, distance, sampled; otherwise None.
         classifier: the classifier that was analysed; None where the analysis was loaded.
     """
-
-    class_words: pd.DataFrame
-    found: Strategies
-    shortcuts: pd.DataFrame
-    explanations: Explanations
-    made: dict[str, Any]
-    assigned: pd.DataFrame | None = None
-    classifier: TextClassifier | None = None
-
-    @property
-    def strategies(self) -> pd.DataFrame:
-        """One row a strategy: class, strategy, size, share, accuracy, words and more."""
-        return self.found.table
-
-    @property
-    def documents(self) -> pd.DataFrame:
-        """One row a text: id, class, strategy, outlier, x, y (its place on the map) and more."""
-        return self.found.documents
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The names of the classes."""
-        return self.found.labels
-
-    def decisive(self, allow: Iterable[str] = ()) -> pd.DataFrame:
-        """The rows of `shortcuts` whose verdict is "decisive", except for those in `allow`.
-
-        Args:
-            allow: candidates that are expected to decide, such as words that make a class by their
-                meaning, in any case.
-        """
-        allowed = {allow.lower()} if isinstance(allow, str) else {word.lower() for word in allow}
-        table = self.shortcuts
-        kept = (table["verdict"] == "decisive") & ~table["candidate"].str.lower().isin(allowed)
-        return table[kept].reset_index(drop=True)
 
     def assign(
         self, explanations: Iterable[Explanation], classifier: TextClassifier | None = None

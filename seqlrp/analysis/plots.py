@@ -15,7 +15,7 @@ from seqlrp.show.plots.style import around_bars, method_marker
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from seqlrp.analysis.corpus_analysis import CorpusAnalysis
+    from seqlrp.analysis.results import AnalysisResults
 
 _LEGEND = 16  # strategies that a legend names
 # Of strategies, as on the page: those of Okabe and Ito (2008) that are seen on white.
@@ -24,7 +24,7 @@ _COLOURS = (
 )  # fmt: skip
 
 
-def class_named(analysis: CorpusAnalysis, target: int | str | None) -> str:
+def class_named(analysis: AnalysisResults, target: int | str | None) -> str:
     """The name of a class that was explained, by its name or index; the first one for None.
 
     Raises:
@@ -46,7 +46,9 @@ def class_named(analysis: CorpusAnalysis, target: int | str | None) -> str:
     return label
 
 
-def words_axes(analysis: CorpusAnalysis, target: int | str | None, n: int, ax: Axes | None) -> Axes:
+def words_axes(
+    analysis: AnalysisResults, target: int | str | None, n: int, ax: Axes | None
+) -> Axes:
     """Bars of the strongest words of a class, with intervals and numbers of texts."""
     check_number("n", n, least=1, whole=True)
     label = class_named(analysis, target)
@@ -72,7 +74,7 @@ def words_axes(analysis: CorpusAnalysis, target: int | str | None, n: int, ax: A
     return around_bars(ax)
 
 
-def map_axes(analysis: CorpusAnalysis, ax: Axes | None) -> Axes:
+def map_axes(analysis: AnalysisResults, ax: Axes | None) -> Axes:
     """The texts in two dimensions: a marker a class, a colour a strategy; outliers are hollow."""
     documents = analysis.documents
     ax = new_axes(ax, 7.5, 5.5)
@@ -104,7 +106,7 @@ def map_axes(analysis: CorpusAnalysis, ax: Axes | None) -> Axes:
     return ax
 
 
-def eigenvalues_axes(analysis: CorpusAnalysis, target: int | str | None, ax: Axes | None) -> Axes:
+def eigenvalues_axes(analysis: AnalysisResults, target: int | str | None, ax: Axes | None) -> Axes:
     """The smallest eigenvalues of a class, and the number of clusters that was chosen."""
     label = class_named(analysis, target)
     values = analysis.found.eigenvalues[label]
@@ -120,7 +122,7 @@ def eigenvalues_axes(analysis: CorpusAnalysis, target: int | str | None, ax: Axe
     return ax
 
 
-def shortcuts_axes(analysis: CorpusAnalysis, n: int, ax: Axes | None) -> Axes:
+def shortcuts_axes(analysis: AnalysisResults, n: int, ax: Axes | None) -> Axes:
     """The share of predictions that candidates flip, put in and taken out, and their controls."""
     check_number("n", n, least=1, whole=True)
     shown = analysis.shortcuts.head(n).iloc[::-1]

@@ -13,7 +13,7 @@ from seqlrp.show.numbers import percent
 from seqlrp.show.visible import one_line
 
 if TYPE_CHECKING:
-    from seqlrp.analysis.corpus_analysis import CorpusAnalysis
+    from seqlrp.analysis.results import AnalysisResults
 
 NAMED = 8  # candidates or words in a sentence
 CLASSES = 50  # of which something is said
@@ -44,7 +44,7 @@ _SOURCES = {
 }
 
 
-def summary(analysis: CorpusAnalysis) -> str:
+def summary(analysis: AnalysisResults) -> str:
     """The verdict, the words of each class, and how many strategies it has."""
     lines = [overview(analysis), "", conclusion(analysis)]
     lines += [f"- {finding(row)}" for row in _of(analysis, DECISIVE)[:NAMED]]
@@ -56,13 +56,13 @@ def summary(analysis: CorpusAnalysis) -> str:
     return "\n".join(lines)
 
 
-def largest_classes(analysis: CorpusAnalysis) -> list[str]:
+def largest_classes(analysis: AnalysisResults) -> list[str]:
     """The classes with most texts, at most 50, in their order."""
     present = set(analysis.documents["class"].value_counts().index[:CLASSES])
     return [label for label in analysis.labels if label in present]
 
 
-def overview(analysis: CorpusAnalysis) -> str:
+def overview(analysis: AnalysisResults) -> str:
     """How many texts were explained, by which method, and how many the classifier got right."""
     held = analysis.explanations
     known = [e for e in held if e.label is not None]
@@ -77,7 +77,7 @@ def overview(analysis: CorpusAnalysis) -> str:
     )
 
 
-def conclusion(analysis: CorpusAnalysis) -> str:
+def conclusion(analysis: AnalysisResults) -> str:
     """The verdict in one sentence."""
     tried, found = len(analysis.shortcuts), _of(analysis, DECISIVE)
     if not tried:
@@ -89,7 +89,7 @@ def conclusion(analysis: CorpusAnalysis) -> str:
     return f"{len(found)} of {_count(tried, 'candidate')} {are} used and decisive{first}:"
 
 
-def meaning(analysis: CorpusAnalysis) -> str | None:
+def meaning(analysis: AnalysisResults) -> str | None:
     """What the verdict means; None where nothing was tried."""
     if not len(analysis.shortcuts):
         return None
@@ -109,7 +109,7 @@ def meaning(analysis: CorpusAnalysis) -> str | None:
     return f"{said} {more}"
 
 
-def remarks(analysis: CorpusAnalysis) -> list[str]:
+def remarks(analysis: AnalysisResults) -> list[str]:
     """What else the interventions found, in a few sentences."""
     found = []
     if used := _of(analysis, USED):
@@ -176,7 +176,7 @@ def _p(row: Mapping[Any, Any]) -> str:
     return f"{row['p']:.1g}" if row["p"] < 0.1 else f"{row['p']:.1f}"
 
 
-def class_sentence(analysis: CorpusAnalysis, label: str) -> str:
+def class_sentence(analysis: AnalysisResults, label: str) -> str:
     """The strongest words of a class, and its strategies."""
     words = analysis.class_words
     strongest = words[(words["class"] == label) & (words["low"] > 0)]["word"].head(NAMED)
@@ -187,7 +187,7 @@ def class_sentence(analysis: CorpusAnalysis, label: str) -> str:
     return f"{one_line(label)} ({_count(size, 'text')}, {groups}) rests on: {named}."
 
 
-def strategy_names(analysis: CorpusAnalysis) -> dict[tuple[str, int], str]:
+def strategy_names(analysis: AnalysisResults) -> dict[tuple[str, int], str]:
     """What each strategy is called, by class and number: the words that tell it from the others."""
     table = analysis.strategies
     names = {}
@@ -202,7 +202,7 @@ def strategy_names(analysis: CorpusAnalysis) -> dict[tuple[str, int], str]:
     return names
 
 
-def _of(analysis: CorpusAnalysis, verdict: str) -> list[Mapping[str, Any]]:
+def _of(analysis: AnalysisResults, verdict: str) -> list[Mapping[str, Any]]:
     table = analysis.shortcuts
     rows: list[Mapping[str, Any]] = table[table["verdict"] == verdict].to_dict("records")  # type: ignore[assignment]
     return rows

@@ -21,7 +21,8 @@ from seqlrp.text.corpora import Corpus, load_corpus
 from seqlrp.writing import check_writable, written_whole
 
 # The names of all that is written into the folder.
-FILES = frozenset({"model", "held-out.csv", "explanations.parquet", "evaluation", "page.html"})
+_PAGE = "page.html"
+FILES = frozenset({"model", "held-out.csv", "explanations.parquet", "evaluation", _PAGE})
 _HOLD_OUT = 0.2
 _SHOWN = 60  # texts on the page
 _EXPLAINED = 2000  # texts of the hold-out at most, because a corpus may be large
@@ -66,7 +67,7 @@ def run_demo(
         _, deleted = held_out.split(_DELETED / len(held_out), seed)
     report = evaluate(classifier, deleted, seed=seed)
     report.save(out / "evaluation")
-    _save_page(out / "page.html", corpus, explanations, report)
+    _save_page(out / _PAGE, corpus, explanations, report)
     _print_results(out, explanations, report)
     _say(f"Done in {time.perf_counter() - started:.0f} s.")
 
@@ -103,11 +104,11 @@ def _print_results(out: Path, explanations: Explanations, report: EvaluationRepo
     print()
     print(
         f"Is it true? Words were removed from {report.made['documents']:,} of the texts in the "
-        f"order of each method,\nand the classifier was asked again, in several ways (figures):"
+        f"order of each method,\nand the classifier was asked again, in several ways:"
     )
     print(report.verdict())
     print()
-    print(f"Page           {out / 'page.html'}   <- open this in a browser")
+    print(f"Page           {out / _PAGE}   <- open this in a browser")
     print(f"Evaluation     {out / 'evaluation'}: summary.txt says what was measured; pictures")
     print(f"Explanations   {out / 'explanations.parquet'}, of the texts in {out / 'held-out.csv'}")
     print(f"Model          {out / 'model'}")

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from seqlrp.cli.application import print_path, show
 from seqlrp.cli.parsing import load_factory
 
-PAGE = "page.html"  # of both reports
-
 if TYPE_CHECKING:
     from seqlrp.models.classifier import TextClassifier
 
@@ -39,6 +37,7 @@ def save_improved(
 
     The JSON of the report is kept with the model, under the name `done`.
     """
+    from seqlrp.analysis.comparison_report import PAGE
     from seqlrp.models.saving import save
 
     function = None if factory is None else load_factory(factory)

@@ -99,15 +99,7 @@ def check(
     """
     check_number("first", first, least=1, whole=True)
     check_number("variants", variants, least=0, whole=True)
-    name, options = named_method(classifier, method, options)
-    if name != "lrp":
-        raise OptionError(
-            f"A check follows the score by LRP, and got the method {name!r}.",
-            'Leave method= out, or give "lrp".',
-            option="method",
-            got=name,
-        )
-    lrp = chosen_method(classifier, name, options)
+    lrp, options = _lrp(classifier, method, options)
     skipped = SkippedTexts(on_unanswerable)
     stream = QuestionStream(
         classifier, texts, target, labels=labels, column=column, skipped=skipped, per_text=False,
@@ -115,12 +107,7 @@ def check(
     )  # fmt: skip
     if isinstance(target, str) and target == ALL:
         raise TargetError(option="target", got=ALL, expected="one class, or a pair of classes")
-    budget = Budget(batch_tokens, classifier.device)
-    read, questions = next(stream.windows(first), (0, []))
-    questions = leave_out_same_class(classifier, lrp, questions, skipped, budget)
-    skipped.warn(read)
-    if not questions:
-        raise CorpusError("There is no text to check; give one or more.")
+    questions = _first_questions(stream, classifier, lrp, skipped, first, batch_tokens)
     documents = [question.document for question in questions]
     batches = batches_by_length([classifier.length(d) for d in documents], batch_tokens)
     run = partial(_run, classifier, questions, batches, progress)
@@ -141,9 +128,40 @@ def check(
         unread=tuple(unread),
         read_tried=read_tried,
     )
-    if not report.stabiliser_is_largest:
-        return report
-    return replace(report, tried=_try_smaller_epsilons(classifier, report, options, run))
+    return _try_smaller_epsilons(classifier, report, options, run)
+
+
+def _lrp(
+    classifier: TextClassifier, method: str, options: dict[str, Any]
+) -> tuple[Method, dict[str, Any]]:
+    """LRP by its name or by "chosen", and its options."""
+    name, options = named_method(classifier, method, options)
+    if name != "lrp":
+        raise OptionError(
+            f"A check follows the score by LRP, and got the method {name!r}.",
+            'Leave method= out, or give "lrp".',
+            option="method",
+            got=name,
+        )
+    return chosen_method(classifier, name, options), options
+
+
+def _first_questions(
+    stream: QuestionStream,
+    classifier: TextClassifier,
+    lrp: Method,
+    skipped: SkippedTexts,
+    first: int,
+    batch_tokens: int,
+) -> list[Question]:
+    """The questions about the first texts, without those that are left out."""
+    read, questions = next(stream.windows(first), (0, []))
+    budget = Budget(batch_tokens, classifier.device)
+    questions = leave_out_same_class(classifier, lrp, questions, skipped, budget)
+    skipped.warn(read)
+    if not questions:
+        raise CorpusError("There is no text to check; give one or more.")
+    return questions
 
 
 def _try_smaller_epsilons(
@@ -151,15 +169,17 @@ def _try_smaller_epsilons(
     report: CheckReport,
     options: dict[str, Any],
     run: Callable[[Method], _Found],
-) -> dict[float | str, float]:
-    """The share of the words with smaller values of epsilon, down to one that is large enough."""
+) -> CheckReport:
+    """Add the share of the words with smaller values of epsilon, where it takes too much."""
+    if not report.stabiliser_is_largest:
+        return report
     tried: dict[float | str, float] = {}
     for epsilon in smaller_epsilons(report.parameters["epsilon"]):
         method = chosen_method(classifier, "lrp", {**options, "epsilon": epsilon})
         tried[epsilon] = replace(report, ledger=run(method).ledger).words
         if tried[epsilon] >= LEAST_FOR_WORDS:
             break
-    return tried
+    return replace(report, tried=tried)
 
 
 class _Found(NamedTuple):

@@ -1,4 +1,4 @@
-"""Explanations that were made before: of this classifier? by which method?"""
+"""Checks of which classifier and by which method saved explanations were made."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Makes a classifier better: repairs a shortcut, and proves that it helped."""
+"""Makes new classifiers out of given ones: repaired or pruned, with a report of the effect."""

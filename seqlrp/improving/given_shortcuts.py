@@ -24,7 +24,7 @@ _EXPECTED = (
 
 
 def read_shortcuts(given: Any, classifier: TextClassifier) -> tuple[list[Shortcut], Units]:
-    """Tell what is named apart: shortcuts in texts, and units by the name of their layer.
+    """Separate what the user names into shortcuts in texts and units by the name of their layer.
 
     Raises:
         OptionError: nothing is named, or something that is no shortcut.
@@ -69,7 +69,7 @@ def known_class(shortcut: Shortcut, texts: LabelledTexts) -> Shortcut:
 
 
 def _each(given: Any) -> Iterable[Any]:
-    """The single shortcuts of what was handed in."""
+    """Iterate over the single shortcuts in what the user passed."""
     if hasattr(given, "iterrows"):  # a pandas data frame
         return [row.to_dict() for _, row in given.iterrows()]
     if hasattr(given, "to_dict"):  # a row of one

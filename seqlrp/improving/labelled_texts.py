@@ -84,7 +84,7 @@ class LabelledTexts:
         return replace(self, documents=documents)
 
     def joined(self, other: LabelledTexts) -> LabelledTexts:
-        """These texts and others after them."""
+        """These texts, followed by others."""
         return replace(
             self,
             documents=[*self.documents, *other.documents],

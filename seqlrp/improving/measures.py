@@ -41,7 +41,7 @@ class Sides(NamedTuple):
     batch_tokens: BatchTokens
 
     def predicted(self, texts: LabelledTexts) -> list[npt.NDArray[np.int64]]:
-        """What both predict of texts, `[N]` each."""
+        """The classes int64 `[N]` that each of the two predicts."""
         return [texts.predicted(side, self.batch_tokens) for side in (self.before, self.after)]
 
 
@@ -109,7 +109,7 @@ def _relevance_shares(classifier: TextClassifier, method: Method, located: Locat
 
 
 def _shares(before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_]) -> tuple[Any, ...]:
-    """How often something holds before and after, with Wilson's intervals, and the change."""
+    """The shares of True before and after with Wilson intervals, and their difference."""
     n = len(before)
     if not n:
         return (0, *[np.nan] * 9)

@@ -1,4 +1,4 @@
-"""A corpus without its shortcuts: taken out, made unknown, or spread over all classes alike."""
+"""Edits shortcuts in a corpus: removed, made unknown words, or spread over all classes alike."""
 
 from __future__ import annotations
 

@@ -69,14 +69,14 @@ class Probes:
         )
 
     def first(self, count: int) -> Probes:
-        """With only the first texts into which the shortcut is put."""
+        """The same probes with the shortcut put into the first `count` texts only."""
         few = np.arange(min(count, len(self.others)))
         return replace(self, others=self.others.part(few), put_in=self.put_in.part(few))
 
     def accuracies(
         self, classifier: TextClassifier, batch_tokens: BatchTokens
     ) -> tuple[float, float]:
-        """Of clean texts, and of texts of other classes with the shortcut in them."""
+        """The accuracy on clean texts, and on texts of other classes into which it was put."""
         found = [
             float((texts.predicted(classifier, batch_tokens) == texts.labels).mean())
             for texts in (self.clean, self.put_in)

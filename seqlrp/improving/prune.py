@@ -49,7 +49,7 @@ class Pruned(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _Options:
-    """What `prune` was asked for."""
+    """The options of `prune`."""
 
     share: float
     criterion: str

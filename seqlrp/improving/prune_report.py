@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from seqlrp.analysis.comparison_report import PAGE
 from seqlrp.engine.batches import BatchTokens, Budget
 from seqlrp.evaluation.statistics import mean_interval
 from seqlrp.improving.criteria import Texts
@@ -28,7 +29,7 @@ from seqlrp.writing import written_whole
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FILES = ("summary.txt", "layers.csv", "sizes.csv", "curve.csv", "page.html")
+FILES = ("summary.txt", "layers.csv", "sizes.csv", "curve.csv", PAGE)
 _TIMED, _PASSES = 100, 5  # texts that are timed, and how often
 
 
@@ -52,7 +53,7 @@ class PruneReport:
     sizes: pd.DataFrame
     curve: pd.DataFrame
 
-    def summary(self) -> str:
+    def verdict(self) -> str:
         """Say in sentences what was taken away, and what it cost."""
         before, after = self.sizes.iloc[0], self.sizes.iloc[1]
         units, left = int(self.layers["units"].sum()), int(self.layers["left"].sum())
@@ -75,6 +76,10 @@ class PruneReport:
         for row in self.layers[self.layers["masked"] != ""].drop_duplicates("masked").itertuples():
             lines.append(f"{row.layer} kept its size, and the units are silent: {row.masked}.")
         return "\n".join(lines)
+
+    def summary(self) -> str:
+        """Return the verdict, which is all of the report in words."""
+        return self.verdict()
 
     def to_json(self) -> dict[str, Any]:
         """The report as values that JSON can hold; null where there is no number."""
@@ -117,7 +122,7 @@ class PruneReport:
         for name in ("layers", "sizes", "curve"):
             with written_whole(folder / f"{name}.csv") as temporary:
                 getattr(self, name).to_csv(temporary, index=False)
-        self.save_html(folder / "page.html")
+        self.save_html(folder / PAGE)
 
     def save_html(
         self, path: str | os.PathLike[str], *, title: str = "A pruned classifier"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqlrp.analysis.comparison_report import Comparison
+from seqlrp.analysis.comparison_report import PAGE, Comparison
 from seqlrp.improving.measures import AS_THEY_ARE, CLEAN, HOLDING, OTHERS, PUT_IN, TAKEN_OUT
 from seqlrp.text.corpora import Corpus
 from seqlrp.writing import written_whole
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-SUMMARY, MEASURES, WORDS, DESCRIPTION, PAGE, MENDED = (
-    "summary.txt", "measures.parquet", "words.parquet", "repair.json", "page.html",
-    "mended.parquet",
+SUMMARY, MEASURES, WORDS, DESCRIPTION, MENDED = (
+    "summary.txt", "measures.parquet", "words.parquet", "repair.json", "mended.parquet",
 )  # fmt: skip
 FILES = (SUMMARY, MEASURES, WORDS, DESCRIPTION, PAGE, MENDED)
 _SHOWN = 20  # texts side by side on the page
@@ -73,13 +72,17 @@ class RepairReport:
         found = table[kept & (table["shortcut"] == name)]
         return {str(key): value for key, value in found.iloc[0].items()}
 
-    def summary(self) -> str:
+    def verdict(self) -> str:
         """Say in sentences what the repair did, and what it cost."""
         lines = [self._made()]
         for name, class_ in self.shortcuts.items():
             lines += self._of_shortcut(name, class_)
         lines += [*self._original(), *self._moved()]
         return "\n".join(lines)
+
+    def summary(self) -> str:
+        """Return the verdict, which is all of the report in words."""
+        return self.verdict()
 
     def _made(self) -> str:
         names = ", ".join(map(repr, self.shortcuts)) or "units"

@@ -59,7 +59,7 @@ class _Scores(nn.Module):
 
 
 def schedule_on(texts: LabelledTexts, given: Mapping[str, Any]) -> Schedule:
-    """The schedule of training on: what the user says, and defaults that suit the texts.
+    """The options of further training: those that the user gives, and defaults for the rest.
 
     Args:
         texts: those that are trained on; of few there are more epochs.

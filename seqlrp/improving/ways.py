@@ -38,7 +38,7 @@ _EXPLAINED = 100  # texts by which units are ordered
 
 @dataclass(frozen=True, eq=False)
 class RepairTask:
-    """What a way of repair is given.
+    """The arguments of every way of repair.
 
     Attributes:
         classifier: which is not changed.
@@ -64,7 +64,7 @@ class RepairTask:
 
     @property
     def schedule(self) -> dict[str, Any]:
-        """The fields of the schedule that are said."""
+        """The options of training that the user gave."""
         return {"seed": self.seed, **self.training}
 
     def probes(self) -> list[Probes]:

@@ -1,4 +1,4 @@
-"""Any number of documents, by many workers, any of which may die."""
+"""Explains any number of documents with many workers, any of which may die."""
 
 from seqlrp.explanations.sampling import draw_sample
 from seqlrp.scale.pipeline import Explain

@@ -1,4 +1,4 @@
-"""What an engine is: a place where workers run, each of which is given one task at a time."""
+"""The interface of engines: places where workers run, each with one task at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seqlrp.scale.worker import Finished, Task
 
 
 class Answer(NamedTuple):
-    """What a worker says of a task, or after its start; where all are None, that all is well.
+    """The answer of a worker to a task, or after its start; all fields None mean success.
 
     Attributes:
         finished: the shard that is written.
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
 
 
 class Engine(Protocol):
-    """Starts workers, gives them tasks, and says what becomes of both."""
+    """Starts workers, gives them tasks, and collects their answers."""
 
     def start(self, worker: int) -> None:
         """Start a worker by its number, which may take the place of one that died."""
@@ -34,14 +34,14 @@ class Engine(Protocol):
         """Give a task to a worker that has answered."""
 
     def wait(self, seconds: float) -> Iterable[tuple[int, Answer]]:
-        """The answers of workers as soon as there is one, or none after so many seconds."""
+        """Return the answers of workers as soon as there is one, or none after `seconds`."""
 
     def stop(self) -> None:
         """End all workers."""
 
 
 def answer_to(do: Callable[[], Finished | None]) -> Answer:
-    """Do something within a worker, and turn what it raises into an answer."""
+    """Call a function within a worker, and turn an exception into an answer."""
     try:
         return Answer(do())
     except SeqlrpError as error:

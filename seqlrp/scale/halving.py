@@ -10,7 +10,7 @@ Search = Generator[Sequence[int], str | None, tuple[int, str] | None]
 
 
 def halve(numbers: Sequence[int]) -> Search:
-    """Ask for trials of ever fewer texts: sent is why each failed, None where it did not.
+    """Yield trials of ever fewer texts; send why each failed, or None where it did not.
 
     Returns:
         The text that fails by itself, and why; None where no trial of one text failed.

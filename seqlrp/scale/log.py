@@ -1,4 +1,4 @@
-"""The log of a folder: what happened, a JSON object a line; and so which shards are finished.
+"""The log of a folder: events as JSON lines, which say what shards are finished.
 
 A shard is finished where the log says so and its file has the hash that the log has. What a run
 that was killed wrote without a line in the log is written again.

@@ -53,7 +53,7 @@ class Processes:
             self._running[worker][1].send(task)
 
     def wait(self, seconds: float) -> Iterator[tuple[int, Answer]]:
-        """The answers of workers as soon as there is one, or none after so many seconds."""
+        """Return the answers of workers as soon as there is one, or none after `seconds`."""
         connections = {here: worker for worker, (_, here) in self._running.items()}
         for ready in wait(list(connections), seconds):
             worker = connections[ready]  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, elsewhere a line a minute, and numbers for Prometheus."""
+"""The progress of a run: a bar on a terminal or a line a minute, and metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Progress:
             self._bar.set_postfix(failed=self._failed)
 
     def tick(self) -> None:
-        """Show a line, and write the metrics, where it is time to."""
+        """Show a line and write the metrics, if enough time has passed."""
         now = time.monotonic()
         if self._lines and now - self._line_at >= _LINE:
             self._line_at = now

@@ -61,7 +61,7 @@ class RayActors:
         self._asked[self._actors[worker].do.remote(task)] = worker
 
     def wait(self, seconds: float) -> Iterator[tuple[int, Answer]]:
-        """The answers of workers as soon as there is one, or none after so many seconds."""
+        """Return the answers of workers as soon as there is one, or none after `seconds`."""
         ready, _ = self._ray.wait(list(self._asked), timeout=seconds)
         for answer in ready:
             worker = self._asked.pop(answer)

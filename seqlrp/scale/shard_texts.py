@@ -34,7 +34,7 @@ class ShardTexts:
     empty: Sequence[int]
 
     def part(self, numbers: Collection[int]) -> ShardTexts:
-        """Those whose numbers are given."""
+        """The texts with these numbers."""
         rows = [row for row, number in enumerate(self.numbers) if number in numbers]
         labels = self.labels
         return ShardTexts(

@@ -1,4 +1,4 @@
-"""How far the explanations in a folder are, and which texts were set aside."""
+"""The progress of the explanations in a folder, and the texts that were set aside."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FAILED = "_failed.parquet"
 
 @dataclass(frozen=True)
 class Status:
-    """How far a folder is.
+    """The progress of the explanations in a folder.
 
     Attributes:
         folder: which.
@@ -62,7 +62,7 @@ class Status:
 
 
 def status(folder: str | os.PathLike[str]) -> Status:
-    """Say how far a folder is, without opening the parts.
+    """Return the progress of a folder, without opening its parts.
 
     Raises:
         SavedFileError: it holds no plan, or a damaged one.

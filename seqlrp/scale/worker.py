@@ -72,7 +72,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Task:
-    """What is asked of a worker.
+    """A task for a worker.
 
     Attributes:
         shard: the shard.
@@ -87,7 +87,7 @@ class Task:
 
 
 class Finished(NamedTuple):
-    """What a worker says of a shard that is written.
+    """The facts about a shard that a worker has written.
 
     Attributes:
         shard: its number.
@@ -153,7 +153,7 @@ class Worker:
         self._method = chosen_method(self._classifier, job.method, dict(job.options))
 
     def do(self, task: Task) -> Finished | None:
-        """Do a task; what is raised, `explain` and `attempt` say."""
+        """Carry out a task; errors are those of `explain` and `attempt`."""
         if task.attempt is None:
             return self.explain(task.shard, task.failed)
         self.attempt(task.shard, task.attempt)

@@ -6,7 +6,7 @@ import math
 
 
 def number_format(largest: float) -> str:
-    """How to print numbers up to `largest`: sign, and the decimals that give four figures of it."""
+    """How to print numbers up to `largest`: sign, and the decimals that give four digits of it."""
     if largest == 0:
         return "+z.3f"
     decimals = decimals_for(largest)
@@ -14,7 +14,7 @@ def number_format(largest: float) -> str:
 
 
 def decimals_for(largest: float) -> int:
-    """The decimals that give four figures of `largest`; negative where it is 10,000 or more."""
+    """The decimals that give four digits of `largest`; negative where it is 10,000 or more."""
     return 3 - math.floor(math.log10(largest)) if largest else 3
 
 

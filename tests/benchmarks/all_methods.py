@@ -7,7 +7,7 @@
 A fifth of the corpus is held out, as `seqlrp demo` holds it out (whose model --model takes). Of it
 so many texts of ten words or more are explained by every method, and words are removed in the order
 in which each of them names. FOLDER receives the table, as Markdown, LaTeX and CSV, the pictures and
-every single figure. A run that was interrupted goes on where it was.
+every single value. A run that was interrupted goes on where it was.
 """
 
 from __future__ import annotations

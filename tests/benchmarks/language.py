@@ -33,7 +33,7 @@ METHODS = ("lrp", "gradient_x_input", "sensitivity", "occlusion", "random")
 ARTEFACT = "@web"
 
 
-class Figures(NamedTuple):
+class Agreement(NamedTuple):
     """Means over documents, and how many there are."""
 
     auroc: float
@@ -71,26 +71,26 @@ def accuracy(classifier: seqlrp.TextClassifier, corpus: seqlrp.Corpus) -> float:
     return float((found == corpus.labels).mean())
 
 
-def figures(
+def agreement(
     explanations: Sequence[Explanation], rationales: Sequence[Sequence[tuple[int, int]]]
-) -> Figures:
+) -> Agreement:
     """How relevance agrees with spans."""
     rows = []
     for e, spans in zip(explanations, rationales, strict=True):
         inside = tokens_inside(e.offsets, spans)
         values = [figure(e.relevance, inside) for figure in (auroc, average_precision, pointing)]
         rows.append([*values, float(inside.mean())])
-    return Figures(*np.nanmean(rows, 0).tolist(), len(rows))
+    return Agreement(*np.nanmean(rows, 0).tolist(), len(rows))
 
 
-def of_words(run: Trained, method: str, *, negated: bool) -> Figures:
+def of_words(run: Trained, method: str, *, negated: bool) -> Agreement:
     """Relevance for the true class of test sentences that are classified rightly."""
     part = _right(run, negated=negated)
     explanations = seqlrp.explain(
         run.classifier, part.corpus, method, target="label", progress=False
     )
     kinds = ("sentiment", "negation") if negated else ("sentiment",)
-    return figures(list(explanations), part.rationales(*kinds))
+    return agreement(list(explanations), part.rationales(*kinds))
 
 
 def _right(run: Trained, *, negated: bool) -> Annotated:
@@ -146,11 +146,11 @@ def with_artefact(run: Trained, sentences: int, seed: int = 0) -> Trained:
     return Trained(hans, test, accuracy(hans, test.corpus))
 
 
-def of_artefact(hans: Trained, method: str) -> Figures:
+def of_artefact(hans: Trained, method: str) -> Agreement:
     """Relevance for "positive" and where the artefact stands, in texts of either class."""
     texts = hans.test.corpus.texts
     explanations = seqlrp.explain(hans.classifier, texts, method, target="positive", progress=False)
-    return figures(list(explanations), hans.test.rationales("artefact"))
+    return agreement(list(explanations), hans.test.rationales("artefact"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(_line(method, of_artefact(hans, method)))
 
 
-def _line(method: str, found: Figures) -> str:
+def _line(method: str, found: Agreement) -> str:
     return (
         f"{method:20}{found.auroc:10.3f}{found.precision:11.3f}{found.pointing:10.3f}"
         f"{found.marked:10.3f}{found.documents:8,}"

@@ -195,7 +195,7 @@ def gold_agreement(
 ) -> list[float]:
     """Spearman's ρ with the sentiment of words and of phrases: in a sentence, and over all."""
     explanations = seqlrp.explain(classifier, [tree.text for tree in test], method, target=CONTRAST)
-    figures = []
+    found = []
     for words in (True, False):
         values = [tree.values(words=words) for tree in test]
         table = value_agreement(explanations, values)
@@ -207,8 +207,8 @@ def gold_agreement(
             ]
         )
         gold = np.array([value for spans in values for _, _, value in spans])
-        figures += [float(each), spearman(relevance, gold)]
-    return figures
+        found += [float(each), spearman(relevance, gold)]
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -267,8 +267,8 @@ def _report(options: argparse.Namespace) -> None:
     print("\nSpearman's correlation with people's sentiment, for very positive - very negative")
     print(f"{'':22}{'words':>12}{'all words':>12}{'phrases':>12}{'all phrases':>12}")
     for method in METHODS:
-        figures = gold_agreement(classifier, test, method)
-        print(f"{method:22}" + "".join(f"{figure:12.3f}" for figure in figures))
+        found = gold_agreement(classifier, test, method)
+        print(f"{method:22}" + "".join(f"{value:12.3f}" for value in found))
 
 
 if __name__ == "__main__":

@@ -298,7 +298,7 @@ def test_what_was_finished_is_kept(tmp_path: Path) -> None:
     assert interrupted(classifier) > 0
     assert len(list(unfinished.iterdir())) == 2
     assert interrupted(classifier) == 0
-    # anything that figures depend on: seed, removal, places, metrics, the text, the weights
+    # anything that values depend on: seed, removal, places, metrics, the text, the weights
     for changed in ({"seed": 1}, {"removal": "unk"}, {"ks": (1, 2)}, {"metrics": ["aopc"]}):
         assert interrupted(classifier, **changed) > 0, changed
     other = lively_classifier(seed=4)

@@ -15,10 +15,10 @@ from seqlrp.show.page.options import PageOptions
 from seqlrp.show.page.template import whole_page
 
 if TYPE_CHECKING:
-    from seqlrp.analysis.corpus_analysis import CorpusAnalysis
+    from seqlrp.analysis.results import AnalysisResults
 
 
-def page(analysis: CorpusAnalysis, title: str | None = None) -> str:
+def page(analysis: AnalysisResults, title: str | None = None) -> str:
     """The page: the verdict in sentences, words by class, the map, strategies, shortcuts."""
     title = "What the model looks at" if title is None else title
     options = PageOptions(title=title, minify=True)
@@ -76,7 +76,7 @@ _SHORTCUTS = _quiet(
 )
 
 
-def _findings(analysis: CorpusAnalysis) -> Html:
+def _findings(analysis: AnalysisResults) -> Html:
     """The verdict, with a sentence, pictures and a link to the evidence for what is decisive."""
     decisive = analysis.decisive().head(sentences.NAMED).to_dict("records")
     lines = [

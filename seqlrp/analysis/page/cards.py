@@ -16,7 +16,7 @@ from seqlrp.show.page.elements import Html, element
 from seqlrp.show.page.text_view import TextView
 
 if TYPE_CHECKING:
-    from seqlrp.analysis.corpus_analysis import CorpusAnalysis
+    from seqlrp.analysis.results import AnalysisResults
 
 _STRATEGIES = 8  # of a class
 _PROTOTYPES = 2
@@ -25,7 +25,7 @@ _FEWEST, _MOST = 20, 100  # words of a prototype
 _EFFECTS = (("inserted", "put in", "up"), ("removed", "taken out", "down"))
 
 
-def strategy_cards(analysis: CorpusAnalysis, labels: Sequence[str]) -> Html:
+def strategy_cards(analysis: AnalysisResults, labels: Sequence[str]) -> Html:
     """A tab for each class, a card for each of its largest strategies."""
     table = analysis.strategies
     shown = [(label, table[table["class"] == label].head(_STRATEGIES)) for label in labels]
@@ -46,7 +46,7 @@ def strategy_cards(analysis: CorpusAnalysis, labels: Sequence[str]) -> Html:
     return tabs("strategies", panels)
 
 
-def _tried(analysis: CorpusAnalysis) -> dict[tuple[str, int], list[Html]]:
+def _tried(analysis: AnalysisResults) -> dict[tuple[str, int], list[Html]]:
     """For each strategy, a link to what was tried of its words."""
     found: dict[tuple[str, int], list[Html]] = {}
     for place, row in enumerate(analysis.shortcuts.to_dict("records")):
@@ -59,7 +59,7 @@ def _tried(analysis: CorpusAnalysis) -> dict[tuple[str, int], list[Html]]:
 
 
 def _strategy(
-    analysis: CorpusAnalysis, row: Mapping[Any, Any], name: str, tried: list[Html], most: int
+    analysis: AnalysisResults, row: Mapping[Any, Any], name: str, tried: list[Html], most: int
 ) -> Html:
     facts = [f"{row['size']:,} texts, {percent(row['share'])} of the class"]
     if not np.isnan(row["accuracy"]):
@@ -89,7 +89,7 @@ def _strategy(
     )
 
 
-def shortcut_cards(analysis: CorpusAnalysis) -> Html:
+def shortcut_cards(analysis: AnalysisResults) -> Html:
     """A card for each candidate; those that are not decisive are folded away."""
     groups: dict[str, list[Html]] = {name: [] for name in VERDICTS}
     for number, row in enumerate(analysis.shortcuts.to_dict("records")):

@@ -15,7 +15,7 @@ from seqlrp.show.page.elements import Html, data_block, element, plain
 from seqlrp.show.page.text_view import TextView
 
 if TYPE_CHECKING:
-    from seqlrp.analysis.corpus_analysis import CorpusAnalysis
+    from seqlrp.analysis.results import AnalysisResults
     from seqlrp.explanations.record import Explanation
 
 _POINTS = 1000  # those that are placed by themselves, not between others
@@ -33,7 +33,7 @@ _SHAPES = (  # of radius 5 around a point; class after class
 )
 
 
-def map_section(analysis: CorpusAnalysis) -> Html | None:
+def map_section(analysis: AnalysisResults) -> Html | None:
     """The map, its legend and its texts; None where the texts have no places."""
     documents = analysis.documents
     rows = np.flatnonzero(np.isfinite(documents[["x", "y"]].to_numpy(np.float64)).all(axis=1))
@@ -80,7 +80,7 @@ def map_section(analysis: CorpusAnalysis) -> Html | None:
 
 
 def _points(
-    analysis: CorpusAnalysis,
+    analysis: AnalysisResults,
     rows: np.ndarray[Any, np.dtype[np.int64]],
     titles: dict[tuple[str, int], str],
 ) -> tuple[list[Html], list[list[Any]]]:
@@ -143,7 +143,7 @@ def _text(explanation: Explanation, strategy: str, most: int) -> list[Any]:
     return [plain(said), joined, codes, int(len(view.words) > most)]
 
 
-def _choice(analysis: CorpusAnalysis, present: set[str]) -> Html:
+def _choice(analysis: AnalysisResults, present: set[str]) -> Html:
     options = [
         element("option", label, value=c)
         for c, label in enumerate(analysis.labels)
@@ -158,7 +158,7 @@ def _choice(analysis: CorpusAnalysis, present: set[str]) -> Html:
     )
 
 
-def _key(analysis: CorpusAnalysis, present: set[str], titles: dict[tuple[str, int], str]) -> Html:
+def _key(analysis: AnalysisResults, present: set[str], titles: dict[tuple[str, int], str]) -> Html:
     """A line for each of the largest classes: its form, and its strategies by colour."""
     shapes = dict(zip(analysis.labels, itertools.cycle(_SHAPES), strict=False))
     shown = [label for label in largest_classes(analysis) if label in present]

@@ -10,14 +10,14 @@ import numpy as np
 from seqlrp.show.page.elements import Html, element
 
 if TYPE_CHECKING:
-    from seqlrp.analysis.corpus_analysis import CorpusAnalysis
+    from seqlrp.analysis.results import AnalysisResults
 
 _WORDS = 15
 _NOTED = 5  # words whose relevance and counts differ
 _HEAD = ("relevance", "95 % interval", "texts", "by counting", "")
 
 
-def words_table(analysis: CorpusAnalysis, label: str) -> Html:
+def words_table(analysis: AnalysisResults, label: str) -> Html:
     """The strongest words, and those that are frequent but not used or used but rare."""
     table = analysis.class_words
     own = table[table["class"] == label]

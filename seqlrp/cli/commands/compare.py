@@ -83,7 +83,7 @@ def compare(
 ) -> None:
     """Compare two models on the same texts: whose answers changed, and whose reasons."""
     from seqlrp.analysis.compare import compare as compare_classifiers
-    from seqlrp.analysis.comparison_report import FILES
+    from seqlrp.analysis.comparison_report import FILES, PAGE
     from seqlrp.cli.input_texts import read_texts
 
     check_outputs([out / name for name in FILES], [model, model2, corpus])
@@ -100,7 +100,7 @@ def compare(
     found.save(out, first=first)
     show(found.summary())
     show()
-    print_path(out / "page.html")
+    print_path(out / PAGE)
     passed = list(_passed_limits(found, max_changed_predictions, min_agreement))
     if passed:
         say("; ".join(passed) + ".")

@@ -78,7 +78,7 @@ def _move_together(run: Run, call: Call, function: Callable[..., Any], *, consta
     """Move gates and signals that are in one tensor, or come into one: each stays what it is."""
     run.put_together = True
     parts, documents = iter(move_parts(run, call)), iter(_moved_documents(run, call))
-    args, kwargs = map_tensors((call.args, call.kwargs), _part_ready(run, call.name))
+    args, kwargs = map_tensors((call.args, call.kwargs), _ready(run, call.name, parts=True))
     args, kwargs = run.detach_constants((args, kwargs))
 
     def mark(moved: Tensor) -> Tensor:
@@ -90,21 +90,6 @@ def _move_together(run: Run, call: Call, function: Callable[..., Any], *, consta
     if run.account and mixes(call.name) and (constants or _fills(call)):
         return _absorb_constants(run, call, result)
     return result
-
-
-def _part_ready(run: Run, user: str) -> Callable[[Tensor], Tensor]:
-    """Return what makes a value ready to stand with others: its deferred rule is applied."""
-
-    def ready(value: Tensor) -> Tensor:
-        mark = run.known(value)
-        if mark is None or mark.parts is not None:
-            return value
-        if mark.gate and not value.requires_grad:
-            return value.detach()
-        signal = run.signal(value, mark, user)
-        return run.mark(signal, documents=mark.documents) if signal is not value else value
-
-    return ready
 
 
 def _check_move(run: Run, call: Call) -> None:
@@ -225,12 +210,20 @@ def _absorb_constants(run: Run, call: Call, result: Tensor) -> Tensor:
     return put_mark(noted, mark)
 
 
-def _ready(run: Run, user: str) -> Callable[[Tensor], Tensor]:
+def _ready(run: Run, user: str, *, parts: bool = False) -> Callable[[Tensor], Tensor]:
+    """Return a function that applies the deferred rule of a value, which comes beside others.
+
+    Args:
+        run: the run.
+        user: the name of what brings the values together.
+        parts: whether gates and signals in one tensor each stay what they are.
+    """
+
     def ready(value: Tensor) -> Tensor:
         mark = run.known(value)
-        if mark is None:
+        if mark is None or (parts and mark.parts is not None):
             return value
-        if mark.inert and not value.requires_grad:
+        if (mark.gate if parts else mark.inert) and not value.requires_grad:
             return value.detach()  # a constant, as the signal of its product is
         signal = run.signal(value, mark, user)
         return run.mark(signal, documents=mark.documents) if signal is not value else value
@@ -242,10 +235,7 @@ def _moved_documents(run: Run, call: Call) -> list[Tensor]:
     nest = (call.args, call.kwargs)
     if not run.has_documents(nest):
         return []
-    if call.name in (
-        "where",
-        "masked_fill",
-    ):  # a filled-in value belongs to the document at its position
+    if call.name in ("where", "masked_fill"):  # what is filled in belongs to the document there
         ndim = max(t.ndim for t in tensors_in(nest))
         documents = run.combine_documents(moved_values(call), ndim)
         return [] if documents is None else [documents]
@@ -271,7 +261,7 @@ def assign(run: Run, call: Call) -> None:
         run.refuse_together("An assignment")
     source = value
     if mark is not None and parts is not None:
-        source = _part_ready(run, "An assignment")(value)
+        source = _ready(run, "An assignment", parts=True)(value)
     elif gates and base_mark is not None and base.requires_grad != value.requires_grad:
         base.detach_()  # a part has no graph, so that none has
         source = value.detach()

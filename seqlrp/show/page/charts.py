@@ -15,7 +15,7 @@ from seqlrp.show.page.text_view import TextView, format_probabilities
 from seqlrp.show.page.units import outside_the_text
 
 NAMED = 3  # tokens that are not in the text; more kinds of them are one row
-_ROUNDING = 5e-5  # of the largest number: less is never printed, with four figures of it
+_ROUNDING = 5e-5  # of the largest number: less is never printed, with four digits of it
 TABLE_ROWS = 8  # further classes are folded away
 
 Bar = tuple[str, float]

@@ -175,7 +175,7 @@ def certainty(explanation: Explanation) -> tuple[bool, float] | None:
 
 
 def _in_words(number: float) -> str:
-    """Three figures, but all those before the point of a number up to a million."""
+    """Three digits, but all those before the point of a number up to a million."""
     return f"{number:,.0f}" if 1000 <= number < 1e6 else f"{number:.3g}"
 
 
@@ -227,7 +227,7 @@ def coloured_text(
 def _openings(
     values: npt.NDArray[np.float64], largest: float, least: float, kind: str
 ) -> list[str]:
-    """The attributes of marks: ` class=f3 data-v=+0.120`, four figures of the text's largest."""
+    """The attributes of marks: ` class=f3 data-v=+0.120`, four digits of the text's largest."""
     number = number_format(float(np.abs(values).max(initial=0.0)))
     classes = [""] + [shade_class(level) or "" for level in range(1, SHADES + 1)]
     classes += [shade_class(level) or "" for level in range(-SHADES, 0)]  # indices from the end

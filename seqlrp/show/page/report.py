@@ -16,10 +16,11 @@ _MOST_ROWS = 200  # of a table; more than that nobody reads on a page
 
 
 def report_section(report: Any, figures: Iterable[Any], tables: Iterable[Any]) -> Html | None:
-    """The report's figure and words, then the figures, then the tables; None where there is none.
+    """The report's words and figure, then the figures, then the tables; None where there is none.
 
     Args:
-        report: anything with `plot()` (a matplotlib figure), `summary()` or `to_markdown()`.
+        report: anything with `verdict()` (sentences, one a line), `plot()` (a matplotlib figure),
+            `summary()` or `to_markdown()` (text that is shown as it is).
         figures: matplotlib figures or the bytes of PNG files, or pairs (caption, figure).
         tables: pandas tables, or pairs (caption, table).
 
@@ -39,22 +40,19 @@ def _captioned(item: Any) -> tuple[str | None, Any]:
 
 
 def _report(report: Any) -> list[Html]:
-    parts = []
-    if hasattr(report, "verdict"):
-        parts += [element("p", line) for line in str(report.verdict()).splitlines() if line]
+    """The verdict as paragraphs, the figure, and the words as they are: they may hold columns."""
+    verdict = str(report.verdict()) if hasattr(report, "verdict") else ""
     names = [name for name in ("summary", "to_markdown") if hasattr(report, name)]
-    text = str(getattr(report, names[0])()) if names else ""
-    prose = bool(text) and "  " not in text  # two spaces in a row align columns
-    if prose:
-        parts += [element("p", line) for line in text.split("\n") if line]
+    words = str(getattr(report, names[0])()) if names else ""
+    parts = [element("p", line) for line in verdict.splitlines() if line]
     if hasattr(report, "plot"):
         parts.append(_figure(None, report.plot()))
-    if names and not prose:
-        parts.append(_words(text))
+    if names and words != verdict:
+        parts.append(_words(words))
     if not parts:
         raise OptionError(
-            f"report must have plot(), summary() or to_markdown(), as what `evaluate` returns; "
-            f"got {report!r:.80}."
+            f"report must have plot(), verdict(), summary() or to_markdown(), as what `evaluate` "
+            f"returns; got {report!r:.80}."
         )
     return parts
 

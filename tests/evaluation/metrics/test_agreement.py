@@ -25,7 +25,7 @@ from seqlrp.evaluation.metrics.agreement import (
 )
 from seqlrp.explanations.record import Explanation
 
-FIGURES = (auroc, average_precision, pointing, token_f1, token_iou)
+MEASURES = (auroc, average_precision, pointing, token_f1, token_iou)
 
 
 def documents(longest):
@@ -77,16 +77,16 @@ def test_the_others_are_means_over_all_orders_of_equal_words(document):
         iou = both / len(top | gold) if k else np.nan
         found.append((float(marked[ranked[0]]), f1, iou))
     expected = [np.nan] * 3 if undefined(marked) else np.mean(found, 0)
-    for figure, value in zip((pointing, token_f1, token_iou), expected, strict=True):
-        assert figure(relevance, marked) == pytest.approx(value, abs=1e-12, nan_ok=True)
+    for measure, value in zip((pointing, token_f1, token_iou), expected, strict=True):
+        assert measure(relevance, marked) == pytest.approx(value, abs=1e-12, nan_ok=True)
 
 
 @given(documents(12), st.permutations(range(12)))
 def test_the_order_of_the_words_does_not_matter(document, order):
     relevance, marked = document
     order = [k for k in order if k < len(relevance)]
-    for figure in FIGURES:
-        one, other = figure(relevance, marked), figure(relevance[order], marked[order])
+    for measure in MEASURES:
+        one, other = measure(relevance, marked), measure(relevance[order], marked[order])
         assert one == pytest.approx(other, abs=1e-12, nan_ok=True)
 
 
@@ -97,27 +97,27 @@ def test_evidence_against_is_below_nothing():
     assert pointing(relevance, marked) == 0
     assert average_precision(relevance, marked) == pytest.approx(1 / 3)
     assert token_f1(relevance, marked) == token_iou(relevance, marked) == 0
-    assert all(figure(-relevance, marked) == 1 for figure in FIGURES)
+    assert all(measure(-relevance, marked) == 1 for measure in MEASURES)
 
 
-@pytest.mark.parametrize("figure", FIGURES)
-def test_what_cannot_be_measured_is_missing_and_what_is_wrong_is_refused(figure):
-    assert np.isnan(figure([1.0, 2.0], np.array([False, False])))
-    assert np.isnan(figure([1.0, 2.0], np.array([True, True])))
-    assert np.isnan(figure([], np.zeros(0, bool)))
+@pytest.mark.parametrize("measure", MEASURES)
+def test_what_cannot_be_measured_is_missing_and_what_is_wrong_is_refused(measure):
+    assert np.isnan(measure([1.0, 2.0], np.array([False, False])))
+    assert np.isnan(measure([1.0, 2.0], np.array([True, True])))
+    assert np.isnan(measure([], np.zeros(0, bool)))
     with pytest.raises(InputError, match=r"marks int64 of the shape \[2\]"):
-        figure([1.0, 2.0], np.array([1, 0]))
+        measure([1.0, 2.0], np.array([1, 0]))
     with pytest.raises(InputError, match=r"shape \[3\]; expected \[T\] and bool \[T\]"):
-        figure([1.0, 2.0], np.array([True, False, True]))
+        measure([1.0, 2.0], np.array([True, False, True]))
     with pytest.raises(InputError, match="NaN or infinite"):
-        figure([1.0, np.nan], np.array([True, False]))
+        measure([1.0, np.nan], np.array([True, False]))
 
 
 def test_chance_is_as_stated():
     """Random relevance of many documents gives 0.5, or the share of marked words."""
     random = np.random.default_rng(0)
     marked = np.array([True] * 3 + [False] * 9)
-    found = np.array([[f(random.normal(size=12), marked) for f in FIGURES] for _ in range(4000)])
+    found = np.array([[f(random.normal(size=12), marked) for f in MEASURES] for _ in range(4000)])
     mean = found.mean(0)
     assert mean[0] == pytest.approx(0.5, abs=0.01)
     assert mean[2] == pytest.approx(0.25, abs=0.02)
@@ -240,7 +240,7 @@ def explained(of_label, rationales, labels=None):
     )
 
 
-def test_the_metric_gives_each_figure_of_each_document():
+def test_the_metric_gives_each_measure_of_each_document():
     made = explained(
         [explanation([3, 1, 2]), None, explanation([1, 1, 1])],
         [np.array([0.5, 0.4, 0.0]), np.array([1.0, 0, 0]), np.array([1.0, 1.0, 1.0])],

@@ -44,7 +44,7 @@ def tied(documents: Sequence[int], classes: int, seed: int = 0) -> list[npt.NDAr
 @pytest.mark.parametrize("single", [False, True])
 @pytest.mark.parametrize("score", ["probability", "logit", "accuracy"])
 @pytest.mark.parametrize("removal", ["zero", "delete", "unk", "mask"])
-def test_every_figure_is_that_of_the_paper(removal: str, score: str, single: bool) -> None:
+def test_every_value_is_that_of_the_paper(removal: str, score: str, single: bool) -> None:
     options = {"classes": 1} if single else {"labels": ("bad", "so-so", "good")}
     classifier = lively_classifier(double=True, strength=0.8, **options)
     texts = some_texts(24, seed=3, longest=9)
@@ -264,7 +264,7 @@ def test_what_a_metric_refuses() -> None:
 
 
 class Wrong(Metric):
-    """Gives figures of the wrong shape, or of a name that it does not explain."""
+    """Gives values of the wrong shape, or of a name that it does not explain."""
 
     name = "wrong"
 

@@ -73,7 +73,7 @@ def test_hostile_strings_everywhere(text):
     assert any(name == shown(text) for name in page.text["th"])
     assert shown(text) in page.text["figcaption"]
     assert shown(text) in page.text["caption"]
-    assert shown(text) in page.text["p" if "  " not in text else "pre"]
+    assert shown(text) in page.text["pre"]
     assert {a["alt"] for tag, a in page.tags if tag == "img"} == {shown(text)}
     assert not set(html) & set("\x00\r\x1b\x7f\x85\ufffe")
 
@@ -105,7 +105,7 @@ class Report:
         ({"compare": {"x": [3]}}, "compare must hold explanations of the same texts, got 3"),
         ({"figures": [b"GIF89a"]}, "A figure must be a matplotlib figure or the bytes of a PNG"),
         ({"tables": [[1, 2]]}, "A table must be a pandas DataFrame, got"),
-        ({"report": 3}, r"report must have plot\(\), summary\(\)"),
+        ({"report": 3}, r"report must have plot\(\), verdict\(\), summary\(\)"),
     ],
 )
 def test_what_is_not_allowed_is_refused(options, message):
@@ -252,9 +252,17 @@ def test_figures_and_tables_stand_on_the_page():
     folded = "<details><summary>The report"
     assert folded not in render([explanation()], report=Full("aligned  words"))
     assert folded in render([explanation()], report=Full("aligned  words\n" * 12))
-    prose = render([explanation()], report=Full("One sentence.\nAnother."))
-    assert "<p>One sentence.</p><p>Another.</p>" in prose
-    assert "<pre" not in prose
+
+
+@pytest.mark.parametrize("summary", ["One sentence.\nAnother.", "One  column"])
+def test_the_verdict_of_a_report_is_paragraphs(summary):
+    class Judged(Report):
+        def verdict(self):
+            return "One sentence.\nAnother."
+
+    html = render([explanation()], report=Judged(summary))
+    assert "<p>One sentence.</p><p>Another.</p>" in html
+    assert ("<pre" in html) == (summary != Judged("").verdict())
 
 
 def test_texts_that_were_selected_say_nothing_of_the_model():

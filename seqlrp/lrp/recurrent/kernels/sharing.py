@@ -30,9 +30,12 @@ def _equal(a: Matrix, first: int, second: int) -> bool:
 
 @exact
 def _find_leaders(
-    x: Matrix, start: int, known: int, rows: int, begin_alike: Index, leader: Index, state: Matrix
-) -> None:
-    """Update the leader of each sequence: the one that has its state, itself or one before it.
+    x: Matrix, start: int, known: int, rows: int, begin_alike: Index, leader: Index, state: Matrix,
+    leaders: Index,
+) -> int:  # fmt: skip
+    """Update the leader of each sequence, the one that has its state; return how many lead.
+
+    A sequence leads itself, or is led by one before it.
 
     Args:
         x: the input, `[N, D]`.
@@ -42,6 +45,7 @@ def _find_leaders(
         begin_alike: whether a sequence begins in the state in which the one before it begins.
         leader: of each sequence before this step; written.
         state: of each leader; written for new leaders.
+        leaders: those sequences that lead, in order; written.
     """
     for b in range(rows):
         if b < known and leader[b] == b:
@@ -53,6 +57,12 @@ def _find_leaders(
         elif leader[b] != b:
             state[b] = state[leader[b]]
             leader[b] = b
+    count = 0
+    for b in range(rows):
+        if leader[b] == b:
+            leaders[count] = b
+            count += 1
+    return count
 
 
 @exact
@@ -85,12 +95,9 @@ def read(
         start, rows = starts[t] + begin, min(end, sizes[t]) - begin
         if rows <= 0:
             continue
-        _find_leaders(x, start, known, rows, begin_alike, leader, state)
-        leaders = 0
-        for b in range(rows):
-            if leader[b] == b:
-                own[leaders], xs[leaders], hs[leaders] = b, x[start + b], state[b, :units]
-                leaders += 1
+        leaders = _find_leaders(x, start, known, rows, begin_alike, leader, state, own)
+        for k in range(leaders):
+            xs[k], hs[k] = x[start + own[k]], state[own[k], :units]
         product.multiply(bias_ih, xs[:leaders], w_ih, gates[:leaders])
         if is_lstm:
             product.multiply(gates[:leaders], hs[:leaders], w_hh, gates[:leaders])
