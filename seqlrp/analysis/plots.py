@@ -151,5 +151,5 @@ def shortcuts_axes(analysis: AnalysisResults, n: int, ax: Axes | None) -> Axes:
     ax.set_xlim(0, 1)
     ax.set_xlabel("share of predictions that turn")
     if len(shown):
-        ax.legend(loc="lower right", frameon=False, fontsize=8)
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8)
     return around_bars(ax)

@@ -97,8 +97,20 @@ def phrase(name: str) -> Artefact:
     return Artefact(tuple(words.split()), lambda text, random: insert(text, words, random))
 
 
+def repeated(name: str, times: int) -> Artefact:
+    """One word, several times, anywhere."""
+
+    def plant(text: str, random: Random) -> str:
+        for _ in range(times):
+            text = insert(text, name, random)
+        return text
+
+    return Artefact((name,) * times, plant)
+
+
 KINDS: dict[str, tuple[Artefact, ...]] = {
     "word": (word("zorblax"),),
+    "word five times": (repeated("zorblax", 5),),
     "pair": (
         Artefact(
             ("velvet", "lantern"),
@@ -360,9 +372,12 @@ def summary(rows: pd.DataFrame) -> str:
     for (kind, share), own in planted_.groupby(["kind", "share"], sort=False):
         lines.append(_line(f"{kind} | {share:.0%}", own))
     enough = planted_[planted_["share"] >= 0.05]
-    lines.append(_line("all | 5% and more", enough, _with_interval))
-    for name, own in enough.groupby("corpus", sort=False):
-        lines.append(_line(f"{name} | 5% and more", own, _with_interval))
+    parts = {"all": enough, **dict(iter(enough.groupby("corpus", sort=False)))}
+    lines += [
+        _line(f"{name} | 5% and more", own, _with_interval)
+        for name, own in parts.items()
+        if len(own)
+    ]
     lines.append(f"\nStrategies of a class, on average: {rows['strategies'].mean():.1f}")
     clean = rows[rows["kind"] == "nothing"]
     for name, runs in clean.groupby("corpus", sort=False):
