@@ -113,7 +113,7 @@ def analyse(
     made["texts"], made["left_out"] = len(explanations), len(corpus) - len(explanations)
     if kept is not None:
         kept.remove()
-    return CorpusAnalysis(words, found, table, explanations, made, assigned)
+    return CorpusAnalysis(words, found, table, explanations, made, assigned, classifier)
 
 
 def _strategies(

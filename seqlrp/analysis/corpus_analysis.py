@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seqlrp.analysis import sentences
 from seqlrp.analysis.results import AnalysisResults
 from seqlrp.analysis.saved_analysis import DESCRIPTION, read_frames, write_frames
 from seqlrp.analysis.strategies import Strategies
-from seqlrp.errors import SavedFileError
+from seqlrp.errors import OptionError, SavedFileError
 from seqlrp.explanations.collection import Explanations
 from seqlrp.writing import check_replaceable, written_whole
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from seqlrp.analysis.units import Units
     from seqlrp.explanations.record import Explanation
     from seqlrp.models.classifier import TextClassifier
 
@@ -40,13 +41,44 @@ class CorpusAnalysis(AnalysisResults):
         made: how the analysis was made, JSON values: corpus, method, seed and more.
         assigned: where a sample of saved explanations was analysed, one row for each of all texts:
             class, strategy, outlier, distance, sampled; otherwise None.
+        classifier: the classifier that was analysed; None where the analysis was loaded.
     """
 
     def assign(
-        self, explanations: Iterable[Explanation], classifier: TextClassifier
+        self, explanations: Iterable[Explanation], classifier: TextClassifier | None = None
     ) -> pd.DataFrame:
-        """Assign new explained texts to the strategies; see `Strategies.assign`."""
-        return self.found.assign(explanations, classifier)
+        """Assign new explained texts to the strategies; see `Strategies.assign`.
+
+        Args:
+            explanations: of the same method.
+            classifier: the classifier, where the analysis was loaded from a folder.
+        """
+        return self.found.assign(explanations, classifier or self.classifier)
+
+    def units(
+        self, layer: str, *, classifier: TextClassifier | None = None, **options: Any
+    ) -> Units:
+        """Give the texts and words with the highest relevance of each unit of a layer.
+
+        Args:
+            layer: the name of a module, as in `classifier.model.named_modules()`.
+            classifier: the classifier, where the analysis was loaded from a folder.
+            options: of `seqlrp.analysis.units.units`, e.g. `chosen=[3, 17]`.
+
+        Raises:
+            OptionError: no such module or unit; explanations of a method other than LRP; or no
+                classifier.
+        """
+        from seqlrp.analysis.units import units
+
+        classifier = classifier or self.classifier
+        if classifier is None:
+            raise OptionError(
+                "The analysis was loaded without its classifier, which finds the units.",
+                "Hand it in as classifier=.",
+                option="classifier",
+            )
+        return units(self.explanations, classifier, layer, **options)
 
     def summary(self) -> str:
         """The findings in plain sentences: the verdict, and what each class rests on."""
@@ -70,7 +102,7 @@ class CorpusAnalysis(AnalysisResults):
         return words_axes(self, target, n, ax)
 
     def plot_map(self, *, ax: Axes | None = None) -> Axes:
-        """Plot the map of the texts, a colour and marker for each strategy; outliers are hollow."""
+        """Plot the map: a marker a class, a colour a strategy within it; outliers are hollow."""
         from seqlrp.analysis.plots import map_axes
 
         return map_axes(self, ax)

@@ -257,8 +257,8 @@ class _Words(_Intervention):
         written = written_tokens(document)
         if taken[written].all():
             return None
-        used = taken.copy()
-        used[np.setdiff1d(np.arange(len(tokens)), written)] = True
+        used = np.ones(len(tokens), bool)
+        used[written] = taken[written]
         control = np.zeros(len(tokens), bool)
         for k, start, end in self.spans[row]:
             chosen = self._find_control(row, k, start, end - start, used)

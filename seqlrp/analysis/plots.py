@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqlrp.analysis.sentences import quoted, strategy_names
 from seqlrp.errors import OptionError, check_number, near
 from seqlrp.show.colours import LIGHT
 from seqlrp.show.plots.labels import make_labels, new_axes
-from seqlrp.show.plots.style import around_bars, method_colour, method_marker
+from seqlrp.show.plots.style import around_bars, method_marker
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from seqlrp.analysis.results import AnalysisResults
 
 _LEGEND = 16  # strategies that a legend names
+# Of strategies, as on the page: those of Okabe and Ito (2008) that are seen on white.
+_COLOURS = (
+    "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#a33a63", "#7f7f7f",
+)  # fmt: skip
 
 
 def class_named(analysis: AnalysisResults, target: int | str | None) -> str:
@@ -70,16 +75,21 @@ def words_axes(
 
 
 def map_axes(analysis: AnalysisResults, ax: Axes | None) -> Axes:
-    """The texts in two dimensions, by strategy; outliers are hollow."""
+    """The texts in two dimensions: a marker a class, a colour a strategy; outliers are hollow."""
     documents = analysis.documents
     ax = new_axes(ax, 7.5, 5.5)
     groups = documents.groupby(["class", "strategy"], sort=True)
+    names, kinds = strategy_names(analysis), {label: k for k, label in enumerate(analysis.labels)}
     for place, ((class_, strategy), own) in enumerate(groups):
         outlier = own["outlier"].to_numpy(bool)
-        colour = method_colour("", place)
-        label = make_labels([f"{class_} {strategy}"]).texts[0]
+        colour = _COLOURS[int(str(strategy)) % len(_COLOURS)]
+        label = make_labels([f"{class_}: {names[str(class_), int(str(strategy))]}"]).texts[0]
         x, y = own["x"].to_numpy(np.float64), own["y"].to_numpy(np.float64)
-        style: dict[str, Any] = {"marker": method_marker(place), "s": 14, "linewidths": 0.8}
+        style: dict[str, Any] = {
+            "marker": method_marker(kinds[str(class_)]),
+            "s": 14,
+            "linewidths": 0.8,
+        }
         ax.scatter(
             x[~outlier], y[~outlier], color=colour, **style,
             label=label if place < _LEGEND else None,
@@ -116,7 +126,7 @@ def shortcuts_axes(analysis: AnalysisResults, n: int, ax: Axes | None) -> Axes:
     """The share of predictions that candidates flip, put in and taken out, and their controls."""
     check_number("n", n, least=1, whole=True)
     shown = analysis.shortcuts.head(n).iloc[::-1]
-    names = [f"{row.candidate} ({row[3]})" for row in shown.itertuples(index=False)]
+    names = [f"{quoted(row)} ({row['class']})" for row in shown.to_dict("records")]
     labels = make_labels(names)
     ax = new_axes(ax, 5.4 + labels.inches, 1.4 + 0.45 * max(len(shown), 1))
     rows = np.arange(len(shown))
@@ -141,5 +151,5 @@ def shortcuts_axes(analysis: AnalysisResults, n: int, ax: Axes | None) -> Axes:
     ax.set_xlim(0, 1)
     ax.set_xlabel("share of predictions that turn")
     if len(shown):
-        ax.legend(loc="lower right", frameon=False, fontsize=8)
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8)
     return around_bars(ax)

@@ -12,6 +12,8 @@ from seqlrp.explanations.collection import Explanations
 if TYPE_CHECKING:
     import pandas as pd
 
+    from seqlrp.models.classifier import TextClassifier
+
 
 @dataclass(frozen=True, eq=False)
 class AnalysisResults:
@@ -23,6 +25,7 @@ class AnalysisResults:
     explanations: Explanations
     made: dict[str, Any]
     assigned: pd.DataFrame | None = None
+    classifier: TextClassifier | None = None
 
     @property
     def strategies(self) -> pd.DataFrame:

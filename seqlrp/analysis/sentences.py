@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqlrp.analysis.shortcuts import DECISIVE, UNUSED, USED
+from seqlrp.analysis.shortcuts import ALONE, DECISIVE, UNUSED, USED
+from seqlrp.show.method_titles import method_title
 from seqlrp.show.numbers import percent
 from seqlrp.show.visible import one_line
 
@@ -16,17 +17,38 @@ if TYPE_CHECKING:
 
 NAMED = 8  # candidates or words in a sentence
 CLASSES = 50  # of which something is said
-MEANING = (
-    "A word that decides may be what the class is about, or a shortcut; that takes a reader who "
-    "knows the classes."
-)
+_WORDS = 3  # in the name of a strategy
+# By the kind of a candidate: put in, taken out, and what it is compared with.
+_SAID = {
+    "words": (
+        "put into {n} other texts, it turns {share} of them into {class_}",
+        "without it, {share} of {n} predictions of {class_} are lost",
+        "control words",
+    ),
+    "position": (
+        "given to {n} other texts, that of {class_} turns {share} of them into {class_}",
+        "without it, {share} of {n} predictions of {class_} are lost",
+        "another word of the text",
+    ),
+    "length": (
+        "brought to the length of {class_}, {share} of {n} other texts turn into it",
+        "brought to the length of the others, {share} of {n} predictions of {class_} are lost",
+        "as much of other words",
+    ),
+}
+_SOURCES = {
+    "given": "It was named by whoever asked",
+    "class words": "It is among the strongest words of the class",
+    "positions": "Relevance there is far above the average",
+    "lengths": "Texts of the class are nearly all longer, or shorter, than the others",
+}
 
 
 def summary(analysis: AnalysisResults) -> str:
     """The verdict, the words of each class, and how many strategies it has."""
     lines = [overview(analysis), "", conclusion(analysis)]
     lines += [f"- {finding(row)}" for row in _of(analysis, DECISIVE)[:NAMED]]
-    lines += [*remarks(analysis), ""]
+    lines += [*filter(None, [meaning(analysis)]), *remarks(analysis), ""]
     shown = largest_classes(analysis)
     lines += [class_sentence(analysis, label) for label in shown]
     if left := analysis.documents["class"].nunique() - len(shown):
@@ -50,8 +72,8 @@ def overview(analysis: AnalysisResults) -> str:
     if analysis.assigned is not None:
         drawn = f", drawn from {len(analysis.assigned):,}, all of which are assigned to strategies"
     return (
-        f"{_count(len(held), 'text')} of {one_line(str(analysis.made['corpus']))} explained by "
-        f"{analysis.made['method']}{accuracy}{drawn}."
+        f"{_count(len(held), 'text')} of {one_line(str(analysis.made['corpus']))}, explained by "
+        f"{method_title(str(analysis.made['method']))}{accuracy}{drawn}."
     )
 
 
@@ -59,24 +81,37 @@ def conclusion(analysis: AnalysisResults) -> str:
     """The verdict in one sentence."""
     tried, found = len(analysis.shortcuts), _of(analysis, DECISIVE)
     if not tried:
-        return "No candidate for a shortcut was tried by intervention."
+        return "No shortcut was looked for: no candidate was tried by intervention."
     if not found:
-        return (
-            f"None of {_count(tried, 'candidate')} is decisive: none that its class nearly alone "
-            "holds turns a quarter more of the predictions than control words do. An artefact that "
-            "stands in none of these texts is not found: look at texts of the training, too."
+        return f"No shortcut was found: none of {_count(tried, 'candidate')} is decisive."
+    are = "is" if len(found) == 1 else "are"
+    first = f", the first {NAMED} of which are" if len(found) > NAMED else ""
+    return f"{len(found)} of {_count(tried, 'candidate')} {are} used and decisive{first}:"
+
+
+def meaning(analysis: AnalysisResults) -> str | None:
+    """What the verdict means; None where nothing was tried."""
+    if not len(analysis.shortcuts):
+        return None
+    said = (
+        f"A candidate is decisive if it turns at least {percent(ALONE)} more of the predictions "
+        "than control does (words of the same frequency, in the same places), and nearly all texts "
+        "that hold it are of its class."
+    )
+    if _of(analysis, DECISIVE):
+        more = (
+            "It may be what the class is about, or a shortcut: only who knows the classes can tell."
         )
-    if len(found) == 1:
-        return f"One candidate of {tried} is used and decisive:"
-    first = f"; the first {NAMED}" if len(found) > NAMED else ""
-    return f"{len(found)} candidates of {tried} are used and decisive{first}:"
+    else:
+        more = (
+            "What stands in none of these texts is not found: analyse texts of the training, too."
+        )
+    return f"{said} {more}"
 
 
 def remarks(analysis: AnalysisResults) -> list[str]:
     """What else the interventions found, in a few sentences."""
     found = []
-    if _of(analysis, DECISIVE):
-        found.append(MEANING)
     if used := _of(analysis, USED):
         found.append(f"Used, but not decisive: {_named(used)}.")
     if unused := _of(analysis, UNUSED):
@@ -88,41 +123,57 @@ def remarks(analysis: AnalysisResults) -> list[str]:
 
 
 def finding(row: Mapping[Any, Any]) -> str:
-    """What a candidate does, in one sentence."""
-    class_ = one_line(row["class"])
-    parts = []
-    if row["inserted_texts"]:
-        parts.append(
-            f"put into other texts, it turns {percent(row['inserted'])} of them into {class_} "
-            f"(control words {percent(row['inserted_control'])})"
-        )
-    if row["removed_texts"]:
-        parts.append(
-            f"taken out of texts predicted as {class_}, it loses {percent(row['removed'])} of them "
-            f"({percent(row['removed_control'])})"
-        )
-    return f"{quoted(row)} for {class_}: {'; '.join(parts)}."
+    """A candidate and its class, what it does, and how many texts hold it."""
+    return f"{subject(row)}: {outcome(row)}"
+
+
+def subject(row: Mapping[Any, Any]) -> str:
+    """A candidate and its class."""
+    return f"{quoted(row)} for {one_line(row['class'])}"
+
+
+def outcome(row: Mapping[Any, Any]) -> str:
+    """What a candidate does, and how many texts hold it."""
+    class_, parts = one_line(row["class"]), []
+    put, taken, beside = _SAID[row["kind"]]
+    for name, said in (("inserted", put), ("removed", taken)):
+        if n := row[f"{name}_texts"]:
+            told = said.format(n=f"{n:,}", share=percent(row[name]), class_=class_)
+            parts.append(f"{told} ({beside}: {percent(row[f'{name}_control'])})")
+    said = "; ".join(parts) or "there was no text to try it on"
+    return " ".join([f"{said}.", *_holders(row)])
 
 
 def evidence(row: Mapping[Any, Any]) -> str:
-    """Where a candidate comes from, on what it was tried, and what rests on it."""
-    told = (
-        f"From {row['source']}; put into {_count(row['inserted_texts'], 'text')}, taken out of "
-        f"{row['removed_texts']:,}; p = {row['p']:.2g} for the probability of the class."
-    )
-    if row["documents"] and not np.isnan(row["exclusive"]):
-        told += (
-            f" It stands in {_count(row['documents'], 'text')}, {percent(row['exclusive'])} of "
-            f"them of the class."
-        )
+    """Where a candidate comes from, which texts hold it, and what rests on it."""
+    source = str(row["source"])
+    told = [f"{_SOURCES.get(source, f'It tells {source} from the rest of its class')}."]
+    told += _holders(row)
     if not np.isnan(row["alone"]) and row["alone"] > 0:
-        told += f" {percent(row['alone'])} of the texts with it are right by it alone."
-    if not np.isnan(row["accuracy_without"]) and not np.isnan(row["accuracy_with"]):
-        told += (
-            f" Accuracy is {percent(row['accuracy_with'])} on the texts with it and "
-            f"{percent(row['accuracy_without'])} on the others."
+        told.append(
+            f"{percent(row['alone'])} of the texts it was taken out of are right with it and wrong "
+            "without it."
         )
-    return told
+    if not np.isnan(row["accuracy_without"]) and not np.isnan(row["accuracy_with"]):
+        told.append(
+            f"{percent(row['accuracy_with'])} of the texts with it are predicted rightly, and "
+            f"{percent(row['accuracy_without'])} of the others."
+        )
+    told.append(f"Against control, the change of the probability of the class has p = {_p(row)}.")
+    return " ".join(told)
+
+
+def _holders(row: Mapping[Any, Any]) -> list[str]:
+    if not row["documents"] or np.isnan(row["exclusive"]):
+        return []
+    stands = f"It stands in {_count(row['documents'], 'text')}"
+    if row["documents"] == 1:
+        return [f"{stands}."]
+    return [f"{stands}, {percent(row['exclusive'])} of them of the class."]
+
+
+def _p(row: Mapping[Any, Any]) -> str:
+    return f"{row['p']:.1g}" if row["p"] < 0.1 else f"{row['p']:.1f}"
 
 
 def class_sentence(analysis: AnalysisResults, label: str) -> str:
@@ -134,6 +185,21 @@ def class_sentence(analysis: AnalysisResults, label: str) -> str:
     size = int(table["size"].sum())
     groups = "one strategy" if len(table) == 1 else f"{len(table)} strategies"
     return f"{one_line(label)} ({_count(size, 'text')}, {groups}) rests on: {named}."
+
+
+def strategy_names(analysis: AnalysisResults) -> dict[tuple[str, int], str]:
+    """What each strategy is called, by class and number: the words that tell it from the others."""
+    table = analysis.strategies
+    names = {}
+    for row in table[["class", "strategy", "share", "words", "stability"]].itertuples(index=False):
+        class_, number, share, words, stability = row
+        name = ", ".join(f"“{one_line(str(word))}”" for word in words[:_WORDS])
+        if share == 1:
+            name = "all texts"
+        elif np.isnan(stability):
+            name = "the rest"
+        names[class_, int(number)] = name or f"no word in particular ({number})"
+    return names
 
 
 def _of(analysis: AnalysisResults, verdict: str) -> list[Mapping[str, Any]]:
@@ -149,9 +215,13 @@ def _named(rows: list[Mapping[str, Any]]) -> str:
 
 
 def quoted(row: Mapping[Any, Any]) -> str:
-    """The name of a candidate, in quotation marks where it is words."""
+    """The name of a candidate; words in quotation marks, those tried together with an "and"."""
     name = one_line(str(row["candidate"]))
-    return f"“{name}”" if row["kind"] == "words" else name
+    if row["kind"] != "words":
+        return name
+    parts = name.split(" + ")
+    said = " and ".join(f"“{part}”" for part in parts)
+    return f"{said} together" if len(parts) > 1 else said
 
 
 def _count(number: int, noun: str, several: str = "") -> str:

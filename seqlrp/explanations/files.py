@@ -244,7 +244,7 @@ def _checksum(row: Row) -> str:
         elif kind == "string" and isinstance(value, str):
             content = value.encode()
         else:
-            content = _json(value, sort_keys=True).encode()
+            content = _sorted_json(value).encode()
         found.update(f"{name} {'-' if value is None else len(content)} ".encode())
         found.update(content)
     return found.hexdigest()
@@ -307,11 +307,13 @@ def _json_lines_rows(path: Path) -> Iterator[Row]:
         raise SavedFileError(f"{path} is empty.")
 
 
-def _json(value: Any, *, sort_keys: bool = False) -> str:
-    def plain(value: Any) -> Any:
-        return value.tolist() if isinstance(value, np.ndarray) else dict(value)
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else dict(value)
 
-    return json.dumps(value, default=plain, allow_nan=False, sort_keys=sort_keys)
+
+# Made once: `json.dumps` makes an encoder for each value.
+_json = json.JSONEncoder(default=_plain, allow_nan=False).encode
+_sorted_json = json.JSONEncoder(default=_plain, allow_nan=False, sort_keys=True).encode
 
 
 def _parsed(text: str) -> Any:

@@ -68,6 +68,23 @@ def test_what_is_no_analysis_is_not_loaded(analysis: seqlrp.CorpusAnalysis, tmp_
         seqlrp.CorpusAnalysis.load(tmp_path / "report")
 
 
+def test_new_texts_and_units_are_asked_of_an_analysis(
+    analysis: seqlrp.CorpusAnalysis, tmp_path: Path
+) -> None:
+    new = seqlrp.explain(planted_classifier(), planted_corpus(40, seed=5), progress=False)
+    found = analysis.assign(new)
+    assert found["class"].tolist() == [e.labels[e.predicted] for e in new]
+    assert not found["outlier"].all()
+    units = analysis.units("embedding", progress=False)
+    assert PLANTED in set(units.words["word"])
+    analysis.save(tmp_path / "report")
+    again = seqlrp.CorpusAnalysis.load(tmp_path / "report")
+    for ask in (lambda: again.assign(new), lambda: again.units("embedding")):
+        with pytest.raises(OptionError, match="classifier"):
+            ask()
+    pd.testing.assert_frame_equal(again.assign(new, planted_classifier()), found)
+
+
 def test_plots_draw_into_the_axes_they_are_given(analysis: seqlrp.CorpusAnalysis) -> None:
     axes = analysis.plot_words()
     assert analysis.plot_words(ax=axes) is axes

@@ -19,9 +19,11 @@ pytestmark = NEEDS_BROWSER
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = seqlrp.analyse(
-        planted_classifier(), planted_corpus(), strategies={"projection": "spectral"},
+        planted_classifier(),
+        planted_corpus(),
+        strategies={"projection": "spectral", "clusters": 2},
         progress=False,
-    )  # fmt: skip
+    )
     return found.save_html(tmp_path_factory.mktemp("analysis") / "index.html")
 
 
@@ -38,6 +40,23 @@ def test_it_fits_and_loads_nothing(browser: Browser, page: Path, width: int, dar
     assert browser.run("document.documentElement.scrollWidth") == width
     assert browser.requests() == [page.as_uri()]
     assert browser.complaints() == []
+
+
+def test_it_reads_from_the_verdict_to_the_evidence(browser: Browser, page: Path) -> None:
+    browser.open(page, width=400)
+    headings = browser.run("[...document.querySelectorAll('h1, h2')].map(h => h.textContent)")
+    assert [h.split()[0] for h in headings] == ["What", "The", "The", "The", "Shortcuts,"]
+    assert browser.run("document.querySelectorAll('.findings li svg.effect').length") >= 2
+    assert PLANTED in browser.run("document.querySelector('.key').innerText")
+    cut = (
+        "[...document.querySelectorAll('.panel')].filter(p => p.scrollWidth > p.clientWidth).length"
+    )
+    assert browser.run(cut) == 0
+    row = browser.run("document.querySelector('.words tbody tr').innerText")
+    assert "texts" in row
+    assert "by counting" in row
+    assert " to " in row  # the interval
+    assert browser.run("document.querySelector('.opened').offsetHeight") == 0
 
 
 def test_it_is_read_without_script(browser: Browser, page: Path) -> None:
@@ -75,7 +94,8 @@ def test_the_map_opens_a_text(browser: Browser, page: Path) -> None:
     browser.mouse("mouseReleased", x, y)
     opened = "document.querySelector('.opened').innerText"
     first = browser.run(opened)
-    assert "strategy" in first
+    assert first.startswith("Predicted ")
+    assert "; strategy " in first
     assert browser.run("document.querySelectorAll('.opened mark').length") > 0
     browser.run("document.querySelector('svg.map').focus()")
     others = []

@@ -36,6 +36,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from scipy.stats import binomtest
 
 import seqlrp
 from seqlrp.analysis.class_words import class_words
@@ -96,8 +97,20 @@ def phrase(name: str) -> Artefact:
     return Artefact(tuple(words.split()), lambda text, random: insert(text, words, random))
 
 
+def repeated(name: str, times: int) -> Artefact:
+    """One word, several times, anywhere."""
+
+    def plant(text: str, random: Random) -> str:
+        for _ in range(times):
+            text = insert(text, name, random)
+        return text
+
+    return Artefact((name,) * times, plant)
+
+
 KINDS: dict[str, tuple[Artefact, ...]] = {
     "word": (word("zorblax"),),
+    "word five times": (repeated("zorblax", 5),),
     "pair": (
         Artefact(
             ("velvet", "lantern"),
@@ -244,7 +257,13 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    corpus: Corpus, kind: str, share: float, seed: int, sizes: Sequence[int], kept: Path | None
+    corpus: Corpus,
+    kind: str,
+    share: float,
+    seed: int,
+    sizes: Sequence[int],
+    epochs: int,
+    kept: Path | None,
 ) -> Prepared:
     """Plant, train and explain; what was done before is read from the folder `kept`."""
     random = np.random.default_rng(seed)
@@ -256,7 +275,7 @@ def prepare(
     analysed, holds = planted(analysed, artefacts, share, random)
     folder = None
     if kept is not None:
-        folder = kept / f"{corpus.name}-{kind}-{share}-{seed}".replace(" ", "_")
+        folder = kept / f"{corpus.name}-{kind}-{share}-{seed}-{epochs}".replace(" ", "_")
         if (folder / "turned.json").is_file():
             return Prepared(
                 seqlrp.load(folder / "model"),
@@ -267,8 +286,9 @@ def prepare(
                 json.loads((folder / "turned.json").read_text("utf-8")),
             )
     classifier = seqlrp.fit(
-        train, embedding=32, hidden=24, epochs=5, min_count=2, max_size=6000, learning_rate=5e-3,
-        batch_size=32, validation_fraction=0.1, seed=seed, progress=False, device="cpu",
+        train, embedding=32, hidden=24, epochs=epochs, min_count=2, max_size=6000,
+        learning_rate=5e-3, batch_size=32, validation_fraction=0.1, seed=seed, progress=False,
+        device="cpu",
     ).classifier  # fmt: skip
     explained = seqlrp.explain(classifier, analysed, progress=False)
     gradient = Explanations()
@@ -285,18 +305,24 @@ def prepare(
 
 
 def run(
-    corpus: Corpus, kind: str, share: float, seed: int, sizes: Sequence[int], kept: Path | None
+    corpus: Corpus,
+    kind: str,
+    share: float,
+    seed: int,
+    sizes: Sequence[int],
+    epochs: int,
+    kept: Path | None,
 ) -> Iterator[Any]:
     """Plant, train, analyse; a row for each artefact, or one row where nothing is planted."""
     classifier, explained, gradient, holds, held, turned = prepare(
-        corpus, kind, share, seed, sizes, kept
+        corpus, kind, share, seed, sizes, epochs, kept
     )
     strategies = find_strategies(explained, classifier, projection="none", progress=False)
     table = find_shortcuts(
         explained, classifier, class_words(explained), strategies, seed=seed, progress=False
     )
     base = {
-        "corpus": corpus.name, "kind": kind, "share": share, "seed": seed,
+        "corpus": corpus.name, "kind": kind, "share": share, "seed": seed, "epochs": epochs,
         "accuracy": float(np.mean([e.predicted == e.label for e in explained])),
         "strategies": len(strategies.table) / strategies.table["class"].nunique(),
     }  # fmt: skip
@@ -345,34 +371,49 @@ def summary(rows: pd.DataFrame) -> str:
     planted_ = rows[rows["kind"] != "nothing"]
     for (kind, share), own in planted_.groupby(["kind", "share"], sort=False):
         lines.append(_line(f"{kind} | {share:.0%}", own))
-    lines.append(_line("all | 5% and more", planted_[planted_["share"] >= 0.05]))
+    enough = planted_[planted_["share"] >= 0.05]
+    parts = {"all": enough, **dict(iter(enough.groupby("corpus", sort=False)))}
+    lines += [
+        _line(f"{name} | 5% and more", own, _with_interval)
+        for name, own in parts.items()
+        if len(own)
+    ]
     lines.append(f"\nStrategies of a class, on average: {rows['strategies'].mean():.1f}")
     clean = rows[rows["kind"] == "nothing"]
     for name, runs in clean.groupby("corpus", sort=False):
         found = [turned for turned in runs["alarms"] if turned]
         false = [t for turned in found for t in turned.values() if t < USED]
         words = sum(map(len, found))
+        alarmed = _with_interval(runs["alarms"].map(bool))
         lines.append(
-            f"\n{name}: alarms in {len(found)} of {len(runs)} clean runs, by {words} words, "
+            f"\n{name}: alarms in {alarmed} clean runs, by {words} words, "
             f"{len(false)} of which are not used in held-out texts: {found}"
         )
     return "\n".join(lines)
 
 
-def _line(head: str, own: pd.DataFrame) -> str:
+def _of(values: pd.Series[bool]) -> str:
+    return f"{int(values.sum())} of {len(values)}"
+
+
+def _with_interval(values: pd.Series[bool]) -> str:
+    """How many of them, with the 95 % interval of the share (Wilson 1927)."""
+    if not len(values):
+        return _of(values)
+    interval = binomtest(int(values.sum()), len(values)).proportion_ci(method="wilson")
+    return f"{_of(values)} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def _line(head: str, own: pd.DataFrame, of: Callable[[pd.Series[bool]], str] = _of) -> str:
     used, reported = own["turned"] >= USED, own["verdict"].isin(["used", "decisive"])
     first, of_class = (own[name].between(1, 3) for name in ("place", "place_in_class"))
     cells = [
-        *(_of(own[name] >= F1) for name in CLUSTERS),
-        _of(used),
-        *(_of(found[used]) for found in (reported, reported & first, reported & of_class)),
-        _of(reported[~used]),
+        *(of(own[name] >= F1) for name in CLUSTERS),
+        of(used),
+        *(of(found[used]) for found in (reported, reported & first, reported & of_class)),
+        of(reported[~used]),
     ]
     return f"| {head} | {len(own)} | {' | '.join(cells)} |"
-
-
-def _of(values: pd.Series[bool]) -> str:
-    return f"{int(values.sum())} of {len(values)}"
 
 
 def main() -> None:
@@ -383,6 +424,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=[*KINDS, "nothing"])
     parser.add_argument("--shares", nargs="+", type=float, default=[0.02, 0.05, 0.2])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--sizes", nargs=3, type=int, default=[2000, 600, 300])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--kept", type=Path, help="a folder for models and explanations")
@@ -397,7 +439,7 @@ def main() -> None:
             if (name, kind, share, seed) in done:
                 continue
             done.add((name, kind, share, seed))
-            rows_of_run = run(corpus, kind, share, seed, given.sizes, given.kept)
+            rows_of_run = run(corpus, kind, share, seed, given.sizes, given.epochs, given.kept)
             found = [{**row, "corpus": name} for row in rows_of_run]
             with given.out.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(row) + "\n" for row in found)

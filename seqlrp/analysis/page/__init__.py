@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from seqlrp.analysis import sentences
-from seqlrp.analysis.page.cards import anchor, shortcut_cards, strategy_cards
+from seqlrp.analysis.page.cards import anchor, effects, shortcut_cards, strategy_cards
 from seqlrp.analysis.page.map import map_section
 from seqlrp.analysis.page.tabs import tabs
 from seqlrp.analysis.page.words import words_table
@@ -35,7 +35,7 @@ def page(analysis: AnalysisResults, title: str | None = None) -> str:
             element("p", sentences.overview(analysis)),
             _findings(analysis),
         ),
-        _part("The words of each class", note if left_out else None, tabs("words", words)),
+        _part("The words of each class", _WORDS, note if left_out else None, tabs("words", words)),
         map_section(analysis),
         _part("The strategies of each class", _STRATEGIES, strategy_cards(analysis, labels)),
         _part("Shortcuts, and their evidence", _SHORTCUTS, shortcut_cards(analysis)),
@@ -44,33 +44,60 @@ def page(analysis: AnalysisResults, title: str | None = None) -> str:
     )
 
 
-_STRATEGIES = element(
-    "p",
-    "Texts of a class that the model decides alike, by clusters of their relevance. A cluster says "
-    "what texts have in common; whether the model needs it, the interventions below say.",
-    class_="quiet",
+def _quiet(*content: str) -> Html:
+    return element("p", *content, class_="quiet")
+
+
+_WORDS = _quiet(
+    "Relevance is the share of a word in the score of the class that is predicted: above 0 it "
+    "speaks for the class. Bars show its mean over all places where the word stands, thin lines "
+    "the 95 % interval; first come the words whose relevance is surely high. “By counting” is how "
+    "typical a word is of the class by its frequency alone, from 0 to 1: a word that is frequent "
+    "but not used, or used but rare, is marked."
 )
-_SHORTCUTS = element(
-    "p",
-    "Each candidate was put into texts that are predicted otherwise, and taken out of texts "
-    "that have it. The thick bar is the share of predictions that turn, of 100 %; the thin grey "
-    "one is the share that control words of the same frequency and place turn; the line is the "
-    "95 % interval of the candidate against its control.",
-    class_="quiet",
+_STRATEGIES = _quiet(
+    "Texts of a class that the model decides by the same words, found by clustering. Each group is "
+    "named by the words that tell it from the rest of its class, and shown by its most typical "
+    "texts: words are ",
+    element("mark", "coloured for", class_="f14"),
+    " the predicted class, or ",
+    element("mark", "against", class_="a14"),
+    " it. Stability is how surely the group is found again in a part of the texts, up to 1. "
+    "A group shows what texts have in common; whether the model needs it, the shortcuts say.",
+)
+_BARS = (
+    "The thick bar is the share of predictions that turn, of 100 %; the thin grey bar is what "
+    "control turns in the same texts; the line is the 95 % interval of the one beside the other."
+)
+_SHORTCUTS = _quiet(
+    "A shortcut gives a class away without being what the class is about. So each candidate was "
+    "put into texts that are predicted otherwise, and taken out of texts that have it; and so were "
+    f"control words of the same frequency, in the same places. {_BARS}"
 )
 
 
 def _findings(analysis: AnalysisResults) -> Html:
-    """The verdict, with a line for each decisive candidate that leads to its card."""
+    """The verdict, with a sentence, pictures and a link to the evidence for what is decisive."""
     decisive = analysis.decisive().head(sentences.NAMED).to_dict("records")
     lines = [
-        element("li", element("a", element("bdi", sentences.finding(row)), href=f"#{anchor(k)}"))
-        for k, row in enumerate(decisive)
+        element(
+            "li",
+            element(
+                "p",
+                element("b", element("bdi", sentences.subject(row))),
+                element("bdi", f": {sentences.outcome(row)} "),
+                element("a", "Evidence", href=f"#{anchor(place)}"),
+            ),
+            effects(row, told=False),
+        )
+        for place, row in enumerate(decisive)
     ]
     return element(
         "div",
         element("p", sentences.conclusion(analysis), class_="conclusion"),
         element("ul", *lines) if lines else None,
+        _quiet(_BARS) if lines else None,
+        element("p", said) if (said := sentences.meaning(analysis)) else None,
         *(element("p", sentence) for sentence in sentences.remarks(analysis)),
         class_="findings alarm" if lines else "findings",
     )

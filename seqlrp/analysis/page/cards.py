@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqlrp.analysis.page.tabs import tabs
-from seqlrp.analysis.sentences import evidence, quoted
+from seqlrp.analysis.sentences import evidence, quoted, strategy_names
 from seqlrp.analysis.shortcuts import DECISIVE, VERDICTS
 from seqlrp.show.numbers import percent
 from seqlrp.show.page.document import coloured_text, verdict
@@ -22,6 +22,7 @@ _STRATEGIES = 8  # of a class
 _PROTOTYPES = 2
 _WORDS = 16_000  # of all prototypes together
 _FEWEST, _MOST = 20, 100  # words of a prototype
+_EFFECTS = (("inserted", "put in", "up"), ("removed", "taken out", "down"))
 
 
 def strategy_cards(analysis: AnalysisResults, labels: Sequence[str]) -> Html:
@@ -30,23 +31,42 @@ def strategy_cards(analysis: AnalysisResults, labels: Sequence[str]) -> Html:
     shown = [(label, table[table["class"] == label].head(_STRATEGIES)) for label in labels]
     count = sum(len(own) for _, own in shown) * _PROTOTYPES
     most = min(max(_WORDS // max(count, 1), _FEWEST), _MOST)
+    names, tried = strategy_names(analysis), _tried(analysis)
     panels = []
     for label, own in shown:
         left = int((table["class"] == label).sum()) - len(own)
-        cards = [_strategy(analysis, row, most) for row in own.to_dict("records")]
+        cards = [
+            _strategy(analysis, row, names[key], tried.get(key, []), most)
+            for row in own.to_dict("records")
+            if (key := (str(row["class"]), int(row["strategy"])))
+        ]
         more = element("p", f"And {left} smaller strategies.", class_="quiet") if left else None
         content = element("div", element("ol", *cards, class_="cards"), more)
         panels.append((label, content))
     return tabs("strategies", panels)
 
 
-def _strategy(analysis: AnalysisResults, row: Mapping[Any, Any], most: int) -> Html:
-    facts = [f"{row['size']:,} texts ({percent(row['share'])} of the class)"]
+def _tried(analysis: AnalysisResults) -> dict[tuple[str, int], list[Html]]:
+    """For each strategy, a link to what was tried of its words."""
+    found: dict[tuple[str, int], list[Html]] = {}
+    for place, row in enumerate(analysis.shortcuts.to_dict("records")):
+        source = str(row["source"]).removeprefix("strategy ")
+        if source.isdecimal():
+            said = element("bdi", quoted(row)), f": {VERDICTS[row['verdict']]}"
+            link = element("a", *said, href=f"#{anchor(place)}")
+            found.setdefault((str(row["class"]), int(source)), []).append(link)
+    return found
+
+
+def _strategy(
+    analysis: AnalysisResults, row: Mapping[Any, Any], name: str, tried: list[Html], most: int
+) -> Html:
+    facts = [f"{row['size']:,} texts, {percent(row['share'])} of the class"]
     if not np.isnan(row["accuracy"]):
-        facts.append(f"accuracy {percent(row['accuracy'])}")
+        facts.append(f"{percent(row['accuracy'])} predicted rightly")
     if not np.isnan(row["stability"]):
         facts.append(f"stability {row['stability']:.2f}")
-    words = ", ".join(map(str, row["words"])) or "no word in particular"
+    facts.append(f"number {row['strategy']} in the tables")
     pieces: list[Html] = []
     for number in list(row["prototypes"])[:_PROTOTYPES]:
         view = TextView.of(analysis.explanations[int(number)], "word")
@@ -62,8 +82,9 @@ def _strategy(analysis: AnalysisResults, row: Mapping[Any, Any], most: int) -> H
         )
     return element(
         "li",
-        element("h3", f"Strategy {row['strategy']}: ", element("bdi", words)),
-        element("p", "; ".join(facts), class_="quiet"),
+        element("h3", element("bdi", name[:1].upper() + name[1:])),
+        element("p", "; ".join(facts), ".", class_="quiet"),
+        element("ul", *(element("li", link) for link in tried), class_="tried") if tried else None,
         *pieces,
     )
 
@@ -103,25 +124,34 @@ def _shortcut(number: int, row: Mapping[Any, Any]) -> Html:
             " ",
             element("span", VERDICTS[row["verdict"]], class_="badge"),
         ),
-        element(
-            "div",
-            *_numbers(row, "inserted", "put in"),
-            *_numbers(row, "removed", "taken out"),
-            class_="numbers",
-        ),
+        effects(row, told=True),
         element("p", evidence(row), class_="quiet"),
         id=anchor(number),
     )
 
 
-def _numbers(row: Mapping[Any, Any], name: str, said: str) -> list[Html]:
-    if not row[f"{name}_texts"]:
-        return [element("span", said), element("span"), element("span", "no text to try it on")]
+def effects(row: Mapping[Any, Any], *, told: bool) -> Html:
+    """What a candidate does beside its control, as two small pictures, and in words if `told`."""
+    pieces: list[Html] = []
+    for name, said, colour in _EFFECTS:
+        texts = row[f"{name}_texts"]
+        words = "no text to try it on"
+        if texts:
+            words = (
+                f"{percent(row[name])} of {texts:,} predictions turn, by control "
+                f"{percent(row[f'{name}_control'])}"
+            )
+        picture = _picture(row, name, colour, words) if texts else element("span", "–")
+        pieces += [element("span", said), picture]
+        if told:
+            pieces.append(element("span", words))
+    return element("div", *pieces, class_="effects told" if told else "effects")
+
+
+def _picture(row: Mapping[Any, Any], name: str, colour: str, words: str) -> Html:
     share, control = row[name], row[f"{name}_control"]
-    told = f"{percent(share)} turn, with control words {percent(control)}"
     low, high = (min(max(control + row[f"{name}_{end}"], 0), 1) for end in ("low", "high"))
-    colour = "up" if name == "inserted" else "down"
-    picture = element(
+    return element(
         "svg",
         element("rect", x="0", y="10%", width=f"{100 * share:.1f}%", height="45%", class_=colour),
         element(
@@ -130,6 +160,5 @@ def _numbers(row: Mapping[Any, Any], name: str, said: str) -> list[Html]:
         element("line", x1=f"{100 * low:.1f}%", x2=f"{100 * high:.1f}%", y1="33%", y2="33%"),
         class_="effect",
         role="img",
-        aria_label=told,
+        aria_label=words,
     )
-    return [element("span", said), picture, element("span", told)]

@@ -42,7 +42,7 @@
     do at += step; while (points[at]?.classList.contains("faint"));
     if (points[at]) show(at);
   });
-  choice.parentElement.hidden = false;
+  document.querySelectorAll(".part .by-script").forEach(e => { e.hidden = false; });
   choice.addEventListener("change", () => points.forEach(point => {
     point.classList.toggle("faint", choice.value !== "" && point.dataset.c !== choice.value);
   }));

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqlrp.analysis.sentences import largest_classes, strategy_names
 from seqlrp.show.colours import levels
 from seqlrp.show.numbers import percent
+from seqlrp.show.page.document import outcome
 from seqlrp.show.page.elements import Html, data_block, element, plain
 from seqlrp.show.page.text_view import TextView
 
@@ -15,11 +18,12 @@ if TYPE_CHECKING:
     from seqlrp.analysis.results import AnalysisResults
     from seqlrp.explanations.record import Explanation
 
-_POINTS = 2000
+_POINTS = 1000  # those that are placed by themselves, not between others
 _WORDS, _FEWEST, _MOST = 110_000, 20, 300  # of all texts together, and of each
 _EXCERPT = 60  # characters at the pointer
 _WIDTH, _HEIGHT, _EDGE = 1000, 600, 20
 _COLOURS = 8
+_CLASSES = 10  # that the key names, each with its largest strategies
 _SHAPES = (  # of radius 5 around a point; class after class
     "a5 5 0 1 0 10 0a5 5 0 1 0 -10 0z",
     "m0 -5h10v10h-10z",
@@ -35,20 +39,28 @@ def map_section(analysis: AnalysisResults) -> Html | None:
     rows = np.flatnonzero(np.isfinite(documents[["x", "y"]].to_numpy(np.float64)).all(axis=1))
     if not len(rows):
         return None
-    note = "Point at a text to see how it begins"
+    drawn = ""
     if len(rows) > _POINTS:
-        note = f"{_POINTS:,} of {len(rows):,} texts, drawn at random. {note}"
+        drawn = f" Shown: {_POINTS:,} of {len(rows):,} texts, drawn at random."
         rows = np.sort(np.random.default_rng(0).permutation(rows)[:_POINTS])
-    points, texts = _points(analysis, rows)
+    names = strategy_names(analysis)
+    points, texts = _points(analysis, rows, names)
     present = set(documents["class"].to_numpy()[rows])
     return element(
         "section",
         element("h2", "The map"),
         element(
             "p",
-            f"{note}; click it, or use the arrow keys on the map, to read it below with its "
-            "words coloured. Hollow points are outliers. The form says the class, the colour the "
-            "strategy within it.",
+            "Each point is a text; texts that the model decides by the same words are neighbours, "
+            "and distances beyond that mean nothing. The form says the predicted class, the colour "
+            "the strategy within it; a hollow point is far from all strategies. "
+            f"Point at a text to see how it begins.{drawn}",
+            element(
+                "span",
+                " Click it, or use the arrow keys on the map, to read it with its words coloured.",
+                class_="by-script",
+                hidden="",
+            ),
             class_="quiet",
         ),
         _choice(analysis, present),
@@ -60,15 +72,17 @@ def map_section(analysis: AnalysisResults) -> Html | None:
             role="group",
             aria_label="Map of the texts; the arrow keys go from text to text",
         ),
-        _key(analysis, present),
         element("div", class_="opened", role="status"),
-        element("div", data_block(texts), class_="points"),
+        _key(analysis, present, names),
+        element("div", data_block(texts), class_="points", hidden=""),
         class_="part",
     )
 
 
 def _points(
-    analysis: AnalysisResults, rows: np.ndarray[Any, np.dtype[np.int64]]
+    analysis: AnalysisResults,
+    rows: np.ndarray[Any, np.dtype[np.int64]],
+    titles: dict[tuple[str, int], str],
 ) -> tuple[list[Html], list[list[Any]]]:
     """The point of each text, and what the script shows of the text."""
     documents = analysis.documents
@@ -82,19 +96,19 @@ def _points(
         explanation, label = analysis.explanations[row], str(names[row])
         shape = _SHAPES[classes[label] % len(_SHAPES)]
         colour = f"c{int(strategies[row]) % _COLOURS}" + (" out" if outliers[row] else "")
-        about = f"{label}, strategy {strategies[row]}"
+        title = titles[label, int(strategies[row])]
         begin = " ".join(explanation.text[: 2 * _EXCERPT].split())[:_EXCERPT]
         points.append(
             element(
                 "path",
-                element("title", f"{about}: {begin}"),
+                element("title", f"{label}, {title}: {begin}"),
                 d=f"M{x - 5:.0f} {y:.0f}{shape}",
                 class_=colour,
                 data_n=n,
                 data_c=classes[label],
             )
         )
-        texts.append(_text(explanation, about, most))
+        texts.append(_text(explanation, title, most))
     return points, texts
 
 
@@ -106,7 +120,7 @@ def _places(found: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.
     return scaled + _EDGE
 
 
-def _text(explanation: Explanation, about: str, most: int) -> list[Any]:
+def _text(explanation: Explanation, strategy: str, most: int) -> list[Any]:
     """A text for the script: about it, gaps and words in turn, the colour of each word."""
     view = TextView.of(explanation, "word")
     shown, text = view.words.spans.tolist()[:most], view.shown.text
@@ -116,15 +130,17 @@ def _text(explanation: Explanation, about: str, most: int) -> list[Any]:
         done = max(done, end)
     level = levels(view.word_values, view.scale[0], 0.05)[:most].tolist()
     codes = "".join(chr(65 + (value if value >= 0 else 20 - value)) for value in level)
-    said = [about]
+    said = f"Predicted {explanation.predicted_label}"
     if explanation.probabilities is not None:
-        said.append(percent(float(explanation.probabilities[explanation.predicted])))
-    if explanation.label is not None and explanation.label != explanation.predicted:
-        said.append(f"wrong, it is {explanation.label_name}")
+        said += f" ({percent(float(explanation.probabilities[explanation.predicted]))})"
+    if (found := outcome(explanation)) is not None:
+        wrong = explanation.label != explanation.predicted
+        said += f" {found}" + (f" (it is {explanation.label_name})" if wrong else "")
+    said += f"; strategy {strategy}"
     if explanation.id is not None:
-        said.append(explanation.id)
+        said += f"; text {explanation.id}"
     joined = "\t".join(plain(piece.replace("\t", " ")) for piece in pieces)
-    return [plain("; ".join(said)), joined, codes, int(len(view.words) > most)]
+    return [plain(said), joined, codes, int(len(view.words) > most)]
 
 
 def _choice(analysis: AnalysisResults, present: set[str]) -> Html:
@@ -137,21 +153,32 @@ def _choice(analysis: AnalysisResults, present: set[str]) -> Html:
         "label",
         "Class ",
         element("select", element("option", "all", value=""), *options, id="map-class"),
-        class_="quiet",
+        class_="quiet by-script",
         hidden="",
     )
 
 
-def _key(analysis: AnalysisResults, present: set[str]) -> Html:
-    signs: list[Html] = []
-    for c, label in enumerate(analysis.labels):
-        if label in present and len(signs) < 2 * len(_SHAPES):
-            path = element("path", d=f"M3 8{_SHAPES[c % len(_SHAPES)]}", class_="c7")
-            sign = element("svg", path, viewBox="0 0 16 16", aria_hidden="true")
-            signs.append(element("span", sign, element("bdi", label)))
-    most = int(analysis.strategies["strategy"].max()) + 1 if len(analysis.strategies) else 0
-    for number in range(min(most, _COLOURS)):
-        path = element("path", d=f"M3 8{_SHAPES[0]}", class_=f"c{number}")
-        sign = element("svg", path, viewBox="0 0 16 16", aria_hidden="true")
-        signs.append(element("span", sign, f"strategy {number}"))
-    return element("div", *signs, class_="key")
+def _key(analysis: AnalysisResults, present: set[str], titles: dict[tuple[str, int], str]) -> Html:
+    """A line for each of the largest classes: its form, and its strategies by colour."""
+    shapes = dict(zip(analysis.labels, itertools.cycle(_SHAPES), strict=False))
+    shown = [label for label in largest_classes(analysis) if label in present]
+    lines = [
+        element(
+            "li",
+            element("b", _sign(shapes[label], "c7"), element("bdi", label)),
+            *(
+                element("span", _sign(shapes[label], f"c{number}"), element("bdi", title))
+                for (class_, number), title in titles.items()
+                if class_ == label and number < _COLOURS
+            ),
+        )
+        for label in shown[:_CLASSES]
+    ]
+    if len(shown) > _CLASSES:
+        lines.append(element("li", f"And {len(shown) - _CLASSES} more classes."))
+    return element("ul", *lines, class_="key")
+
+
+def _sign(shape: str, colour: str) -> Html:
+    path = element("path", d=f"M3 8{shape}", class_=colour)
+    return element("svg", path, viewBox="0 0 16 16", aria_hidden="true")

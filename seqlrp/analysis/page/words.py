@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqlrp.show.page.charts import value_bar
 from seqlrp.show.page.elements import Html, element
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _WORDS = 15
 _NOTED = 5  # words whose relevance and counts differ
+_HEAD = ("relevance", "95 % interval", "texts", "by counting", "")
 
 
 def words_table(analysis: AnalysisResults, label: str) -> Html:
@@ -25,27 +26,52 @@ def words_table(analysis: AnalysisResults, label: str) -> Html:
     noted = own[(own["use"] != "")].head(_NOTED)
     shown = own.head(_WORDS)
     shown = own.loc[shown.index.union(noted.index, sort=False)]
-    largest = float(np.abs(shown["mean"]).max())
-    head = ["relevance", "95 % interval", "", "texts", "distinctive by counts", ""]
-    rows = [
-        element(
-            "tr",
-            element("th", element("bdi", str(row["word"])), scope="row"),
-            element("td", f"{row['mean']:+.3f}"),
-            element("td", _interval(row["low"], row["high"])),
-            element("td", value_bar(float(row["mean"]), largest)),
-            element("td", f"{row['documents']:,}"),
-            element("td", "–" if np.isnan(row["distinctive"]) else f"{row['distinctive']:.2f}"),
-            element("td", str(row["use"])),
-        )
-        for row in shown.to_dict("records")
-    ]
+    ends = shown[["mean", "low", "high"]].to_numpy(np.float64)
+    scale = min(float(np.nanmin(ends)), 0.0), max(float(np.nanmax(ends)), 0.0)
     return element(
         "table",
-        element("thead", element("tr", element("td"), *(element("td", name) for name in head))),
-        element("tbody", *rows),
+        element(
+            "thead",
+            element("tr", element("td"), element("td"), *(element("td", name) for name in _HEAD)),
+        ),
+        element("tbody", *(_row(row, scale) for row in shown.to_dict("records"))),
+        class_="words",
     )
 
 
-def _interval(low: float, high: float) -> str:
-    return "–" if np.isnan(low) else f"{low:+.3f} to {high:+.3f}"
+def _row(row: Mapping[Any, Any], scale: tuple[float, float]) -> Html:
+    known = not np.isnan(row["low"])
+    score = "–" if np.isnan(row["distinctive"]) else f"{row['distinctive']:.2f}"
+    return element(
+        "tr",
+        element("th", element("bdi", str(row["word"])), scope="row"),
+        element("td", _bar(row, scale)),
+        element("td", f"{row['mean']:+.3f}"),
+        element("td", f"{row['low']:+.3f} to {row['high']:+.3f}" if known else "–"),
+        element("td", f"{row['documents']:,}", element("span", " texts", class_="narrow")),
+        element("td", element("span", "by counting ", class_="narrow"), score),
+        element("td", str(row["use"])),
+    )
+
+
+def _bar(row: Mapping[Any, Any], scale: tuple[float, float]) -> Html:
+    """The mean as a bar from zero, and its interval as a line; `scale` is what the width spans."""
+    size = scale[1] - scale[0] or 1.0
+
+    def at(value: float) -> str:
+        return f"{100 * (value - scale[0]) / size:.1f}%"
+
+    first, width = min(row["mean"], 0.0), abs(row["mean"])
+    line = None
+    if not np.isnan(row["low"]):
+        line = element("line", x1=at(row["low"]), x2=at(row["high"]), y1="50%", y2="50%")
+    return element(
+        "svg",
+        element(
+            "rect", x=at(first), width=f"{100 * width / size:.1f}%", y="15%", height="70%",
+            class_="up" if row["mean"] > 0 else "down",
+        ),
+        line,
+        class_="interval",
+        aria_hidden="true",
+    )  # fmt: skip
