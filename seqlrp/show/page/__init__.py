@@ -23,7 +23,7 @@ from seqlrp.show.page.overview import (
     list_entry,
     text_list,
 )
-from seqlrp.show.page.report import report_section
+from seqlrp.show.page.report import report_section, tested
 from seqlrp.show.page.template import fragment, isolated, whole_page
 from seqlrp.show.page.text_view import TextView, corpus_scale
 from seqlrp.show.page.weightiest import WeightiestWords
@@ -74,7 +74,7 @@ def render(
     compare, checked = named_side(compare, checked)
     rows = [tuple(TextView.of(e, checked.by) for e in row) for row in iter_rows(given, compare)]
     before = report_section(report, figures, tables)
-    body = _content(rows, checked, page=page, before=before)
+    body = _content(rows, checked, page=page, before=before, test=tested(report))
     return whole_page(checked.title, checked, *body) if page else fragment(checked, *body)
 
 
@@ -117,6 +117,7 @@ def _content(
     page: bool,
     listed: bool = True,
     before: Html | None = None,
+    test: str | None = None,
     after: Html | None = None,
     most: int | None = None,
 ) -> list[Html | None]:
@@ -150,7 +151,9 @@ def _content(
         highlights.section(options) if page else None,
         weightiest.section() if page and not options.selection else None,
         text_list(entries, overview, script=page) if listed else None,
-        how_to_read(options, every=overview.every, script=page, tested=before is not None),
+        how_to_read(
+            options, every=overview.every, script=page, tested=before is not None, test=test
+        ),
         controls(options, every=overview.every, known=overview.known) if page and rows else None,
         element("main" if page else "div", *articles, class_=None if width < 2 else "wide"),
         after,
