@@ -443,7 +443,7 @@
     at("panes").replaceChildren(...panes.map(pane => pane.section));
     at("panes").classList.toggle("two", panes.length > 1);
     at("example").hidden = !examples;
-    await welcome();
+    attempt(welcome);
     buttons();
     await set(unpacked());
     at("text").focus();

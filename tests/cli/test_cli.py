@@ -189,7 +189,7 @@ def test_what_the_user_got_wrong(model, corpus, tmp_path, capsys) -> None:  # ty
     assert "Did you mean 'positive'" in refused(capsys, *explain, "--target", "positiv")
     assert "Did you mean 'lrp'" in refused(capsys, *explain, "--method", "lrpp")
     assert "epsilon" in refused(capsys, *explain, "--epsilon", -1)
-    assert "no word" in refused(capsys, "explain", model, "--text", " ", "--out", out)
+    assert "a text with a word" in refused(capsys, "explain", model, "--text", " ", "--out", out)
     assert "nowhere.csv" in refused(capsys, "explain", model, "nowhere.csv", "--out", out)
     missing = refused(capsys, "explain", tmp_path / "nowhere", corpus)
     assert "No such file" in missing

@@ -145,17 +145,21 @@ def _content(
         articles.append(article(number, side, anchor, options, script=page, most=left))
         if most is not None:
             most -= len(side[0][0].words)
+    shown = element("main" if page else "div", *articles, class_=None if width < 2 else "wide")
+    around = [
+        how_to_read(
+            options, every=overview.every, script=page, tested=before is not None, test=test
+        ),
+        controls(options, every=overview.every, known=overview.known) if page and rows else None,
+    ]
     return [
         header(overview, options, script=page),
         before if options.front else None,
         highlights.section(options) if page else None,
         weightiest.section() if page and not options.selection else None,
         text_list(entries, overview, script=page) if listed else None,
-        how_to_read(
-            options, every=overview.every, script=page, tested=before is not None, test=test
-        ),
-        controls(options, every=overview.every, known=overview.known) if page and rows else None,
-        element("main" if page else "div", *articles, class_=None if width < 2 else "wide"),
+        # A single text is what one came for: nothing stands before it.
+        *([shown, *around] if len(articles) == 1 else [*around, shown]),
         after,
         behind(overview, None if options.front else before),
     ]
