@@ -201,8 +201,17 @@ class LiveModel:
             )
             for number, (item, document) in enumerate(zip(items, documents, strict=True))
         ]
-        with tqdm(disable=True) as bar:
-            return list(explain_questions(self.classifier, method, questions, self._budget, bar))
+        try:
+            with tqdm(disable=True) as bar:
+                return list(
+                    explain_questions(self.classifier, method, questions, self._budget, bar)
+                )
+        except TargetError as error:
+            if error.code != "unanswerable":
+                raise
+            raise TargetError(
+                "The class to compare with is the one that the model predicts; take another."
+            ) from error
 
     def _class(self, name: str) -> int | str:
         labels = self.classifier.labels

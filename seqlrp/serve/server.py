@@ -11,7 +11,7 @@ import uvicorn
 from seqlrp.errors import OptionError
 from seqlrp.models.classifier import TextClassifier
 from seqlrp.serve.app import create_app
-from seqlrp.serve.guard import LOOPBACK
+from seqlrp.serve.guard import LOOPBACK, Guard
 from seqlrp.serve.limits import Limits
 
 
@@ -61,17 +61,20 @@ def serve(
             token=token,
             limits=limits,
         )
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=10,
-            h11_max_incomplete_event_size=64 * 1024,
-        )
         listener.listen(128)
         ready(f"http://{shown}:{port}/" + (f"#token={token}" if token else ""))
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(_config(app)).run(sockets=[listener])
+
+
+def _config(app: Guard) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
 
 
 def _listener(host: str, port: int) -> socket.socket:

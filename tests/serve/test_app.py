@@ -204,6 +204,9 @@ def test_the_text_of_a_batch_that_is_at_fault_is_named(serving) -> None:
         assert client.post(path, {"texts": texts[::2]}).json()["text"] == 1
         alone = client.post(path, {"texts": texts[1:2]}).json()
         assert (alone["text"], alone["error"]) == (0, "The text holds no word.")
+    predicted = client.post("/predict", {"texts": texts[:1]}).json()["predictions"][0]["predicted"]
+    found = client.post("/explain", {"texts": texts[:1], "against": predicted}).json()
+    assert found["error"].startswith("The class to compare with is the one that the model predicts")
     asked = {"texts": texts[:1] * 2, "target": "neutral"}  # not the fault of a text
     assert client.post("/explain", asked).json()["text"] is None
 
