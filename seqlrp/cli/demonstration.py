@@ -11,7 +11,6 @@ from typing import Any
 
 from seqlrp.engine.completeness import CompletenessTotals
 from seqlrp.evaluation import EvaluationReport, evaluate
-from seqlrp.evaluation.report.tables import caption
 from seqlrp.explaining.explain import add_account, explain
 from seqlrp.explanations.collection import Explanations
 from seqlrp.explanations.ledger_names import LEDGER_NAMES
@@ -87,13 +86,7 @@ def _save_page(
         model="The demo's classifier",
         corpus=Path(corpus).name,
         about={"Right on all held-out texts": all_right},
-        figures=[
-            (
-                "Words are deleted, and the classifier is asked again",
-                report.plot(["deletion_accuracy"]),
-            )
-        ],
-        tables=[(f"{report.verdict()}\n{caption(report)}", report.to_pandas())],
+        report=report,
     )
 
 

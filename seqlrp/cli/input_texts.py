@@ -100,7 +100,7 @@ def read_texts(
         on_unanswerable: what becomes of rows without a text.
 
     Raises:
-        OptionError: both were given, or neither.
+        OptionError: both were given, or neither; or a text that was typed is blank.
         CorpusError: the corpus cannot be read.
         LabelError: it has labels that the classifier does not know.
     """
@@ -113,7 +113,11 @@ def read_texts(
             "--text, and not both."
         )
     if corpus is None:
-        return InputTexts(with_standard_input(texts, sys.stdin))
+        typed_texts = with_standard_input(texts, sys.stdin)
+        for text in typed_texts if on_unanswerable == "raise" else ():
+            if not text.strip():
+                raise OptionError(option="text", got=text, expected="a text with a word in it")
+        return InputTexts(typed_texts)
     if corpus == STANDARD_INPUT:
         if (
             sys.stdin is not None and sys.stdin.isatty()

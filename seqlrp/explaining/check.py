@@ -73,7 +73,7 @@ def check(
 
     Args:
         classifier: a loaded or trained classifier, or your own model in a `TextClassifier`.
-        texts: strings, a `Corpus`, a pandas data frame, or a `datasets.Dataset`; by default a few
+        texts: strings, or one, a `Corpus`, a data frame, or a `datasets.Dataset`; by default a few
             English sentences about films.
         target: `"predicted"`, `"label"` (the true class), a class by index or name, or a pair of
             these: why the first rather than the second.

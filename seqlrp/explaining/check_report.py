@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,6 +27,7 @@ MOST_UNKNOWN = 0.2  # the report warns if a larger share of the words is unknown
 # and in this share of them.
 LEAST_TEXTS, DOMINATING = 3, 0.4
 CANCELLING = 3.0  # words and another kind cancel where both are more than so many times the score
+_WIDTH = 96  # characters of a line
 
 CONTRAST = (
     " Read gradient_x_input beside it, or ask why one class rather than another, a pair as target: "
@@ -163,6 +165,44 @@ class CheckReport:
             self._one_word_dominates(),
         )
         return tuple(warning for warning in found if warning is not None)
+
+    def verdict(self) -> str:
+        """Say whether the explanations can be believed, what takes the score, and what to do.
+
+        A finding a line: the answer first, the warnings in the middle, the next step last.
+        """
+        answer, step = self._answer()
+        return "\n".join(filter(None, [answer, self._takers(), *self.warnings, step]))
+
+    def _answer(self) -> tuple[str, str]:
+        """Whether the explanations can be believed, and what to do next."""
+        asked = f"Can LRP's explanations of this model be believed, judging by {self._documents}? "
+        if not _size(self.ledger.score):
+            return asked + "There is nothing to explain.", "Next: take other texts."
+        if self._credits_unread() or self._does_not_add_up():
+            return (
+                f"{asked}No: the relevance is wrong, as is said below.",
+                "Next: take a method that only asks the model again, such as occlusion.",
+            )
+        if self._many_unknown() or self._cancels() or self._little_reaches():
+            return (
+                f"{asked}With care: every score is accounted for, but what is said below comes "
+                "first.",
+                "Next: mend what is named above, and check again.",
+            )
+        return (
+            f"{asked}Yes, as far as the account shows: every score is accounted for, and the words "
+            "have a share that can be read.",
+            "Next: `seqlrp evaluate` takes the named words out and asks the model again. Only that "
+            "shows whether its answers rest on them.",
+        )
+
+    def _takers(self) -> str:
+        """What takes the score, the largest first."""
+        known = [(LEDGER_NAMES[kind], share) for kind, share in self.shares.items()]
+        shown = [f"{name} {share:.0%}" for name, share in known if share >= 0.01]
+        rest = "; everything else less than 1%" if len(shown) < len(known) else ""
+        return f"What takes the score: {', '.join(shown)}{rest}." if shown else ""
 
     def _credits_unread(self) -> str | None:
         if not self.unread:
@@ -302,6 +342,12 @@ class CheckReport:
             f"float64, and report it if it stays."
         )
 
+    def _repr_html_(self) -> str:
+        from seqlrp.show.page.elements import element
+
+        said = (element("p", line) for line in self.verdict().splitlines())
+        return "".join([*said, str(self.to_pandas("kind").to_html(index=False))])
+
     def to_pandas(self, by: str = "place") -> pd.DataFrame:
         """Make a table with one row for each place in the model, each kind, or each document.
 
@@ -333,39 +379,15 @@ class CheckReport:
         return pd.DataFrame(places, columns=["kind", "module", "operation", "mean_size", "share"])
 
     def summary(self, rows: int = 12) -> str:
-        """Summarise in text: a table of kinds, and one of at most `rows` places in the model.
+        """Summarise in text: the verdict, a table of kinds, and one of at most `rows` places.
 
-        The warnings are not in it.
+        Args:
+            rows: of the places in the model that take most.
         """
         options = ", ".join(f"{key} {value}" for key, value in self.parameters.items())
-        start = self.ledger.score
-        kinds = [("what relevance starts from", float(start.mean()), _mean_size(start), "")]
-        for kind, share in self.shares.items():
-            amount = self.ledger.total(kind)
-            kinds.append(
-                (LEDGER_NAMES[kind], float(amount.mean()), _mean_size(amount), _percent(share))
-            )
-        lines = [f"Where the scores of {self._documents} went (LRP: {options})", ""]
-        lines.append(f"{'':28}{'mean':>12}{'mean size':>12}{'share':>8}")
-        lines += [
-            f"{name:28}{mean:+12.4g}{size:12.4g}{share:>8}" for name, mean, size, share in kinds
-        ]
-        places = self.to_pandas().head(rows)
-        if len(places):
-            names = [_name(entry) for entry in self.places[:rows]]
-            width = max(map(len, names)) + 2
-            lines += [
-                "",
-                f"{'By layer, without the words':{width + 26}}{'mean size':>12}{'share':>8}",
-            ]
-            lines += [
-                f"{name:{width}}{LEDGER_NAMES[entry.kind]:26}{size:12.4g}{_percent(share):>8}"
-                for name, entry, size, share in zip(
-                    names, self.places, places["mean_size"], places["share"], strict=False
-                )
-            ]
-        if len(self.places) > rows:
-            lines.append(f"… and {len(self.places) - rows} smaller ones")
+        lines = [line for found in self.verdict().splitlines() for line in wrap(found, _WIDTH)]
+        lines += ["", f"Where the scores of {self._documents} went (LRP: {options})", ""]
+        lines += [*self._kinds_in_text(), *self._places_in_text(rows)]
         lines += [
             "",
             "Size: without the sign. Share: the sum of sizes over documents, of the same sum over",
@@ -380,6 +402,40 @@ class CheckReport:
         if self.tokens:
             lines.append(f"Words unknown to the vocabulary: {_percent(self.unknown_share)}.")
         return "\n".join(lines)
+
+    def _kinds_in_text(self) -> list[str]:
+        """A row for each kind, the score first."""
+        rows = [("what relevance starts from", self.ledger.score, "")]
+        rows += [
+            (LEDGER_NAMES[kind], self.ledger.total(kind), _percent(share))
+            for kind, share in self.shares.items()
+        ]
+        width = max(len(name) for name, _, _ in rows) + 2
+        return [
+            f"{'':{width}}{'mean':>12}{'mean size':>12}{'share':>8}",
+            *(
+                f"{name:{width}}{float(amount.mean()):+12.4g}{_mean_size(amount):12.4g}{share:>8}"
+                for name, amount, share in rows
+            ),
+        ]
+
+    def _places_in_text(self, rows: int) -> list[str]:
+        """A row for each of the places that take most."""
+        if not self.places:
+            return []
+        shown = [(_name(e), LEDGER_NAMES[e.kind], e.amount) for e in self.places[:rows]]
+        names, kinds = (max(len(row[k]) for row in shown) + 2 for k in (0, 1))
+        more = len(self.places) - rows
+        return [
+            "",
+            f"{'By layer, without the words':{names + kinds}}{'mean size':>12}{'share':>8}",
+            *(
+                f"{name:{names}}{kind:{kinds}}{_mean_size(amount):12.4g}"
+                f"{_percent(_size(amount) / self._whole):>8}"
+                for name, kind, amount in shown
+            ),
+            *([f"… and {more} smaller ones"] if more > 0 else []),
+        ]
 
 
 def smaller_epsilons(epsilon: float | str) -> list[float | str]:

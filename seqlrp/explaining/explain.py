@@ -52,7 +52,7 @@ def explain(
 
     Args:
         classifier: a loaded or trained classifier, or your own model in a `TextClassifier`.
-        texts: a list or any iterator of strings, a `Corpus`, a pandas data frame, or a
+        texts: a list or any iterator of strings, one string, a `Corpus`, a pandas data frame, or a
             `datasets.Dataset`.
         method: a name in `seqlrp.METHODS`, `"chosen"` (see `seqlrp.choose`), or an object with
             `attribution`.
@@ -133,7 +133,7 @@ def iter_explanations(
 
     Args:
         classifier: a loaded or trained classifier, or your own model in a `TextClassifier`.
-        texts: a list or any iterator of strings, a `Corpus`, a pandas data frame, or a
+        texts: a list or any iterator of strings, one string, a `Corpus`, a pandas data frame, or a
             `datasets.Dataset`.
         method: a name in `seqlrp.METHODS`, `"chosen"`, or an object with `attribution`.
         target: which class is explained, or which rather than which; see `explain`.

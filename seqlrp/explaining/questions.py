@@ -95,7 +95,7 @@ class QuestionStream:
 
     Args:
         classifier: encodes the texts and knows the names of classes.
-        texts: strings, a `Corpus`, a pandas data frame, or a `datasets.Dataset`.
+        texts: strings, one string, a `Corpus`, a pandas data frame, or a `datasets.Dataset`.
         target: which class is explained, as `seqlrp.explain` takes it.
         labels: the true classes, by index or name; those of a `Corpus` where None are given.
         ids: the names of the texts. Where None are given and texts may be left out, or have

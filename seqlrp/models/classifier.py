@@ -200,11 +200,12 @@ class TextClassifier:
     def encode(self, texts: Iterable[str]) -> Iterator[EncodedText]:
         """Tokenise texts and look up their ids, one after another; cut them where `pad_to` says so.
 
+        A string is one text.
+
         Raises:
-            TextError: a text is no string, or `texts` itself is one.
+            TextError: a text is no string.
         """
-        if isinstance(texts, str):
-            raise TextError("Got a single str, expected an iterable of texts; put it in a list.")
+        texts = [texts] if isinstance(texts, str) else texts
         for source in tokenised(self.tokenizer, texts):
             encoded = EncodedText(self.vocabulary.encode(source.spelled), source)
             yield encoded if self.pad_to is None else encoded.truncated(self.pad_to, self.truncate)
@@ -356,19 +357,20 @@ class TextClassifier:
         """Give the class and the scores of each text, in the order of the texts.
 
         Args:
-            texts: read as a stream.
+            texts: strings, read as a stream; or one string, which is one text.
             batch_tokens: the most tokens, padding included, that the model reads at a time;
                 "auto" finds what is fast and fits into memory.
             progress: show a bar; None shows one where standard error is a terminal.
 
         Raises:
-            TextError: a text is no string, or `texts` itself is one.
+            TextError: a text is no string.
             TrainingModeError: the model or a part of it is in training mode.
             OutputError: the model returns something else than scores `[B, C]`.
             LabelError: it gives more or fewer scores than there are labels.
             NonFiniteError: a score is NaN or infinite.
             OptionError: `batch_tokens` is below 1.
         """
+        texts = [texts] if isinstance(texts, str) else texts
         total = len(texts) if isinstance(texts, Sized) else None
         budget = Budget(batch_tokens, self.device)
         parts = [np.zeros((0, len(self.labels)), dtype=np.float32)]
@@ -398,7 +400,7 @@ class TextClassifier:
         probability of the second of two labels, or of the only one.
 
         Args:
-            texts: read as a stream.
+            texts: strings, read as a stream; or one string, which is one text.
             multilabel: a text may have several labels: the sigmoid of each score. None takes the
                 `multilabel` of the classifier.
             batch_tokens: the most tokens in a batch, as in `predict`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -76,17 +76,34 @@ class Service:
             raise RequestError(422, "model", "This server has one model, number 0.")
         return self.models[number]
 
-    def check_count(self, texts: Sequence[str]) -> None:
-        """Check that a request has no more texts than it may.
+    async def of_each(
+        self, texts: Sequence[str], ask: Callable[[int], Awaitable[Answer]]
+    ) -> list[Answer]:
+        """Ask for each text of a request; they share batches.
+
+        Args:
+            texts: of the request.
+            ask: is given the number of a text.
 
         Raises:
-            RequestError: it has more, status 413.
+            RequestError: there are more texts than allowed, status 413; or a text is at fault.
         """
         if len(texts) > self.limits.texts:
             raise RequestError(
                 413, "too_many",
                 f"Got {len(texts)} texts; one request may hold {self.limits.texts}.",
             )  # fmt: skip
+
+        async def one(number: int) -> Answer:
+            try:
+                return await ask(number)
+            except (RequestError, SeqlrpError) as raised:
+                error = RequestError.of(raised)
+                if error.status >= 500:
+                    raise error from raised
+                raise error.of_text(number, len(texts)) from raised
+
+        return await asyncio.gather(*map(one, range(len(texts))))
 
     def describe(self) -> schema.Description:
         """Name the models, their labels, and the methods that all of them have."""
@@ -102,26 +119,24 @@ class Service:
 
     async def explain(self, asked: schema.ExplainRequest) -> list[Explanation]:
         """Explain the texts of a request."""
-        self.check_count(asked.texts)
         model = self.model(asked.model)
-        return await asyncio.gather(
-            *(explanation(model, t, asked.method, asked.target, asked.against) for t in asked.texts)
+        model.check(asked.method, asked.target, asked.against)
+        return await self.of_each(
+            asked.texts,
+            lambda k: explanation(model, asked.texts[k], asked.method, asked.target, asked.against),
         )
 
     async def predict(self, asked: schema.PredictRequest) -> schema.PredictAnswer:
         """Score the texts of a request without the tokens that are taken out."""
-        self.check_count(asked.texts)
         model = self.model(asked.model)
         removed = [[]] * len(asked.texts) if asked.removed is None else asked.removed
         if len(removed) != len(asked.texts):
             raise RequestError(
                 422, "removed", f"Got {len(removed)} lists of tokens for {len(asked.texts)} texts."
             )
-        scores = await asyncio.gather(
-            *(
-                scores_without(model, text, [tokens], asked.removal)
-                for text, tokens in zip(asked.texts, removed, strict=True)
-            )
+        scores = await self.of_each(
+            asked.texts,
+            lambda k: scores_without(model, asked.texts[k], [removed[k]], asked.removal),
         )
         return schema.PredictAnswer(
             labels=list(model.classifier.labels),
@@ -317,28 +332,28 @@ async def within(seconds: float, answer: Awaitable[Answer]) -> Answer:
 
 
 def _add_errors(app: FastAPI) -> None:
-    """Every error is `{"error": a sentence, "code": a name}`."""
+    """Every error is a `schema.Refusal`: a sentence, a name, the text at fault."""
 
-    def refusal(status: int, sentence: str, code: str) -> Response:
-        return JSONResponse({"error": sentence, "code": code}, status)
+    def refusal(error: RequestError) -> Response:
+        return JSONResponse(error.told(), error.status)
 
     @app.exception_handler(RequestError)
     async def refused(_: Request, error: RequestError) -> Response:
-        return refusal(error.status, error.sentence, error.code)
+        return refusal(error)
 
     @app.exception_handler(SeqlrpError)
     async def not_explained(_: Request, error: SeqlrpError) -> Response:
-        return refusal(422, str(error), type(error).__name__)
+        return refusal(RequestError.of(error))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]  # what was sent is not sent back
         place = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
-        return refusal(422, f"{place[:100]}: {first['msg'][:200]}.", "invalid")
+        return refusal(RequestError(422, "invalid", f"{place[:100]}: {first['msg'][:200]}."))
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
-        return refusal(error.status_code, str(error.detail), "http")
+        return refusal(RequestError(error.status_code, "http", str(error.detail)))
 
 
 def _picture(explanations: Sequence[Explanation]) -> bytes:

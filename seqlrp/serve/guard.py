@@ -108,7 +108,7 @@ class Guard:
 
 async def answer(error: RequestError, send: Any) -> None:
     """Send an error as JSON."""
-    body = json.dumps({"error": error.sentence, "code": error.code}).encode()
+    body = json.dumps(error.told()).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     if error.status in (413, 421):  # what is left of the body is not read
         headers.append((b"connection", b"close"))

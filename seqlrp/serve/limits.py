@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from seqlrp.errors import check_number
+from seqlrp.errors import SeqlrpError, check_number
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,25 @@ class RequestError(Exception):
         status: the HTTP status.
         code: the name of the reason, which does not change.
         sentence: the reason, for people.
+        text: the number of the text that is at fault, from 0; None where it is none of them.
     """
 
-    def __init__(self, status: int, code: str, sentence: str) -> None:
+    def __init__(self, status: int, code: str, sentence: str, text: int | None = None) -> None:
         super().__init__(sentence)
-        self.status, self.code, self.sentence = status, code, sentence
+        self.status, self.code, self.sentence, self.text = status, code, sentence, text
+
+    def of_text(self, number: int, texts: int) -> RequestError:
+        """The same error, of text `number` of so many."""
+        which = f"Text {number} of {texts}, counted from 0: " if texts > 1 else ""
+        return RequestError(self.status, self.code, which + self.sentence, number)
+
+    @classmethod
+    def of(cls, error: RequestError | SeqlrpError) -> RequestError:
+        """What a request is told of an error."""
+        if isinstance(error, RequestError):
+            return error
+        return cls(422, type(error).__name__, str(error))
+
+    def told(self) -> dict[str, str | int | None]:
+        """The error as JSON."""
+        return {"error": self.sentence, "code": self.code, "text": self.text}

@@ -1,7 +1,7 @@
 "use strict";
 // Asks the server while one types, and shows the answers. Text reaches the page as text alone.
 (() => {
-  const SHADES = 20, SETTLED = 1200, KEPT = 50;
+  const SHADES = 20, SETTLED = 1200, KEPT = 50, NAMED = 6, EXCERPT = 300;
   const at = id => document.getElementById(id);
   const make = (tag, attributes = {}, ...children) => {
     const made = document.createElement(tag);
@@ -67,7 +67,7 @@
       this.section = make("section", { class: "pane", "aria-label": model.name });
       if (models.length > 1) this.section.append(make("h2", {}, name(model.name)));
       this.legend = make("p", { class: "legend" });
-      this.section.append(this.answer, this.text, this.legend, this.table);
+      this.section.append(this.answer, make("div", { class: "read" }, this.text, this.legend), this.table);
       this.text.addEventListener("click", event => {
         const word = event.target.closest("u");
         if (word && event.detail < 2) strike(Number(word.dataset.start));
@@ -121,11 +121,12 @@
       }
       this.text.replaceChildren(...parts, slice(place, characters.length));
       const strip = make("span", { class: "strip", "aria-hidden": "true" });
-      for (let level = -SHADES; level <= SHADES; level += 4) {
+      for (const level of [-20, -16, -12, -8, -4, 4, 8, 12, 16, 20]) {
         strip.append(make("i", { class: shade(SHADES)(level) }));
       }
       const side = found.against === null ? ["against ", name(found.target)] : ["for ", name(found.against)];
-      this.legend.replaceChildren(...side, strip, "for ", name(found.target));
+      this.legend.replaceChildren(
+        make("span", {}, ...side), strip, make("span", {}, "for ", name(found.target)));
       this.press();
       if (focused >= 0) this.focus(Math.min(focused, this.words.length - 1));
     }
@@ -397,6 +398,27 @@
     save(await (await fetched(path, question(panes[0]))).blob(), file);
   });
 
+  // Before there is a text: what the models choose between, and a few texts to begin with.
+
+  const listed = labels => {
+    const shown = labels.length > NAMED ? labels.slice(0, NAMED) : labels;
+    const parts = shown.flatMap((label, i) => [i ? (i < labels.length - 1 ? ", " : " and ") : "", make("b", {}, name(label))]);
+    return labels.length > NAMED ? [...parts, ` and ${labels.length - NAMED} more`] : parts;
+  };
+  const welcome = async () => {
+    const alike = models.every(model => String(model.labels) === String(models[0].labels));
+    at("chooses").replaceChildren(...(alike ? models.slice(0, 1) : models).flatMap((model, i) => [
+      i ? make("br") : "", alike ? (models.length > 1 ? "Both models choose" : "The model chooses") : name(model.name),
+      alike ? " between " : ": ", ...listed(model.labels), "."]));
+    const numbers = [...new Set([0, 1, 2].map(k => Math.floor(k * examples / 3)))].filter(k => k < examples);
+    const texts = await Promise.all(numbers.map(async k => (await ask(`/example/${k}`)).text));
+    at("offer").hidden = !texts.length;
+    at("examples").replaceChildren(...texts.map(text => {
+      const button = make("button", { type: "button", dir: "auto" }, text.slice(0, EXCERPT));
+      button.addEventListener("click", () => set({ text, struck: [] }));
+      return make("li", {}, button);
+    }));
+  };
   const fill = (id, options) => at(id).replaceChildren(
     ...options.map(([value, text]) => make("option", { value }, text)));
   const REMOVALS = { zero: "zeroed", delete: "deleted", unk: "unknown", mask: "masked" };
@@ -421,6 +443,7 @@
     at("panes").replaceChildren(...panes.map(pane => pane.section));
     at("panes").classList.toggle("two", panes.length > 1);
     at("example").hidden = !examples;
+    attempt(welcome);
     buttons();
     await set(unpacked());
     at("text").focus();

@@ -28,6 +28,7 @@ from seqlrp.text.encoded import EncodedText
 from seqlrp.text.tokens import checked_text
 
 PREDICTED = "predicted"
+LISTED = 50  # labels that an error names
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,25 @@ class LiveModel:
         """Score variants of a text that lack some of its tokens: `[V, C]`."""
         return self._batches.submit(Scored(removal), Variants(text, removed))
 
+    def check(self, method: str, target: str, against: str | None) -> None:
+        """Check what is asked of every text alike.
+
+        Raises:
+            OptionError: there is no such method.
+            TargetError: there is no such class, or it is on both sides.
+        """
+        check_choice("method", method, self.methods)
+        self._class(target)
+        if against is not None:
+            self._class(against)
+        if target == against:
+            raise TargetError(f"Both sides are {target[:80]!r}; ask for one class, or for two.")
+
     def explanation(
         self, text: str, method: str, target: str, against: str | None
     ) -> Future[Explanation]:
         """Explain a text: a class by name or "predicted", or that rather than `against`."""
-        check_choice("method", method, self.methods)
+        self.check(method, target, against)
         second = None if against is None else against == PREDICTED
         kind = Explained(method, (target == PREDICTED, second))
         return self._batches.submit(kind, Request(text, target, against))
@@ -125,6 +140,8 @@ class LiveModel:
         documents = [self._encoded(item.text) for item in items]
         good = [k for k, document in enumerate(documents) if isinstance(document, EncodedText)]
         results: list[Any] = list(documents)
+        if not good:
+            return results
         try:
             found = run(kind, [items[k] for k in good], [documents[k] for k in good])
         except Exception as error:
@@ -184,12 +201,28 @@ class LiveModel:
             )
             for number, (item, document) in enumerate(zip(items, documents, strict=True))
         ]
-        with tqdm(disable=True) as bar:
-            return list(explain_questions(self.classifier, method, questions, self._budget, bar))
+        try:
+            with tqdm(disable=True) as bar:
+                return list(
+                    explain_questions(self.classifier, method, questions, self._budget, bar)
+                )
+        except TargetError as error:
+            if error.code != "unanswerable":
+                raise
+            raise TargetError(
+                "The class to compare with is the one that the model predicts; take another."
+            ) from error
 
     def _class(self, name: str) -> int | str:
+        labels = self.classifier.labels
         if name == PREDICTED:
             return name
-        if name not in self.classifier.labels:
-            raise TargetError("Unknown label.", got=name, known=self.classifier.labels)
-        return self.classifier.labels.index(name)
+        if name not in labels:
+            shown = ", ".join(map(repr, labels[:LISTED])) + (", …" if len(labels) > LISTED else "")
+            raise TargetError(
+                f"The model has no label {name[:80]!r}.",
+                f"Its labels are {shown}; or ask for {PREDICTED!r}.",
+                got=name,
+                known=labels,
+            )
+        return labels.index(name)

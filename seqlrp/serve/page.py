@@ -12,6 +12,10 @@ from seqlrp.show.page.elements import Html, element
 from seqlrp.show.page.template import source
 
 PALETTE = "red-blue"
+_WELCOME = (
+    "Words are coloured while you type: one colour for what speaks for the answer, another for "
+    "what speaks against it. Then strike words out, and see what the model makes of the rest."
+)
 _HINT = (
     "Click a word to strike it, or go to it with the arrow keys and press Delete; press R, or "
     "click twice, to replace it."
@@ -43,19 +47,43 @@ def _form() -> Html:
         _labelled("rather than", element("select", id="against")),
         _labelled("by", element("select", id="method")),
         _labelled("Colour", element("select", *units, id="unit")),
-        _labelled("A struck word is", element("select", id="removal")),
         _button("example", "Take a text of the corpus"),
         class_="controls",
     )
     return element("form", element("label", "Text", for_="text", class_="spoken"), text, controls)
 
 
-def _actions() -> Html:
+def _welcome() -> Html:
+    """What stands there before there is a text; the script fills in classes and examples."""
+    return element(
+        "section",
+        element("p", id="chooses", class_="lead"),
+        element("p", _WELCOME, class_="quiet"),
+        element("h2", "Or take one of these", id="offer", hidden=""),
+        element("ul", id="examples"),
+        class_="welcome",
+        aria_label="What this page does",
+    )
+
+
+def _act(heading: str, *content: Html) -> Html:
+    return element("div", element("h2", heading), element("div", *content), class_="act")
+
+
+def _strikes() -> Html:
     return element(
         "div",
         _button("strongest", "Strike the strongest word"),
         _button("undo", "Undo"),
         _button("restore", "Put all back"),
+        _labelled("A struck word is", element("select", id="removal")),
+        class_="controls",
+    )
+
+
+def _questions() -> Html:
+    return element(
+        "div",
         _button("change", "What would change the answer?"),
         _button("draw", "Draw the deletion curve"),
         class_="controls",
@@ -97,24 +125,25 @@ def live_page() -> str:
     header = element(
         "header", element("h1", "Try a text"), element("p", id="about", class_="quiet")
     )
+    hint = element("p", _HINT, class_="quiet hint")
     main = element(
         "main",
+        element("noscript", element("p", "This page needs its script: it asks the server.")),
         _form(),
         element("p", role="status", id="status"),
+        _welcome(),
         element("div", id="panes", class_="panes"),
         element(
             "section",
-            element("p", _HINT, class_="quiet hint"),
-            _actions(),
-            element("figure", id="curves", hidden=""),
-            _keep(),
+            _act("Strike words", _strikes(), hint),
+            _act("Ask the model", _questions(), element("figure", id="curves", hidden="")),
+            _act("Keep", _keep()),
             class_="acts",
             aria_label="What can be done with this text",
         ),
         element(
             "section", element("h2", "History"), element("ol", id="history"), id="tried", hidden=""
         ),
-        element("noscript", element("p", "This page needs its script: it asks the server.")),
     )
     footer = element("footer", element("p", id="made"), class_="quiet")
     body = element(

@@ -179,3 +179,6 @@ class Refusal(_Strict):
 
     error: str
     code: str
+    text: Annotated[
+        int | None, Field(description="The text that is at fault, from 0; null for none of them.")
+    ] = None

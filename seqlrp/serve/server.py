@@ -11,7 +11,7 @@ import uvicorn
 from seqlrp.errors import OptionError
 from seqlrp.models.classifier import TextClassifier
 from seqlrp.serve.app import create_app
-from seqlrp.serve.guard import LOOPBACK
+from seqlrp.serve.guard import LOOPBACK, Guard
 from seqlrp.serve.limits import Limits
 
 
@@ -49,6 +49,36 @@ def serve(
     local = host in ("127.0.0.1", "localhost", "::1")
     if not local and token is None:
         token = secrets.token_urlsafe(24)
+    with _listener(host, port) as listener:
+        port = listener.getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        app = create_app(
+            classifier,
+            second,
+            names=names,
+            examples=examples,
+            hosts=[*(f"{name}:{port}" for name in {*LOOPBACK, shown}), *allowed_hosts],
+            token=token,
+            limits=limits,
+        )
+        listener.listen(128)
+        ready(f"http://{shown}:{port}/" + (f"#token={token}" if token else ""))
+        uvicorn.Server(_config(app)).run(sockets=[listener])
+
+
+def _config(app: Guard) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A socket that is bound to the address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # By this protocol asyncio knows that it may send short answers at once, without waiting 40 ms
     # for the client's acknowledgement of the headers.
@@ -61,27 +91,4 @@ def serve(
         raise OptionError(
             f"Cannot listen at {host}, port {port}: {error}.", option="port", got=port
         ) from error
-    port = listener.getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
-    names_of_host = dict.fromkeys([*LOOPBACK, shown])
-    app = create_app(
-        classifier,
-        second,
-        names=names,
-        examples=examples,
-        hosts=[*(f"{name}:{port}" for name in names_of_host), *allowed_hosts],
-        token=token,
-        limits=limits,
-    )
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
-    listener.listen(128)
-    ready(f"http://{shown}:{port}/" + (f"#token={token}" if token else ""))
-    with listener:
-        uvicorn.Server(config).run(sockets=[listener])
+    return listener

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
-from samples.commands import run
+from samples.commands import refused, run
 
 import seqlrp
 
@@ -35,3 +36,13 @@ def test_a_decisive_candidate_fails_where_it_is_asked_to(  # type: ignore[no-unt
     names = set(seqlrp.CorpusAnalysis.load(tmp_path / "report").shortcuts["candidate"])
     allowed = [word for name in names for word in ("--allow", name)]
     assert run(capsys, *command, "--fail-on-shortcut", *allowed)[0] == 0
+
+
+def test_a_missing_package_is_told_before_anything_is_loaded(  # type: ignore[no-untyped-def]
+    capsys, tmp_path, monkeypatch
+) -> None:
+    for name in [n for n in sys.modules if n.partition(".")[0] == "sklearn"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    said = refused(capsys, "analyse", tmp_path / "no model", "no corpus", "--out", tmp_path / "r")
+    assert 'pip install "seqlrp[sklearn]"' in said

@@ -114,10 +114,17 @@ def test_the_version_is_told(capsys) -> None:  # type: ignore[no-untyped-def]
     assert out == f"seqlrp {importlib.metadata.version('seqlrp')}\n"
 
 
+def test_a_blank_text_that_was_typed_is_named(model, capsys) -> None:  # type: ignore[no-untyped-def]
+    for command in ("explain", "check"):
+        said = refused(capsys, command, model, "--text", "good", "--text", " ")
+        assert said == "seqlrp: Got --text ' '; expected a text with a word in it."
+
+
 def test_check_tells_where_the_score_goes(model, corpus, capsys) -> None:  # type: ignore[no-untyped-def]
     status, out, err = run(capsys, "check", model)
     assert status == 0
-    assert out.startswith("Where the scores of 8 documents went (LRP: epsilon 5%, gate_rule all")
+    assert out.startswith("Can LRP's explanations of this model be believed, judging by 8 doc")
+    assert "\nWhere the scores of 8 documents went (LRP: epsilon 5%, gate_rule all" in out
     assert "sentences of seqlrp's own" in err
     status, out, err = run(capsys, "check", model, corpus, "--first", 7, "--epsilon", 0)
     assert status == 0
@@ -135,12 +142,13 @@ def test_check_tells_where_the_score_goes(model, corpus, capsys) -> None:  # typ
 def test_check_warns_and_still_succeeds(model, corpus, capsys) -> None:  # type: ignore[no-untyped-def]
     status, out, err = run(capsys, "check", model, corpus, "--epsilon", 1000)
     assert status == 0
-    warning, pointer = err.strip().splitlines()
-    assert "seqlrp analyse" in pointer  # one word is strongest everywhere
-    assert warning.startswith("seqlrp: Only 0% of the relevance reaches the words")
-    assert "lost to the stabiliser" in warning
-    assert "Take a smaller epsilon; it is 1000" in warning
-    assert "smaller epsilon" not in out
+    assert err == ""
+    said = " ".join(out.partition("\n\n")[0].split())
+    assert "be believed, judging by 20 documents? With care: " in said
+    assert "seqlrp analyse" in said  # one word is strongest everywhere
+    assert "Only 0% of the relevance reaches the words" in said
+    assert "lost to the stabiliser" in said
+    assert "Take a smaller epsilon; it is 1000" in said
     assert "not both" in refused(capsys, "check", model, corpus, "--text", "good")
     assert "at least 1" in refused(capsys, "check", model, "--first", 0, "--text", "good")
     assert "Got --target all;" in refused(
@@ -181,7 +189,7 @@ def test_what_the_user_got_wrong(model, corpus, tmp_path, capsys) -> None:  # ty
     assert "Did you mean 'positive'" in refused(capsys, *explain, "--target", "positiv")
     assert "Did you mean 'lrp'" in refused(capsys, *explain, "--method", "lrpp")
     assert "epsilon" in refused(capsys, *explain, "--epsilon", -1)
-    assert "no word" in refused(capsys, "explain", model, "--text", " ", "--out", out)
+    assert "a text with a word" in refused(capsys, "explain", model, "--text", " ", "--out", out)
     assert "nowhere.csv" in refused(capsys, "explain", model, "nowhere.csv", "--out", out)
     missing = refused(capsys, "explain", tmp_path / "nowhere", corpus)
     assert "No such file" in missing

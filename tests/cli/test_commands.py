@@ -84,7 +84,7 @@ def test_documents_of_a_folder_keep_their_names(model, tmp_path, capsys) -> None
     _, out, _ = run(capsys, "explain", model, tmp_path)
     assert out.startswith("one.txt: ")
     status, out, _ = run(capsys, "check", model, tmp_path)
-    assert out.startswith("Where the scores of 2 documents went")
+    assert "Where the scores of 2 documents went" in out
 
 
 def test_check_reads_standard_input(model, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]

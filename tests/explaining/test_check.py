@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import html
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from seqlrp.engine.ledger import KINDS, Entry, Ledger
 from seqlrp.errors import CorpusError, LabelError, OptionError, TargetError, TextError
 from seqlrp.explaining.check import SENTENCES
 from seqlrp.explaining.check_report import KINDS as SAID
+from seqlrp.explaining.unread import UnreadWord
 from seqlrp.models.classifier import TextClassifier
 from seqlrp.text.corpora import Corpus
 
@@ -29,6 +32,12 @@ def report(score: list[float], *entries: tuple[str, str, list[float]], **fields:
     ]
     ledger = Ledger(torch.tensor(score, dtype=torch.float64), tuple(made))
     return seqlrp.CheckReport(ledger, fields.pop("parameters", {"epsilon": 0.001}), **fields)
+
+
+def tables(found: seqlrp.CheckReport) -> list[str]:
+    """The lines of the summary behind the verdict."""
+    lines = found.summary().splitlines()
+    return lines[lines.index("") + 1 :]
 
 
 # What is counted
@@ -154,7 +163,8 @@ def test_the_share_of_nothing_is_unknown() -> None:
     assert np.isnan(found.words)
     assert found.warnings == ()
     assert found.to_pandas().empty
-    assert found.summary().splitlines()[4].split() == ["the", "words", "+0", "0", "–"]
+    assert tables(found)[4].split() == ["the", "words", "+0", "0", "–"]
+    assert "There is nothing to explain." in found.verdict()
 
 
 def test_summary_in_plain_words() -> None:
@@ -162,7 +172,7 @@ def test_summary_in_plain_words() -> None:
     found = report(
         [1.0], ("tokens", ": embedding", [200.0]), ("stabiliser", ": add", [50.0]), *entries
     )
-    lines = found.summary().splitlines()
+    lines = tables(found)
     assert lines[0] == "Where the scores of 1 document went (LRP: epsilon 0.001)"
     assert lines[4].split() == ["the", "words", "+200", "200", "56%"]
     assert [line.split(":")[0] for line in lines if ":" in line][1:3] == [
@@ -170,9 +180,57 @@ def test_summary_in_plain_words() -> None:
         "lstm",
     ]
     assert "… and 4 smaller ones" in lines
-    assert "bias_3 " not in found.summary()
+    assert "bias_3 " not in "\n".join(lines)
     assert "bias_3 " in found.summary(rows=20)
-    assert max(map(len, lines)) < 100
+    assert max(map(len, found.summary().splitlines())) < 100
+
+
+# The verdict
+
+
+def test_the_verdict_of_a_whole_account() -> None:
+    words, biases = ("tokens", ": embedding", [0.9, 0.8]), ("bias", "lstm: bias", [0.1, 0.2])
+    found = report([1.0, 1.0], words, biases)
+    answer, takers, step = found.verdict().splitlines()
+    assert answer.startswith(
+        "Can LRP's explanations of this model be believed, judging by 2 documents? Yes, "
+    )
+    assert takers == "What takes the score: the words 85%, constants of the model (biases) 15%."
+    assert "seqlrp evaluate" in step
+    assert "".join(found.summary().split()).startswith("".join(answer.split()))
+
+
+@pytest.mark.parametrize(
+    ("entries", "fields", "answer"),
+    [
+        ([[1.0]], {}, "Yes, "),
+        ([[0.1], [0.9]], {}, "With care: "),
+        ([[40.0], [-39.0]], {}, "With care: "),
+        ([[1.0]], {"tokens": 4, "unknown": {"x": 3}}, "With care: "),
+        ([[0.5]], {}, "No: "),
+        ([[1.0]], {"unread": [UnreadWord(0, 0, "x", 1.0)], "read_tried": 1}, "No: "),
+    ],
+)
+def test_the_answer_is_as_bad_as_the_worst_that_was_found(entries, fields, answer) -> None:  # type: ignore[no-untyped-def]
+    kinds = ("tokens", ": embedding"), ("bias", "lstm: bias")
+    found = report([1.0], *((*k, e) for k, e in zip(kinds, entries, strict=False)), **fields)
+    lines = found.verdict().splitlines()
+    assert lines[0].split("? ")[1].startswith(answer)
+    assert tuple(lines[2:-1]) == found.warnings
+
+
+def test_the_verdict_stands_on_pages_and_in_notebooks(tmp_path: Path) -> None:
+    classifier, texts = small_classifier(), some_texts(3)
+    found = seqlrp.check(classifier, texts)
+    seqlrp.explain(classifier, texts).save_html(tmp_path / "page.html", report=found)
+    page = (tmp_path / "page.html").read_text("utf-8")
+    for line in found.verdict().splitlines():
+        assert f"<p>{html.escape(line)}</p>" in page
+        assert f"<p>{html.escape(line)}</p>" in found._repr_html_()
+    first = html.escape(found.verdict().splitlines()[0])
+    assert f"<b>Can these colours be trusted?</b> {first}</p>" in page  # beside how to read them
+    hostile = dataclasses.replace(found, tokens=1, unknown={"<b>": 1})
+    assert "<b>" not in hostile._repr_html_()
 
 
 # Warnings

@@ -21,9 +21,9 @@ from seqlrp.errors import (
     NonFiniteError,
     OptionError,
     OutputError,
-    TextError,
     TrainingModeError,
 )
+from seqlrp.explaining.check import check
 from seqlrp.explaining.explain import explain
 from seqlrp.models.classifier import TextClassifier
 
@@ -72,9 +72,15 @@ def test_a_tokenizer_with_a_pipe_is_used_by_it() -> None:
     ]
 
 
-def test_a_single_str_is_no_list_of_texts() -> None:
-    with pytest.raises(TextError, match="Got a single str"):
-        foreign().predict("a film")
+def test_a_string_is_one_text() -> None:
+    """Everywhere: a string is no list of characters."""
+    classifier = foreign()
+    one, listed = classifier.predict("a film"), classifier.predict(["a film"])
+    np.testing.assert_array_equal(one.scores, listed.scores)
+    assert classifier.predict_proba("a film").shape == (1, 2)
+    small = small_classifier()
+    for ask in (explain, check):
+        assert len(ask(small, "a good film")) == len(ask(small, ["a good film"])) == 1
 
 
 def test_one_output_speaks_for_the_second_label() -> None:

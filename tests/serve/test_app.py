@@ -174,8 +174,8 @@ def test_pages_and_pictures(client) -> None:
     ("/explain", {"texts": ["a"] * 65}, 413, "64"),
     ("/explain", {"texts": ["good " * 60]}, 413, "at most 50"),
     ("/explain", {"texts": ["a"], "method": "lrpp"}, 422, "lrp"),
-    ("/explain", {"texts": ["a"], "target": "neutral"}, 422, "label"),
-    ("/explain", {"texts": ["a"], "target": "positive", "against": "positive"}, 422, "class"),
+    ("/explain", {"texts": ["a"], "target": "neutral"}, 422, "labels are 'negative', 'positive'"),
+    ("/explain", {"texts": ["a"], "target": "positive", "against": "positive"}, 422, "Both sides"),
     ("/explain", {"texts": [" "]}, 422, "no word"),
     ("/predict", {"texts": ["a"], "removed": [[1]]}, 422, "0 to 0"),
     ("/predict", {"texts": ["a"], "removed": [[-1]]}, 422, "greater"),
@@ -191,7 +191,24 @@ def test_what_is_wrong_is_a_sentence(serving, path, body, status, says) -> None:
     assert answer.status == status, answer.body
     found = answer.json()
     assert says in found["error"]
-    assert set(found) == {"error", "code"}
+    assert set(found) == {"error", "code", "text"}
+
+
+def test_the_text_of_a_batch_that_is_at_fault_is_named(serving) -> None:
+    client = serving(words=50)
+    texts = ["a good film", " ", "good " * 60]
+    for path in ("/explain", "/predict"):
+        found = client.post(path, {"texts": texts[:2]}).json()
+        assert found["text"] == 1
+        assert found["error"].startswith("Text 1 of 2, counted from 0: ")
+        assert client.post(path, {"texts": texts[::2]}).json()["text"] == 1
+        alone = client.post(path, {"texts": texts[1:2]}).json()
+        assert (alone["text"], alone["error"]) == (0, "The text holds no word.")
+    predicted = client.post("/predict", {"texts": texts[:1]}).json()["predictions"][0]["predicted"]
+    found = client.post("/explain", {"texts": texts[:1], "against": predicted}).json()
+    assert found["error"].startswith("The class to compare with is the one that the model predicts")
+    asked = {"texts": texts[:1] * 2, "target": "neutral"}  # not the fault of a text
+    assert client.post("/explain", asked).json()["text"] is None
 
 
 def test_surrogates_and_odd_characters(client) -> None:

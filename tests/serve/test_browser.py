@@ -227,11 +227,82 @@ def test_on_a_phone_nothing_is_cut_off(page: Page, dark: bool) -> None:
     assert page.browser.run("document.documentElement.scrollWidth") <= 400
 
 
-def test_everything_has_a_name(page: Page) -> None:
+def test_before_there_is_a_text_the_page_says_what_it_does(page: Page) -> None:
     page.open()
-    nameless = (
-        "[...document.querySelectorAll('button, select, textarea, input, [role=group]')]"
-        ".filter(e => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length))"
-        ".map(e => e.outerHTML)"
+    page.until("document.querySelectorAll('#examples button').length === 1")
+    said = page.browser.run("document.querySelector('.welcome').innerText")
+    assert "first: negative and positive." in said
+    assert HOSTILE in said
+    page.browser.run("document.querySelector('#examples button').click()")
+    page.until(f"document.querySelector('.text').textContent === {json.dumps(TEXT)}")
+    assert page.browser.run("document.querySelector('.welcome').getClientRects().length") == 0
+
+
+def test_what_a_screen_reader_meets_has_a_role_and_a_name(page: Page) -> None:
+    page.open()
+    page.type(TEXT)
+    page.browser.run(WORDS % 0 + "[1].click()")
+    page.until("document.getElementById('status').textContent.startsWith('1 struck')")
+    page.browser.send("Accessibility.enable")
+    nodes = page.browser.send("Accessibility.getFullAXTree")["nodes"]
+    met = [
+        (n["role"]["value"], n.get("name", {}).get("value", ""), n.get("properties", []))
+        for n in nodes
+        if not n["ignored"]
+    ]
+    acting = [m for m in met if m[0] in {"button", "combobox", "textbox", "group", "figure"}]
+    assert [m for m in acting if not m[1].strip()] == []
+    pressed = [
+        name
+        for _, name, properties in acting
+        for p in properties
+        if p["name"] == "pressed" and p["value"]["value"] == "true"
+    ]
+    assert pressed == ["good", "good"]  # in both panes
+    names = {name for role, name, _ in met if role == "heading"}
+    assert names >= {"Try a text", "first", "second", "Strike words", "Ask the model", "Keep"}
+    assert "status" in {role for role, _, _ in met}
+
+
+CONTRAST = """(() => {
+  const parts = c => c.match(/[\\d.]+/g).slice(0, 3).map(Number);
+  const light = c => parts(c).map(v => v / 255).map(
+    v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
+  const paper = light(getComputedStyle(document.body).backgroundColor);
+  return [...document.querySelectorAll('body *:not(script, style, option, .text *, i)')]
+    .filter(e => e.getClientRects().length && [...e.childNodes].some(
+      n => n.nodeType === 3 && n.textContent.trim()) && !e.disabled)
+    .map(e => [light(getComputedStyle(e).color), e])
+    .map(([l, e]) => [(Math.max(l, paper) + 0.05) / (Math.min(l, paper) + 0.05), e.outerHTML])
+    .filter(([ratio]) => ratio < 4.5);
+})()"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_writing_stands_out_and_nothing_moves(page: Page, dark: bool) -> None:
+    page.open(dark=dark)
+    assert page.browser.run(CONTRAST) == []
+    page.type(TEXT)
+    page.click("draw")
+    page.until("document.querySelectorAll('#curves polyline').length === 4")
+    assert page.browser.run(CONTRAST) == []
+    assert page.browser.run("document.getAnimations().length") == 0
+    moving = "e => getComputedStyle(e).transitionDuration !== '0s'"
+    assert page.browser.run(f"[...document.querySelectorAll('*')].filter({moving}).length") == 0
+
+
+def test_without_colours_the_signs_stay(page: Page) -> None:
+    page.open()
+    page.type(TEXT)
+    features = [{"name": "forced-colors", "value": "active"}]
+    page.browser.send("Emulation.setEmulatedMedia", media="", features=features)
+    lines = page.browser.run(
+        WORDS % 0 + ".filter(u => u.className).map(u => [u.className[0],"
+        "getComputedStyle(u).textDecorationStyle, getComputedStyle(u).textDecorationLine])"
     )
-    assert page.browser.run(nameless) == []
+    assert {kind for kind, _, _ in lines} == {"f", "a"}
+    assert all(line == "underline" for _, _, line in lines)
+    assert all(style == {"f": "solid", "a": "dotted"}[kind] for kind, style, _ in lines)
+    bar = "getComputedStyle(document.querySelector('.bar i')).forcedColorAdjust"
+    assert page.browser.run(bar) == "none"

@@ -89,7 +89,7 @@ def _check(path: str, body: bytes) -> None:
     assert answer.status < 500, answer.body
     assert b"Traceback" not in answer.body
     if answer.status != 200:
-        assert set(answer.json()) == {"error", "code"}
+        assert set(answer.json()) == {"error", "code", "text"}
 
 
 @examples(40)

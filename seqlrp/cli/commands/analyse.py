@@ -80,6 +80,9 @@ def analyse(
 
     What is finished is kept in the folder: the same command goes on after an interruption.
     """
+    from seqlrp.analysis.scikit import scikit
+
+    scikit("neighbors")  # what is missing is said before anything else is loaded
     from seqlrp.analysis.analyse import analyse as analyse_corpus
     from seqlrp.analysis.corpus_analysis import PAGE
     from seqlrp.text.corpora import load_corpus

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seqlrp.cli.application import say, show
+from seqlrp.cli.application import show
 from seqlrp.cli.input_texts import read_texts
 from seqlrp.cli.options import (
     AgainstOption,
@@ -60,7 +60,7 @@ def check(
     device: DeviceOption = Device.auto,
     factory: FactoryOption = None,
 ) -> None:
-    """See where the scores go by LRP: how much reaches the words, and which layer takes the rest.
+    """Say whether LRP's explanations of a model can be believed, and what takes its scores.
 
     Without a corpus or a text, a few English sentences about films are looked at.
     """
@@ -83,5 +83,3 @@ def check(
         **lrp_options(epsilon, gate_rule),
     )  # fmt: skip
     show(report.summary())
-    for warning in report.warnings:
-        say(warning)

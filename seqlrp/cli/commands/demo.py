@@ -22,8 +22,9 @@ def demo(
     vectors: Annotated[
         str,
         typer.Option(
-            metavar="FILE",
-            help="Pretrained word vectors: auto (if installed), none, a name or a file.",
+            metavar="VECTORS",
+            help="Pretrained word vectors: glove-6b-50d, a text file as of GloVe or word2vec, "
+            "none, or auto: glove-6b-50d where it is installed.",
         ),
     ] = "auto",
     device: DeviceOption = Device.auto,

@@ -45,7 +45,10 @@ HierarchicalOption = Annotated[
 ]
 VectorsOption = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Pretrained word vectors: none, a name or a file."),
+    typer.Option(
+        metavar="VECTORS",
+        help="Pretrained word vectors: glove-6b-50d, a text file as of GloVe or word2vec, or none.",
+    ),
 ]
 ClassWeightsOption = Annotated[
     ClassWeights | None,

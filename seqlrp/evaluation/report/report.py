@@ -184,4 +184,7 @@ class EvaluationReport(EvaluationResults):
             raise SavedFileError(f"{path} does not say how it was made; evaluate again.") from error
 
     def _repr_html_(self) -> str:
-        return str(self.to_pandas().to_html())
+        from seqlrp.show.page.elements import element
+
+        said = (element("p", line) for line in self.verdict().splitlines())
+        return "".join([*said, str(self.to_pandas().to_html())])

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seqlrp.evaluation.report.record import CHANCE, EvaluationResults
-from seqlrp.evaluation.report.verdict import SIGNIFICANT, Verdict, method_sentences, verdicts
+from seqlrp.evaluation.report.verdict import (
+    NEGLIGIBLE,
+    SIGNIFICANT,
+    SIZES,
+    Verdict,
+    headline,
+    method_sentences,
+    verdicts,
+)
 from seqlrp.explanations.spreadsheets import to_csv
+from seqlrp.show.numbers import percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,8 +57,12 @@ _MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>|#~$"} | {"&": "&amp
 
 
 def as_verdict(report: EvaluationResults) -> str:
-    """Return one sentence a method: where it is better than chance, and where it is best."""
-    return "\n".join(_one_line(sentence) for sentence in method_sentences(report))
+    """Return the verdict in one sentence, then one a method: where it is good, and where best."""
+    return "\n".join(map(_one_line, _sentences(report)))
+
+
+def _sentences(report: EvaluationResults) -> list[str]:
+    return list(filter(None, [headline(report), *method_sentences(report)]))
 
 
 def as_text(report: EvaluationResults) -> str:
@@ -200,7 +213,7 @@ def caption(report: EvaluationResults) -> str:
 
 
 def _in_short(report: EvaluationResults) -> Iterator[str]:
-    sentences = method_sentences(report)
+    sentences = _sentences(report)
     if not sentences:
         return
     yield "In short"
@@ -208,15 +221,18 @@ def _in_short(report: EvaluationResults) -> Iterator[str]:
         yield from textwrap.wrap(
             _one_line(sentence), _WIDTH, initial_indent="  ", subsequent_indent="    "
         )
-    if any("level with" in s or "not told apart" in s for s in sentences):
+    if any("level with" in s or "not told apart" in s or "%" in s for s in sentences):
         yield from _note()
     yield ""
 
 
 def _note() -> list[str]:
+    sizes = ", ".join(f"from {percent(least)} on {name}" for least, name in SIZES)
     return _indented(
         "Level, or not told apart, means that these texts do not show a difference, not that there "
-        "is none. Quantities of one metric are related, and no independent evidence."
+        f"is none. A difference of less than {percent(SIZES[0][0])} is called {NEGLIGIBLE}, "
+        f"{sizes}: conventions, no tests. Quantities of one metric are related, and no independent "
+        "evidence."
     )
 
 
@@ -301,4 +317,4 @@ def _milliseconds(seconds: float) -> str:
 
 def _one_line(text: str) -> str:
     """Escape control characters and line breaks of a name, which comes from the user."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c == "\xa0" else ascii(c)[1:-1] for c in text)

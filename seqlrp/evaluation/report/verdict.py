@@ -1,20 +1,26 @@
-"""The verdict of an evaluation: which methods are better than chance, and which are best.
+"""The verdict of an evaluation: which methods are better than chance, which are best, by how much.
 
 The difference of two methods is significant where the sign-flip test on the same documents gives
 p < 0.05. P values are corrected (Holm 1979): against chance for all comparisons of the report,
 against the best method for all pairs of methods in a quantity, because the best is chosen after the
 fact.
+
+How large a difference is, is said as a share of what the best method gains over chance: a share
+means the same in every quantity. Where chance is not compared, it is a share of the value of the
+best method.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seqlrp.evaluation.report.record import CHANCE, EvaluationResults
 from seqlrp.evaluation.statistics import holm
+from seqlrp.show.numbers import percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +28,9 @@ if TYPE_CHECKING:
 SIGNIFICANT = 0.05
 # Methods that ask the model again without words: the rivals to beat where words are removed.
 STRONG = ("occlusion", "lime", "kernel_shap", "shapley")
+# From which share on a difference is called so: conventions of this package, no law.
+SIZES = ((0.05, "small"), (0.2, "clear"), (0.5, "large"))
+NEGLIGIBLE = "too small to matter in practice"
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,10 @@ class Verdict:
         second: the method with the second-best mean.
         lead: by how much the best is better than the second: difference, low and high.
         ranked: the methods that have a mean, without chance.
+        behind: by how much the best is better than each of the others that are ranked.
+        p: of the lead, corrected.
+        whole: what differences are shares of: what the best gains over chance, or the size of its
+            value where chance is not compared; NaN where the best is not better than chance.
     """
 
     metric: str
@@ -51,20 +64,55 @@ class Verdict:
     second: str | None
     lead: tuple[float, float, float]
     ranked: tuple[str, ...] = ()
+    behind: Mapping[str, float] = field(default_factory=dict)
+    p: float = float("nan")
+    whole: float = float("nan")
+
+    def share(self, difference: float) -> float:
+        """The share that a difference is of `whole`; NaN where that is not known."""
+        return difference / self.whole if self.whole > 0 else float("nan")
 
     def sentence(self) -> str:
-        """Return a sentence that says which method is best, and by how much."""
-        if self.best is None:
+        """Return sentences that say which method is best, by how much, and whether that matters."""
+        if self.best is None or self.second is None:
             return ""
-        difference, low, high = (f"{number:+.3f}" for number in self.lead)
+        difference, low, high = (_number(value) for value in self.lead)
+        ahead = f"by {difference} over {self.second} (95 % interval {low} to {high})"
         if not self.level:
-            return f"Best is {self.best}, by {difference} [{low}, {high}] over {self.second}."
-        verb = "is" if len(self.level) == 1 else "are"
-        lead = "" if len(self.level) > 1 else f" (by {difference} [{low}, {high}])"
-        return (
-            f"{self.best} has the best mean; {join_names(self.level)} {verb} not told apart from "
-            f"it{lead}."
+            return f"Best is {self.best}, {ahead}. {self._size()}".strip()
+        unsure = (
+            "The interval holds 0: these texts do not show which is better."
+            if self.lead[1] <= 0 <= self.lead[2]
+            else "The interval leaves out 0, but the best was picked after the fact: corrected for "
+            f"that, p = {self.p:.2g}, and these texts do not show which is better."
         )
+        others = tuple(method for method in self.level if method != self.second)
+        verb = "is" if len(others) == 1 else "are"
+        more = f"Nor {verb} {join_names(others)} told apart from {self.best}." if others else ""
+        known = (f"{self.best} has the best mean, {ahead}.", unsure, self._size(), more)
+        return " ".join(filter(None, known))
+
+    def _size(self) -> str:
+        """How large the lead is, and how large it may be."""
+        if self.compared and self.best not in self.better:
+            return f"Nor is it shown that {self.best} is better than chance."
+        difference, most = (self.share(value) for value in (self.lead[0], self.lead[2]))
+        if np.isnan(difference) or np.isnan(most):
+            return ""
+        of = f"what {self.best} gains over chance" if self.compared else f"the value of {self.best}"
+        size = size_in_words(difference)
+        if self.level and size_in_words(most) != size:
+            size += f"; it is {percent(most)} at most, {size_in_words(most)}"
+        elif self.level:
+            size = f"{percent(most)} at most: {size}"
+        return f"The difference is {percent(difference)} of {of}, {size}."
+
+
+def size_in_words(share: float) -> str:
+    """Say in words how large a share is: whether a difference of it would matter."""
+    printed = round(abs(share), 2)  # what is called 5 % is small
+    names = [f"a {name} difference" for least, name in SIZES if printed >= least]
+    return names[-1] if names else NEGLIGIBLE
 
 
 def verdicts(report: EvaluationResults) -> list[Verdict]:
@@ -80,11 +128,41 @@ def verdicts(report: EvaluationResults) -> list[Verdict]:
     return found
 
 
-def method_sentences(report: EvaluationResults) -> list[str]:
-    """Return a sentence for each method but chance: how often it is better, and how often best.
+def headline(report: EvaluationResults) -> str:
+    """Return the verdict in one sentence: whether the named words matter, and which method to take.
 
-    The last sentences name what was compared, what each costs, and whether the strong rivals are
-    missing: the best of weak methods need not be good.
+    Empty where chance is not compared.
+    """
+    found = [v for v in verdicts(report) if v.compared]
+    methods = [m for m in report.methods if any(m in v.compared for v in found)]
+    good = tuple(m for m in methods if all(m in v.better for v in found if m in v.compared))
+    if not methods:
+        return ""
+    if not good:
+        return (
+            "No method is better than chance in every quantity: these texts do not show that the "
+            "words which the explanations name are those that the answers rest on."
+        )
+    verb = "names" if len(good) == 1 else "name"
+    parts = [f"{join_names(good)} {verb} words that the answers rest on, better than chance"]
+    shares = [v.share(d) for v in found for m, d in v.behind.items() if {m, v.best} <= {*good}]
+    known = [share for share in shares if not np.isnan(share)]
+    if known:
+        most = max(known)
+        parts.append(f"between them the differences are {percent(most)} at most")
+        parts[-1] += f", {size_in_words(most)}"
+    if rest := tuple(m for m in methods if m not in good):
+        verb = "is" if len(rest) == 1 else "are"
+        parts.append(f"{join_names(rest)} {verb} not better than chance everywhere")
+    return f"{'; '.join(parts)}."
+
+
+def method_sentences(report: EvaluationResults) -> list[str]:
+    """Return a sentence for each method but chance: how often it is better, how often best.
+
+    Where it is not the best, it says how far behind it is. The last sentences say what percentages
+    are of, what was compared, what each costs, and whether the strong rivals are missing: the best
+    of weak methods need not be good.
     """
     found = verdicts(report)
     lines = []
@@ -98,6 +176,9 @@ def method_sentences(report: EvaluationResults) -> list[str]:
             parts.append(_against_the_best(method, ranked))
         if method != CHANCE and parts:
             lines.append(f"{method} is {'; '.join(parts)}.")
+    if any("%" in line for line in lines):
+        of = "gains over chance" if CHANCE in report.methods else "reaches"
+        lines.append(f"Percentages are of what the best method {of} in the same quantity.")
     return [*lines, *_scope(report)] if lines else []
 
 
@@ -156,9 +237,18 @@ def _verdict(
     corrected = holm(np.concatenate([p, np.ones(pairs - len(p))]))[: len(p)]
     level = tuple(others.index[~(corrected < SIGNIFICANT)])
     difference, low, high = others[["difference", "low", "high"]].to_numpy(float)[0]
-    lead = (-float(difference), -float(high), -float(low))
-    ranked = tuple(map(str, order))
-    return Verdict(metric, direction, compared, better, worse, best, level, second, lead, ranked)
+    whole = abs(float(means[best]))
+    if gains is not None:
+        over_chance = gains.set_index("method")["difference"]
+        whole = float(over_chance[best]) if best in better else float("nan")
+    return Verdict(
+        metric, direction, compared, better, worse, best, level, second,
+        lead=(-float(difference), -float(high), -float(low)),
+        ranked=tuple(map(str, order)),
+        behind={str(method): -float(d) for method, d in others["difference"].items()},
+        p=float(corrected[0]),
+        whole=whole,
+    )  # fmt: skip
 
 
 def _rows(gains: pd.DataFrame, metric: str, direction: str) -> pd.DataFrame:
@@ -188,13 +278,31 @@ def _against_the_best(method: str, ranked: list[Verdict]) -> str:
     number = len(ranked)
     rivals = max(len(v.ranked) for v in ranked)
     alone = sum(v.best == method and not v.level for v in ranked)
-    shared = sum(bool(v.level) and method in (v.best, *v.level) for v in ranked)
+    shared = [v for v in ranked if v.level and method in (v.best, *v.level)]
+    others = [v for v in ranked if method not in (v.best, *v.level)]
+    near, far = _behind(method, shared), _behind(method, others)
     parts = []
     if alone:
         parts.append(f"best of the {rivals} compared{_in(alone, number)}")
     if shared:
-        parts.append(f"level with the best{_in(shared, number)}")
+        parts.append(f"level with the best{_in(len(shared), number)}{near and f' ({near})'}")
+    if far:
+        parts.append(f"otherwise {far}" if parts else f"not among the best, {far}")
     return ", ".join(parts) or "not among the best"
+
+
+def _behind(method: str, verdicts: Sequence[Verdict]) -> str:
+    """By which shares a method is behind the best, from the least to the most."""
+    shares = [v.share(v.behind[method]) for v in verdicts if method in v.behind]
+    known = [share for share in shares if not np.isnan(share)]
+    if not known:
+        return ""
+    ends = dict.fromkeys(percent(share) for share in (min(known), max(known)))
+    return f"{' to '.join(ends)} behind"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.0005 else f"{value:.1e}"
 
 
 def _in(count: int, number: int) -> str:

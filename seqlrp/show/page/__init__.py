@@ -23,7 +23,7 @@ from seqlrp.show.page.overview import (
     list_entry,
     text_list,
 )
-from seqlrp.show.page.report import report_section
+from seqlrp.show.page.report import report_section, tested
 from seqlrp.show.page.template import fragment, isolated, whole_page
 from seqlrp.show.page.text_view import TextView, corpus_scale
 from seqlrp.show.page.weightiest import WeightiestWords
@@ -74,7 +74,7 @@ def render(
     compare, checked = named_side(compare, checked)
     rows = [tuple(TextView.of(e, checked.by) for e in row) for row in iter_rows(given, compare)]
     before = report_section(report, figures, tables)
-    body = _content(rows, checked, page=page, before=before)
+    body = _content(rows, checked, page=page, before=before, test=tested(report))
     return whole_page(checked.title, checked, *body) if page else fragment(checked, *body)
 
 
@@ -110,6 +110,15 @@ def _plain_text(explanation: Explanation) -> Html:
     return element("div", verdict(explanation), element("p", cut, rest))
 
 
+def _anchors(
+    rows: Sequence[tuple[TextView, ...]], options: PageOptions, *, page: bool
+) -> list[str]:
+    """The ids of the texts; two fragments in one page must not have the same."""
+    key = "\0".join([repr(options), *(r.shown.text for row in rows for r in row)])
+    end = "" if page else f"-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    return [f"d{number}{end}" for number in range(1, len(rows) + 1)]
+
+
 def _content(
     rows: Sequence[tuple[TextView, ...]],
     options: PageOptions,
@@ -117,6 +126,7 @@ def _content(
     page: bool,
     listed: bool = True,
     before: Html | None = None,
+    test: str | None = None,
     after: Html | None = None,
     most: int | None = None,
 ) -> list[Html | None]:
@@ -128,11 +138,7 @@ def _content(
         for i in range(width)
     ]
     sides = [[(r, scales[i]) for i, r in enumerate(row)] for row in rows]
-    anchors = [f"d{number}" for number in range(1, len(rows) + 1)]
-    if not page:  # two fragments in one page must not have the same anchors
-        key = "\0".join([repr(options), *(r.shown.text for row in rows for r in row)])
-        digest = hashlib.sha256(key.encode()).hexdigest()[:8]
-        anchors = [f"{anchor}-{digest}" for anchor in anchors]
+    anchors = _anchors(rows, options, page=page)
     overview, highlights, weightiest = Overview(), Highlights(), WeightiestWords()
     entries, articles = [], []
     for number, (side, anchor) in enumerate(zip(sides, anchors, strict=True), 1):
@@ -144,15 +150,19 @@ def _content(
         articles.append(article(number, side, anchor, options, script=page, most=left))
         if most is not None:
             most -= len(side[0][0].words)
+    shown = element("main" if page else "div", *articles, class_=None if width < 2 else "wide")
+    reading = how_to_read(
+        options, every=overview.every, script=page, tested=before is not None, test=test
+    )
+    bar = controls(options, every=overview.every, known=overview.known) if page and rows else None
     return [
         header(overview, options, script=page),
         before if options.front else None,
         highlights.section(options) if page else None,
         weightiest.section() if page and not options.selection else None,
         text_list(entries, overview, script=page) if listed else None,
-        how_to_read(options, every=overview.every, script=page, tested=before is not None),
-        controls(options, every=overview.every, known=overview.known) if page and rows else None,
-        element("main" if page else "div", *articles, class_=None if width < 2 else "wide"),
+        # A single text is what one came for: it stands before how it is read.
+        *([bar, shown, reading] if len(articles) == 1 else [reading, bar, shown]),
         after,
         behind(overview, None if options.front else before),
     ]

@@ -110,6 +110,8 @@ class Overview:
         if self._known < _MANY:
             return None
         often, count = max(self._labels.items(), key=lambda item: item[1])
+        if count == self._known:
+            return element("span", "All of them are ", name(often), ".", class_="quiet")
         share = percent(count / self._known)
         return element("span", "Always answering ", name(often), f" would reach {share}.",
                        class_="quiet")  # fmt: skip
@@ -187,10 +189,18 @@ def colour_explanation(options: PageOptions, overview: Overview, *, script: bool
     )
 
 
-def how_to_read(options: PageOptions, *, every: bool, script: bool, tested: bool = False) -> Html:
+def how_to_read(
+    options: PageOptions,
+    *,
+    every: bool,
+    script: bool,
+    tested: bool = False,
+    test: str | None = None,
+) -> Html:
     """How deep colours are, and how to see a value; what is missing without a script.
 
-    A page on which nothing says whether the colours hold (`tested`) says so.
+    A page on which nothing says whether the colours hold (`tested`) says so; `test` is what a test
+    of them found, in one sentence.
     """
     part, parts = options.by, f"{options.by}s"
     where = "In each text, the strongest" if options.scale == "document" else "The strongest"
@@ -214,6 +224,7 @@ def how_to_read(options: PageOptions, *, every: bool, script: bool, tested: bool
             element("span", how, class_="how"),
             class_="quiet",
         ),
+        element("p", element("b", "Can these colours be trusted?"), " ", test) if test else None,
         None if tested else element("p", _UNTESTED, class_="quiet"),
         missing if script and every else None,
         class_="reading",

@@ -15,6 +15,12 @@ _MOST_LINES = 12  # of a report's words, unless somebody asks for more
 _MOST_ROWS = 200  # of a table; more than that nobody reads on a page
 
 
+def tested(report: Any) -> str | None:
+    """The first line of a report's verdict: whether the explanations can be believed."""
+    said = str(report.verdict()) if hasattr(report, "verdict") else ""
+    return said.partition("\n")[0] or None
+
+
 def report_section(report: Any, figures: Iterable[Any], tables: Iterable[Any]) -> Html | None:
     """The report's words and figure, then the figures, then the tables; None where there is none.
 

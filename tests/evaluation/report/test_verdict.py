@@ -13,7 +13,7 @@ import seqlrp
 from seqlrp import EvaluationReport
 from seqlrp.errors import OptionError
 from seqlrp.evaluation import Quantity
-from seqlrp.evaluation.report.verdict import method_sentences, verdicts
+from seqlrp.evaluation.report.verdict import headline, method_sentences, size_in_words, verdicts
 
 MADE = {
     "seed": 0,
@@ -50,11 +50,13 @@ def test_the_best_is_named_where_it_is_better_than_every_other() -> None:
     assert verdict.lead[0] == pytest.approx(1.5)
     assert 1 < verdict.lead[1] < 1.5 < verdict.lead[2] < 2
     assert method_sentences(report)[:3] == [
-        "weak is not told apart from chance; not among the best.",
+        "weak is not told apart from chance; not among the best, 98\xa0% behind.",
         "lrp is better than chance; best of the 3 compared.",
-        "good is better than chance; not among the best.",
+        "good is better than chance; not among the best, 50\xa0% behind.",
     ]
-    assert verdict.sentence().startswith("Best is lrp, by +1.500 [+1.")
+    assert verdict.sentence().startswith("Best is lrp, by 1.500 over good (95 % interval 1.")
+    assert verdict.whole == pytest.approx(3)  # of which differences are shares
+    assert verdict.sentence().endswith("50\xa0% of what lrp gains over chance, a large difference.")
 
 
 def test_methods_that_are_not_told_apart_share_the_place() -> None:
@@ -62,14 +64,59 @@ def test_methods_that_are_not_told_apart_share_the_place() -> None:
     (verdict,) = verdicts(report)
     assert (verdict.best, verdict.level, verdict.worse) == ("lrp", ("good",), ("bad",))
     assert verdict.lead[1] < 0 < verdict.lead[2]
-    assert "lrp has the best mean; good is not told apart from it (by +0.010 [" in (
-        verdict.sentence()
-    )
+    said = verdict.sentence()
+    assert said.startswith("lrp has the best mean, by 0.010 over good (95 % interval -0.")
+    assert "The interval holds 0: these texts do not show which is better." in said
+    assert "< 1\xa0% of what lrp gains over chance, too small to matter in practice; it is" in said
+    assert said.endswith("% at most, a small difference.")
     told = dict(line.split(" is ", 1) for line in method_sentences(report)[:4])
     assert told["lrp"].endswith("level with the best.")
-    assert told["good"].endswith("level with the best.")
-    assert told["weak"].endswith("not among the best.")
+    assert told["good"].endswith("level with the best (< 1\xa0% behind).")
+    assert told["weak"].endswith("not among the best, 67\xa0% behind.")
     assert told["bad"].startswith("worse than chance")
+
+
+def test_a_difference_that_the_correction_does_not_carry_says_so() -> None:
+    """Its interval leaves out 0, and yet the best was picked among many."""
+    found = verdicts(made_up({"random": 0.0, "lrp": 3.0, "a": 2.6, "b": 2.59, "c": 2.58}))[0]
+    assert found.lead[1] > 0
+    assert found.level
+    assert 0.05 < found.p <= 1
+    assert f"corrected for that, p = {found.p:.2g}," in found.sentence()
+    assert "holds 0" not in found.sentence()
+    assert "told apart from lrp." in found.sentence()
+
+
+def test_where_nothing_is_better_than_chance_no_share_is_told() -> None:
+    found = verdicts(made_up({"random": 0.0, "lrp": 0.02, "good": 0.01}))[0]
+    assert np.isnan(found.whole)
+    assert found.sentence().endswith("Nor is it shown that lrp is better than chance.")
+    assert "%" not in found.sentence().replace("95 %", "")
+
+
+def test_the_verdict_in_one_sentence() -> None:
+    assert headline(made_up({"random": 0.0, "lrp": 3.0, "good": 2.7, "bad": -2.0})) == (
+        "lrp and good name words that the answers rest on, better than chance; between them the "
+        "differences are 10\xa0% at most, a small difference; bad is not better than chance "
+        "everywhere."
+    )
+    assert headline(made_up({"random": 0.0, "lrp": 3.0})).endswith("better than chance.")
+    assert headline(made_up({"random": 0.0, "lrp": 0.01})).startswith("No method is better")
+    assert headline(made_up({"lrp": 3.0, "good": 2.7})) == ""
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0.0, "too small to matter in practice"),
+        (0.044, "too small to matter in practice"),
+        (0.05, "a small difference"),
+        (-0.3, "a clear difference"),
+        (2.0, "a large difference"),
+    ],
+)
+def test_a_share_in_words(share: float, words: str) -> None:
+    assert size_in_words(share) == words
 
 
 def test_where_lower_is_better_the_lowest_is_best() -> None:
@@ -101,6 +148,8 @@ def test_chance_and_the_best_are_left_out_where_there_is_none() -> None:
     ]
     told = method_sentences(made_up({"lrp": 3.0, "good": 1.0}))
     assert told[0] == "lrp is best of the 2 compared."
+    assert told[1] == "good is not among the best, 67\xa0% behind."
+    assert told[2] == "Percentages are of what the best method reaches in the same quantity."
     assert method_sentences(made_up({"lrp": 3.0})) == []
     assert made_up({"lrp": 3.0}).summary().startswith("Explanations of")
 
@@ -109,24 +158,24 @@ def test_the_summary_begins_with_the_verdict() -> None:
     report = made_up({"random": 0.0, "lrp\x1b[31m": 3.0, "good": 2.99})
     text = report.summary()
     assert "\x1b" not in text + report.verdict()
-    assert text.startswith("In short\n  lrp\\x1b[31m is better than chance")
+    assert text.startswith("In short\n  lrp\\x1b[31m and good name words that the answers rest on")
     assert report.verdict().splitlines() == [
-        line.replace("\x1b", "\\x1b") for line in method_sentences(report)
+        line.replace("\x1b", "\\x1b") for line in (headline(report), *method_sentences(report))
     ]
     assert "[area]" in text
     assert "[area: other]" in text
-    assert "is not told apart from it" in " ".join(text.split())
+    assert "these texts do not show which is better" in " ".join(text.split())
 
 
 def test_the_verdict_names_what_was_compared_and_what_it_costs() -> None:
     weak = method_sentences(made_up({"random": 0.0, "lrp": 3.0, "good": 1.0}))
-    assert weak[2:] == [
+    assert weak[3:] == [
         "Compared were chance, lrp (1 ms a text) and good (1 ms a text).",
         "No method that asks the model again without words (occlusion, lime, kernel_shap, "
         "shapley) was among them; such methods are slower and often better.",
     ]
     strong = method_sentences(made_up({"lrp": 3.0, "occlusion": 1.0}))
-    assert strong[2:] == ["Compared were lrp (1 ms a text) and occlusion (1 ms a text)."]
+    assert strong[3:] == ["Compared were lrp (1 ms a text) and occlusion (1 ms a text)."]
     report = made_up({"lrp": 3.0, "mine": 1.0})
     made = {**MADE, "methods": {"mine": {"method": "lime"}}}
     named = EvaluationReport(report.table, report.quantities, report.seconds, made)
@@ -143,7 +192,8 @@ def test_several_quantities_are_counted() -> None:
     assert method_sentences(both)[:2] == [
         "lrp is better than chance in all 2 quantities; best of the 2 compared in 1 of 2, level "
         "with the best in 1 of 2.",
-        "good is better than chance in all 2 quantities; level with the best in 1 of 2.",
+        "good is better than chance in all 2 quantities; level with the best in 1 of 2 "
+        "(< 1\xa0% behind), otherwise 67\xa0% behind.",
     ]
 
 
