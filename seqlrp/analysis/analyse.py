@@ -13,6 +13,7 @@ from seqlrp.analysis.checkpoint import Checkpoint
 from seqlrp.analysis.class_words import class_words
 from seqlrp.analysis.corpus_analysis import CorpusAnalysis
 from seqlrp.analysis.known import KnownExplanations
+from seqlrp.analysis.scikit import scikit
 from seqlrp.analysis.shortcuts import COLUMNS, find_shortcuts
 from seqlrp.analysis.strategies import SAMPLE, Strategies, find_strategies
 from seqlrp.engine.batches import BatchTokens
@@ -82,6 +83,7 @@ def analyse(
         MissingPackageError: scikit-learn is not installed.
         WriteError: `out` cannot be written to.
     """
+    scikit("neighbors")  # what is missing is said before anything is explained
     candidates = [candidates] if isinstance(candidates, str) else list(candidates)
     given = {"seed": seed, **(strategies or {})}
     known = None

@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from seqlrp.errors import OptionError
+from seqlrp.evaluation.report.verdict import size_in_words
 from seqlrp.models.saving import save_choice
+from seqlrp.show.numbers import percent
 
 if TYPE_CHECKING:
     from seqlrp.models.classifier import TextClassifier
@@ -87,6 +89,7 @@ class Choice:
 
     def _findings(self) -> list[str]:
         """A sentence for each comparison on the confirming half."""
+        values = self.candidates.set_index("candidate")["value"]
         found = []
         for row in self.differences.itertuples():
             one, other = str(row.candidate), str(row.over)
@@ -96,9 +99,13 @@ class Choice:
                 verdict = "is worse than"
             else:
                 verdict = "is not shown to be better than"
+            zero = ", which holds 0" if row.low <= 0 <= row.high else ""
+            share = abs(row.difference / values[other]) if values[other] else float("nan")
+            size = f" That is {percent(share)} of the value of {_named(other)}, {size_in_words(share)}."
             found.append(
                 f"{_named(one)} {verdict} {_named(other)}: {row.difference:+.2g} "
-                f"({row.low:+.2g} to {row.high:+.2g}), p = {row.p:.2g}."
+                f"({row.low:+.2g} to {row.high:+.2g}{zero}), p = {row.p:.2g}."
+                f"{size if np.isfinite(share) else ''}"
             )
         return found
 

@@ -40,6 +40,7 @@ def test_the_better_is_chosen_and_said_to_be(choice: seqlrp.Choice) -> None:
     assert summary.startswith("Chosen: occlusion.\n3 candidates were compared by abpc (area betw")
     assert "on 55 texts; occlusion was the best. On 55 others:" in summary
     assert "- occlusion is better than lrp (the default): +0." in summary
+    assert "% of the value of lrp (the default), " in summary
     assert "Nothing" not in summary
 
 
