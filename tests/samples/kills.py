@@ -86,9 +86,11 @@ class Moments:
         times = [json.loads(line)["time"] for line in log.read_text().splitlines()]
         self._gaps = [max(b - a, 0.0) for a, b in pairwise([begun, *times])]
 
-    def wait(self, drawn: random.Random, log: Path, goes_on: Callable[[], bool]) -> None:
-        """Wait until a run has written so many lines, and some time longer."""
-        lines = drawn.randrange(len(self._gaps))
+    def wait(
+        self, drawn: random.Random, log: Path, goes_on: Callable[[], bool], least: int = 0
+    ) -> None:
+        """Wait until a run has written so many lines, at least some, and some time longer."""
+        lines = drawn.randrange(least, len(self._gaps))
         while goes_on() and (log.read_bytes().count(b"\n") if log.exists() else 0) < lines:
             time.sleep(0.002)
         time.sleep(drawn.uniform(0, self._gaps[lines]))

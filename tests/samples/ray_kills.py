@@ -153,12 +153,13 @@ class RayKills:
     def _cluster_at(self, drawn: random.Random, out: Path) -> bool:
         arguments = map(str, (self._saved, self.source, out, self._size))
         driver = subprocess.Popen([sys.executable, "-c", _RUN, *arguments])
-        self._moments.wait(drawn, out / LOG, lambda: driver.poll() is None)
+        # By its second line all of Ray runs, whose start is not seen in the log.
+        self._moments.wait(drawn, out / LOG, lambda: driver.poll() is None, least=2)
         cluster = [p for p in _descendants(driver.pid) if runs(p)]
         for process in cluster:
             os.kill(process, signal.SIGKILL)
-        status = driver.wait(120)
-        deadline = time.monotonic() + 30
+        status = driver.wait(600)
+        deadline = time.monotonic() + 60
         while any(map(runs, cluster)):
             assert time.monotonic() < deadline, "processes outlive the cluster"
             time.sleep(0.05)
