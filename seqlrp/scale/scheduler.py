@@ -89,6 +89,7 @@ class Scheduler:
         self._starts[worker] = 0
         self._idle.append(worker)
         if answer.finished is not None and task is not None:
+            self._send()  # the worker goes on while the log is forced onto the disk
             self._finish(task.shard, answer.finished)
         elif isinstance(answer.error, CorpusError | WriteError):  # the files, and not a text
             raise answer.error
