@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -15,7 +16,8 @@ import fsspec
 import numpy as np
 import pandas as pd
 import pytest
-from samples.classifiers import some_texts
+import safetensors.torch
+from samples.classifiers import small_classifier, some_texts
 from samples.kills import NOT_WRITTEN, check_folder, on_writes
 from samples.sharded import KILLS, OVERFLOWS, RAISES, contents, failing_classifier, write_texts
 
@@ -277,3 +279,28 @@ def test_a_run_that_is_killed_goes_on(error, tmp_path, explain) -> None:  # type
         assert explain(source, out).explained == 22
         check_folder(out, calm)
     assert deaths >= 1
+
+
+# The model of a worker
+
+
+def test_a_model_that_is_replaced_ends_the_run(source, tmp_path, explain, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(worker, "fingerprint", lambda *_: hashlib.sha256(b"of another model"))
+    with pytest.raises(SavedFileError, match="replaced while the run went on"):
+        explain(source, tmp_path / "out")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_workers_share_the_weights_of_a_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    model, path = small_classifier().model, tmp_path / "weights.safetensors"
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    safetensors.torch.save_file(before, path)
+    worker._share_weights(model, path)
+    maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    mapped = [[int(end, 16) for end in m[0].split("-")] for m in maps if m[-1] == str(path)]
+    for name, value in model.state_dict().items():
+        assert value.equal(before[name])
+        assert any(start <= value.data_ptr() < end for start, end in mapped)
+    safetensors.torch.save_file({n: value + 1 for n, value in before.items()}, tmp_path / "other")
+    worker._share_weights(model, tmp_path / "other")  # not the same: they stay
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
