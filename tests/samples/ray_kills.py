@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from unittest import mock
 
@@ -65,9 +65,16 @@ class RayCluster:
         return [p for p in children(self.machine) if _title(p).startswith(b"ray::_Actor")]
 
     def replace_machine(self) -> None:
-        """Add a machine in the place of one that was killed."""
-        self._cluster.remove_node(self._machine, allow_graceful=False)
-        self._machine = self._cluster.add_node(num_cpus=2)
+        """Add a machine in the place of one that was killed.
+
+        On a busy computer Ray gives up after half a minute, and is asked again.
+        """
+        with suppress(AssertionError):  # what Ray finds still ending
+            self._cluster.remove_node(self._machine, allow_graceful=False)
+        for _ in range(5):
+            with suppress(Exception):
+                self._machine = self._cluster.add_node(num_cpus=2)
+                return
 
     def shutdown(self) -> None:
         """End all of it."""
