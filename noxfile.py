@@ -55,9 +55,16 @@ def slow(session: nox.Session) -> None:
 
 @nox.session
 def ray(session: nox.Session) -> None:
-    """Workers on Ray, and the class in Ray Data."""
+    """Workers on Ray, any of which is killed, and the class in Ray Data."""
     session.install("-e", ".[demo,test,ray]", "ray[data]")
-    session.run("pytest", "-m", "slow or not slow", "tests/scale/test_ray.py", *session.posargs)
+    session.run("pytest", "-m", "slow", "tests/scale/test_ray.py", *session.posargs)
+
+
+@nox.session
+def spark(session: nox.Session) -> None:
+    """The class in Spark, which needs Java."""
+    session.install("-e", ".[demo,test]", "pyspark")
+    session.run("pytest", "-m", "slow", "tests/scale/test_pipeline.py", *session.posargs)
 
 
 @nox.session

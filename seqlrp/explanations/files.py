@@ -243,6 +243,8 @@ def _checksum(row: Row) -> str:
             content = np.asarray(value, "<f4" if kind == "floats" else "<i4").tobytes()
         elif kind == "string" and isinstance(value, str):
             content = value.encode()
+        elif type(value) is int:
+            content = b"%d" % value  # as JSON writes it
         else:
             content = _sorted_json(value).encode()
         found.update(f"{name} {'-' if value is None else len(content)} ".encode())

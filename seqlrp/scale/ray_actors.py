@@ -3,11 +3,15 @@
 What is sent through Ray is a few numbers a shard: texts are read, and parts written, where the
 actor runs. So the sources and the folder must be what every machine sees. Actors that find no free
 cores or GPU wait for them, and Ray's autoscaler adds machines for them where it may.
+
+An actor that dies, alone or with its machine, is replaced by the scheduler, so Ray restarts none.
+Where the whole cluster is lost, the run ends, and the same call goes on with another cluster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from seqlrp.errors import MissingPackageError, ShardError
@@ -52,23 +56,26 @@ class RayActors:
 
     def start(self, worker: int) -> None:
         """Start a worker by its number, which may take the place of one that died."""
-        actor = self._make.remote(self._job, self._device)
-        self._actors[worker] = actor
-        self._asked[actor.begin.remote()] = worker
+        with self._connected():
+            actor = self._make.remote(self._job, self._device)
+            self._actors[worker] = actor
+            self._asked[actor.begin.remote()] = worker
 
     def send(self, worker: int, task: Task) -> None:
         """Give a task to a worker that has answered."""
-        self._asked[self._actors[worker].do.remote(task)] = worker
+        with self._connected():
+            self._asked[self._actors[worker].do.remote(task)] = worker
 
     def wait(self, seconds: float) -> Iterator[tuple[int, Answer]]:
         """Return the answers of workers as soon as there is one, or none after `seconds`."""
-        ready, _ = self._ray.wait(list(self._asked), timeout=seconds)
+        with self._connected():
+            ready, _ = self._ray.wait(list(self._asked), timeout=seconds)
         for answer in ready:
             worker = self._asked.pop(answer)
             try:
                 found: Answer = self._ray.get(answer)
             except self._ray.exceptions.RayError as error:
-                found = Answer(died=str(error).splitlines()[0])
+                found = Answer(died=_how_it_ended(error))
             if found.died is not None:
                 self._ray.kill(self._actors.pop(worker))
             yield worker, found
@@ -80,6 +87,17 @@ class RayActors:
         self._actors.clear()
         if self._ours:
             self._ray.shutdown()
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """Turn what Ray raises where it is lost itself, and not an actor, into an error of ours."""
+        try:
+            yield
+        except self._ray.exceptions.RayError as error:
+            raise ShardError(
+                f"The Ray cluster is lost: {_how_it_ended(error)}",
+                "Finished shards are kept; the same call goes on from there.",
+            ) from error
 
 
 class _Actor:
@@ -102,3 +120,9 @@ class _Actor:
 
         torch.set_num_threads(1)
         self._worker = Worker(self._job, self._device)
+
+
+def _how_it_ended(error: Exception) -> str:
+    """What Ray says, but for the lines that only number things."""
+    lines = [line.strip() for line in str(error).splitlines() if not line.startswith("\t")]
+    return " ".join([type(error).__name__ + ":", *lines])

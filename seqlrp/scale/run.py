@@ -141,7 +141,7 @@ def explain(
         checked_target(loaded, target, labelled=names.label is not None, per_text=False)
         job = Job(
             os.fspath(classifier) if isinstance(classifier, str | os.PathLike) else loaded,
-            factory, folder.resolve(), plan.files, names, method, options, target,
+            factory, made["model"], folder.resolve(), plan.files, names, method, options, target,
             on_unanswerable == "skip", on_error, batch_tokens, max_words,
         )  # fmt: skip
         counted = Progress(plan, count, None if metrics is None else Path(metrics), progress)

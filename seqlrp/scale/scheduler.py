@@ -12,7 +12,7 @@ from seqlrp.scale.log import Log
 from seqlrp.scale.plan import Shard
 from seqlrp.scale.worker import Finished, OnError, Task, failure
 
-_STARTS = 3  # workers that end one after the other before they are ready
+_STARTS = 3  # how often in a row a worker may end before it is ready
 _TRIES = 6  # of a shard at which workers die, though none of its texts kills one by itself
 _TICK = 1.0  # seconds
 
@@ -49,7 +49,7 @@ class Scheduler:
         self._running: dict[int, Task] = {}
         self._idle: list[int] = []
         self._left = 0
-        self._deaths = 0  # one after the other, before a worker was ready
+        self._starts: Counter[int] = Counter()  # those in a row that failed, of each worker
         self._tries: Counter[int] = Counter()
         self._searches: dict[int, Search] = {}
         self._aside: dict[int, dict[int, str]] = {}
@@ -86,9 +86,10 @@ class Scheduler:
         if answer.died is not None:
             self._replace(worker, task, answer.died)
             return
-        self._deaths = 0
+        self._starts[worker] = 0
         self._idle.append(worker)
         if answer.finished is not None and task is not None:
+            self._send()  # the worker goes on while the log is forced onto the disk
             self._finish(task.shard, answer.finished)
         elif isinstance(answer.error, CorpusError | WriteError):  # the files, and not a text
             raise answer.error
@@ -101,10 +102,10 @@ class Scheduler:
         """Start a worker in the place of one that died, and look at what it died of."""
         self._log.note("died", worker=worker, reason=reason, shard=task and task.shard.number)
         if task is None:
-            self._deaths += 1
-            if self._deaths >= _STARTS:
+            self._starts[worker] += 1
+            if self._starts[worker] >= _STARTS:
                 raise ShardError(
-                    f"{_STARTS} workers ended before they were ready, the last so: {reason}",
+                    f"A worker ended {_STARTS} times before it was ready, the last so: {reason}",
                     "In a script, call seqlrp.scale.explain under `if __name__ == '__main__':`; "
                     "otherwise see what the workers print.",
                 )

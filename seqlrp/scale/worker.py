@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import safetensors.torch
+
 from seqlrp.errors import (
     CorpusError,
     FailedTextError,
+    SavedFileError,
     SeqlrpError,
     SeqlrpWarning,
     ShardError,
@@ -23,12 +26,16 @@ from seqlrp.explaining.explain import chosen_method, iter_explanations
 from seqlrp.explaining.skipped import NO_WORD, SkippedTexts
 from seqlrp.explanations.files import explanation_writer
 from seqlrp.explanations.parts import part_path
+from seqlrp.models.fingerprint import fingerprint
+from seqlrp.models.saving import WEIGHTS, load
 from seqlrp.scale.halving import find_failing
 from seqlrp.scale.plan import Shard
 from seqlrp.scale.shard_texts import ColumnNames, ShardTexts, read_shard
 from seqlrp.scale.source import UNREADABLE, SourceFile
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from seqlrp.engine.batches import BatchTokens
     from seqlrp.explaining.targets import Target
     from seqlrp.explanations.record import Explanation
@@ -44,6 +51,7 @@ class Job:
     Attributes:
         classifier: the folder of the model, or the classifier itself.
         factory: the function that builds a model of the user's own.
+        model: the fingerprint of the classifier.
         folder: where the parts are written.
         files: the files of the sources.
         columns: which columns of them are read.
@@ -58,6 +66,7 @@ class Job:
 
     classifier: TextClassifier | str
     factory: Callable[..., TextClassifier] | None
+    model: str
     folder: Path
     files: tuple[SourceFile, ...]
     columns: ColumnNames
@@ -139,14 +148,22 @@ class Worker:
     Args:
         job: what is to be done.
         device: where this worker's model runs.
+
+    Raises:
+        SavedFileError: the model is another one than when the run began.
     """
 
     def __init__(self, job: Job, device: str) -> None:
         self._job = job
         if isinstance(job.classifier, str):
-            from seqlrp.models.saving import load
-
             self._classifier = load(job.classifier, device=device, factory=job.factory)
+            if fingerprint(self._classifier, {}, ()).hexdigest() != job.model:
+                raise SavedFileError(
+                    f"The model in {job.classifier} was replaced while the run went on.",
+                    "Put the model back with which the run began, or begin another folder.",
+                )
+            if device == "cpu" and job.factory is None:
+                _share_weights(self._classifier.model, Path(job.classifier) / WEIGHTS)
         else:
             self._classifier = job.classifier
             self._classifier.model.to(device)
@@ -282,3 +299,11 @@ def _last(caught: list[warnings.WarningMessage]) -> dict[str, str]:
         for w in caught
         if isinstance(w.message, SeqlrpWarning)
     }
+
+
+def _share_weights(model: nn.Module, path: Path) -> None:
+    """Map the weights from their file into memory, where all workers of a machine share them."""
+    mapped = safetensors.torch.load_file(path)
+    own = model.state_dict()
+    if own.keys() == mapped.keys() and all(own[n].equal(mapped[n]) for n in own):
+        model.load_state_dict(mapped, assign=True)

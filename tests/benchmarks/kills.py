@@ -1,7 +1,11 @@
-"""Kills runs over many shards at random moments, and says whether any folder differs in the end.
+"""Does harm to runs over many shards at random moments, and says whether any folder differs.
 
-`PYTHONPATH=tests:. python tests/benchmarks/kills.py --moments 100` kills the main process and a
-worker in turn, with SIGKILL, goes on, and compares all files with those of an undisturbed run.
+    PYTHONPATH=tests:. python tests/benchmarks/kills.py --moments 100
+    PYTHONPATH=tests:. python tests/benchmarks/kills.py --moments 20 --victims actor node cluster
+
+kills the main process and a worker with SIGKILL, fills the disk (as root, who can mount one), or
+makes the folder read-only; with Ray an actor, the machine on which all actors are, or the whole
+cluster. Each time it goes on, and compares all files with those of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -9,36 +13,59 @@ from __future__ import annotations
 import argparse
 import random
 import tempfile
-from collections import Counter
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from samples.kills import Kills
+from samples.ray_kills import RayKills, ray_cluster
 from samples.sharded import RAISES, save_classifier, write_texts
+
+LOCAL = ("main", "worker", "full", "read-only")
+RAY = ("actor", "node", "cluster")
+
+
+def do_harm(kills: Kills | RayKills, victim: str, moments: int, seed: int) -> None:
+    """Do harm at so many moments that came before the end of the run."""
+    drawn, came, tried, wrong = random.Random(f"{victim} {seed}"), 0, 0, 0
+    begun = time.monotonic()
+    while came < moments:
+        tried += 1
+        try:
+            came += kills.at(drawn, victim)
+        except AssertionError as error:
+            came, wrong = came + 1, wrong + 1
+            print(f"{victim}, run {tried}: {error}", flush=True)
+        if tried % 10 == 0:
+            print(f"{victim}: {came} moments, {wrong} wrong", flush=True)
+    took = time.monotonic() - begun
+    print(f"{victim}: {came} moments in {tried} runs, {wrong} folders wrong, {took:.0f} s")
 
 
 def main() -> None:
-    """Kill, go on, compare and print."""
+    """Do harm, go on, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--moments", type=int, default=100)
+    parser.add_argument("--victims", nargs="+", choices=LOCAL + RAY, default=LOCAL)
     parser.add_argument("--texts", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    drawn, happened, wrong = random.Random(options.seed), Counter[str](), 0
-    with tempfile.TemporaryDirectory() as folder:
-        saved = save_classifier(Path(folder) / "model")
-        source = Path(folder) / "a.jsonl"
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+        folder = Path(temporary)
+        saved, source = save_classifier(folder / "model"), folder / "a.jsonl"
         write_texts(source, options.texts, {options.texts // 2: RAISES})
-        kills = Kills(saved, source, Path(folder))
-        print(f"undisturbed: {kills.lasts:.1f} s, {len(kills.calm)} files", flush=True)
-        for moment in range(options.moments):
-            try:
-                happened[kills.at(drawn, ("main", "worker")[moment % 2])] += 1
-            except AssertionError as error:
-                wrong += 1
-                print(f"moment {moment}: {error}", flush=True)
-            if moment % 10 == 9:
-                print(f"{moment + 1} moments: {dict(happened)}, {wrong} wrong", flush=True)
-    print(f"{sum(happened.values())} folders are right, {wrong} wrong: {dict(happened)}")
+        local = [victim for victim in options.victims if victim in LOCAL]
+        if local:  # first, for it forks
+            kills = Kills(saved, source, folder)
+            print(f"undisturbed: {kills.lasts:.1f} s, {len(kills.calm)} files", flush=True)
+            for victim in local:
+                do_harm(kills, victim, options.moments, options.seed)
+        if len(local) < len(options.victims):
+            cluster = stack.enter_context(ray_cluster())
+            on_ray = RayKills(cluster, saved, source, folder)
+            print(f"undisturbed on Ray: {on_ray.lasts:.1f} s", flush=True)
+            for victim in (victim for victim in options.victims if victim in RAY):
+                do_harm(on_ray, victim, options.moments, options.seed)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from seqlrp.models.fingerprint import fingerprint
+from seqlrp.models.saving import load
 from seqlrp.scale.plan import make_plan
 from seqlrp.scale.shard_texts import ColumnNames
 from seqlrp.scale.worker import Job, Worker, file_digest
@@ -41,7 +43,8 @@ def main() -> None:
         manifest = (Path(folder) / "_manifest.json").stat().st_size
         print(f"manifest: {manifest} B for {len(plan.shards)} shards")
         job = Job(
-            options.model, None, Path(folder), plan.files, ColumnNames("text"), "lrp", {},
+            options.model, None, fingerprint(load(options.model), {}, ()).hexdigest(), Path(folder),
+            plan.files, ColumnNames("text"), "lrp", {},
             "predicted", True, "skip", 8192, 200_000,
         )  # fmt: skip
         begun = time.process_time()

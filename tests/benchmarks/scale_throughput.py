@@ -33,7 +33,7 @@ import seqlrp.scale
 from seqlrp.models.networks import RecurrentClassifier
 from seqlrp.scale.log import LOG
 
-WORDS = [f"w{k}" for k in range(5000)]
+WORDS = np.array([f"w{k}" for k in range(5000)])
 
 
 class Way(NamedTuple):
@@ -61,7 +61,7 @@ GOALS = (  # a way, what it is divided by, and the least quotient
 def make_model(folder: Path) -> Path:
     """Save a bidirectional LSTM of 64 units over vectors of 50 numbers, with random weights."""
     torch.manual_seed(0)
-    vocabulary = seqlrp.Vocabulary.build([WORDS])
+    vocabulary = seqlrp.Vocabulary.build([WORDS.tolist()])
     model = RecurrentClassifier(len(vocabulary), 4, embedding=50, hidden=64, bidirectional=True)
     labels = ("world", "sports", "business", "science")
     seqlrp.save(seqlrp.TextClassifier(model.eval(), vocabulary, labels), folder)

@@ -1,22 +1,31 @@
-"""Runs that are killed at random moments, and what they leave behind."""
+"""Runs that are killed, or whose disk fails, at random moments, and what they leave behind."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
 import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
-import seqlrp
 import seqlrp.scale
-from samples.sharded import contents, failing_classifier
+from samples.sharded import InProcess, contents, failing_classifier
+from seqlrp.errors import WriteError
+from seqlrp.scale import run
 from seqlrp.scale.log import LOG
+
+NOT_WRITTEN = 3  # the exit status of a run that ended by a WriteError
 
 
 @contextmanager
@@ -36,10 +45,6 @@ def children(process: int) -> list[int]:
     return found
 
 
-def count_lines(log: Path) -> int:
-    return log.read_bytes().count(b"\n") if log.exists() else 0
-
-
 def runs(process: int) -> bool:
     """Whether a process has not ended."""
     try:
@@ -47,6 +52,48 @@ def runs(process: int) -> bool:
     except OSError:
         return False
     return state not in ("Z", "X")
+
+
+def on_writes(folder: Path, do: Callable[[], None]) -> None:
+    """From now on call `do` in this process before anything is written to a folder."""
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event in ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir"):
+            here = any(str(folder) in str(argument) for argument in arguments)
+            reads = event == "open" and not int(str(arguments[2])) & (os.O_WRONLY | os.O_RDWR)
+            if here and not reads:
+                do()
+
+    sys.addaudithook(hook)
+
+
+def check_folder(out: Path, calm: dict[str, bytes]) -> None:
+    """Check that a folder has what an undisturbed run gives, and nothing else."""
+    left = sorted(path.name for path in out.iterdir() if path.name.startswith("."))
+    assert left in ([], [".lock"]), f"left behind: {left}"
+    assert contents(out) == calm, "other parts"
+
+
+class Moments:
+    """Draws moments of a run, as likely in each part of it, however fast the machine is.
+
+    Args:
+        log: of a run that was not disturbed.
+        begun: when it began.
+    """
+
+    def __init__(self, log: Path, begun: float) -> None:
+        times = [json.loads(line)["time"] for line in log.read_text().splitlines()]
+        self._gaps = [max(b - a, 0.0) for a, b in pairwise([begun, *times])]
+
+    def wait(
+        self, drawn: random.Random, log: Path, goes_on: Callable[[], bool], least: int = 0
+    ) -> None:
+        """Wait until a run has written so many lines, at least some, and some time longer."""
+        lines = drawn.randrange(least, len(self._gaps))
+        while goes_on() and (log.read_bytes().count(b"\n") if log.exists() else 0) < lines:
+            time.sleep(0.002)
+        time.sleep(drawn.uniform(0, self._gaps[lines]))
 
 
 class Kills:
@@ -65,53 +112,66 @@ class Kills:
             saved, source, out, factory=failing_classifier, progress=False,
             **{"workers": 2, "shard_size": 10, **options},
         )  # fmt: skip
-        classifier = seqlrp.load(saved, factory=failing_classifier)
-        list(
-            seqlrp.explain(classifier, ["a good film"], progress=False)
-        )  # loads all that is forked
-        begun = time.monotonic()
-        assert self._wait(self._start(folder / "calm")) == 0
-        self.lasts = time.monotonic() - begun
-        self.calm = contents(folder / "calm")
-        self._events = count_lines(folder / "calm" / LOG)
+        with mock.patch.object(run, "_engine", lambda name, job, *rest: InProcess(job)):
+            self._explain(folder / "here")  # loads all that is forked
+        begun, calm = time.time(), folder / "calm"
+        assert self._wait(self._start(calm)) == 0
+        self.lasts = time.time() - begun
+        self.calm, self._moments = contents(calm), Moments(calm / LOG, begun)
 
-    def at(self, drawn: random.Random, victim: str) -> str:
-        """Kill "main" or a "worker" at a moment that is drawn, go on, and check the folder.
+    def at(self, drawn: random.Random, victim: str) -> bool:
+        """Do harm at a moment that is drawn, go on, and check the folder.
+
+        Args:
+            drawn: draws the moment.
+            victim: "main" or a "worker" is killed; the disk is "full" (a file system in memory,
+                which only root can mount), or becomes "read-only".
 
         Returns:
-            what happened: "killed main", "killed worker", or "too late".
+            whether the moment came before the end.
         """
         self._count += 1
-        out = self._folder / f"run-{self._count}"
-        main = self._start(out)
-        wanted = drawn.randrange(self._events)  # a moment of the run, however fast the machine is
-        while count_lines(out / LOG) < wanted and runs(main):
-            time.sleep(0.002)
-        time.sleep(drawn.uniform(0, 1.5) * self.lasts / self._events)
-        workers = children(main)
-        chosen = main if victim == "main" else drawn.choice(workers or [0])
-        happened = f"killed {victim}" if chosen and runs(chosen) else "too late"
-        if happened != "too late":
-            os.kill(chosen, signal.SIGKILL)
-        if self._wait(main) != 0:
-            assert victim == "main", "a run does not survive the death of a worker"
-            self._check_ended(workers)
-            assert self._wait(self._start(out)) == 0
-        self._check_ended(workers)
-        left = sorted(path.name for path in out.iterdir() if path.name.startswith("."))
-        assert left in ([], [".lock"]), f"left behind: {left}"
-        assert contents(out) == self.calm, f"moment {self._count}: other parts"
-        return happened
+        place = self._folder / f"run-{self._count}"
+        place.mkdir()
+        with _small_disk(place) if victim == "full" else contextlib.nullcontext():
+            return self._at(drawn, victim, place / "out", place / "fault")
 
-    def _start(self, out: Path) -> int:
+    def _at(self, drawn: random.Random, victim: str, out: Path, fault: Path) -> bool:
+        main = self._start(out, fault if victim == "read-only" else None)
+        self._moments.wait(drawn, out / LOG, lambda: runs(main))
+        workers = children(main)
+        came = runs(main) and (victim != "worker" or bool(workers))
+        if came and victim == "full":
+            _fill(fault)
+        elif came and victim == "read-only":
+            fault.touch()
+        elif came:
+            os.kill(main if victim == "main" else drawn.choice(workers), signal.SIGKILL)
+        status = self._wait(main)
+        self._check_ended(workers)
+        fault.unlink(missing_ok=True)
+        if status != 0:
+            assert status == {"main": -signal.SIGKILL, "worker": 0}.get(victim, NOT_WRITTEN)
+            assert self._wait(self._start(out)) == 0
+        check_folder(out, self.calm)
+        return came and (status != 0 or victim == "worker")
+
+    def _start(self, out: Path, fault: Path | None = None) -> int:
+        """Begin a run in a fork; where the file `fault` is there, nothing can be written."""
         process = os.fork()
         if process:
             return process
         status = 1
         try:
+            if fault is not None:
+                on_writes(out, lambda: _refuse(fault))
             with forked_workers():
                 self._explain(out)
             status = 0
+        except WriteError:
+            status = NOT_WRITTEN
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
 
@@ -125,3 +185,25 @@ class Kills:
         while any(map(runs, workers)):
             assert time.monotonic() < deadline, "workers outlive the run"
             time.sleep(0.02)
+
+
+def _refuse(fault: Path) -> None:
+    if fault.exists():
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+@contextmanager
+def _small_disk(place: Path) -> Iterator[None]:
+    """Mount a file system of 2 MB."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def _fill(path: Path) -> None:
+    """Write a file until the disk is full."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))

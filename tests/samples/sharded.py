@@ -60,15 +60,21 @@ class InProcess:
         job: what workers do.
         deaths: the numbers of the tasks, counted from 0, at which a worker dies: before the task is
             done where the number is even, after it where it is odd.
+        failed_starts: how many of the first workers die before they are ready.
     """
 
-    def __init__(self, job: Job, deaths: Collection[int] = ()) -> None:
+    def __init__(self, job: Job, deaths: Collection[int] = (), failed_starts: int = 0) -> None:
         self._job, self._deaths = job, deaths
+        self._failed_starts = failed_starts
         self._workers: dict[int, Worker] = {}
         self._answers: deque[tuple[int, Answer]] = deque()
         self._count = 0
 
     def start(self, worker: int) -> None:
+        if self._failed_starts:
+            self._failed_starts -= 1
+            self._answers.append((worker, Answer(died="at the start")))
+            return
         self._workers[worker] = Worker(self._job, "cpu")
         self._answers.append((worker, Answer()))
 

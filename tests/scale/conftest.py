@@ -12,6 +12,7 @@ from samples.sharded import Death, InProcess, failing_classifier, save_classifie
 
 import seqlrp.scale
 from seqlrp.scale import run
+from seqlrp.scale.worker import Job
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +22,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def explain(saved: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., seqlrp.scale.Status]:
-    """`seqlrp.scale.explain` without other processes; `deaths` says when workers die."""
+    """`seqlrp.scale.explain` in this process; `InProcess` has `deaths` and `failed_starts`."""
 
     def die() -> None:
         raise Death
@@ -29,9 +30,17 @@ def explain(saved: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., seqlr
     monkeypatch.setattr(sharded, "die", die)
 
     def explain_here(
-        source: Path, out: Path, *, deaths: Collection[int] = (), **options: Any
+        source: Path,
+        out: Path,
+        *,
+        deaths: Collection[int] = (),
+        failed_starts: int = 0,
+        **options: Any,
     ) -> seqlrp.scale.Status:
-        monkeypatch.setattr(run, "_engine", lambda name, job, *rest: InProcess(job, deaths))
+        def engine(name: str, job: Job, *rest: object) -> InProcess:
+            return InProcess(job, deaths, failed_starts)
+
+        monkeypatch.setattr(run, "_engine", engine)
         chosen = {"shard_size": 10, "progress": False, "workers": 2, **options}
         return seqlrp.scale.explain(saved, source, out, factory=failing_classifier, **chosen)
 

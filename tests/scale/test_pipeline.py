@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import datasets
@@ -16,6 +20,11 @@ from seqlrp.errors import CorpusError
 from seqlrp.scale import Explain
 
 TEXTS = [*some_texts(7), "", None]
+SPARK_SCHEMA = (  # as in the docs
+    "tokens array<string>, start array<int>, end array<int>, relevance array<float>, target int, "
+    "against int, predicted int, scores array<float>, probabilities array<float>, ledger string, "
+    "unread int, left_out string"
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +89,31 @@ def test_dask(explain, expected) -> None:  # type: ignore[no-untyped-def]
     with dask.config.set(scheduler="sync", **{"dataframe.convert-string": False}):
         made = dd.from_pandas(frame, npartitions=2).map_partitions(explain, meta=explain(frame[:1]))
         check(made.compute()["relevance"], expected)
+
+
+def explain_batches(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """What Spark runs in its own processes."""
+    found: Iterator[pd.DataFrame] = Explain(small_classifier(), epsilon=0.01)(batches)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    find_spec("pyspark") is None or shutil.which("java") is None, reason="needs PySpark and Java"
+)
+@pytest.mark.filterwarnings("ignore")  # of Spark itself
+def test_spark(expected, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    from pyspark.sql import SparkSession
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    session = SparkSession.builder.master("local[1]").config("spark.ui.enabled", False)
+    spark = session.getOrCreate()
+    try:
+        frame = spark.createDataFrame(list(enumerate(TEXTS)), "k int, text string")
+        rows = frame.mapInPandas(explain_batches, f"k int, text string, {SPARK_SCHEMA}").collect()
+    finally:
+        spark.stop()
+    assert [row["k"] for row in rows] == list(range(9))
+    check([row["relevance"] for row in rows], expected)
+    assert rows[7]["relevance"] is None
+    assert rows[8]["left_out"] == "without a word"

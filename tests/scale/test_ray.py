@@ -1,58 +1,69 @@
-"""Workers that are actors of Ray; the class in Ray Data."""
+"""Workers that are actors of Ray, any of which may die; the class in Ray Data, and its reader."""
 
 from __future__ import annotations
 
-import os
+import random
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from samples.ray_kills import RayKills, ray_cluster
 from samples.sharded import KILLS, RAISES, contents, failing_classifier, write_texts
 
+import seqlrp
 import seqlrp.scale
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray"),
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
     pytest.mark.filterwarnings("ignore"),  # of Ray itself
 ]
-TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def cluster():  # type: ignore[no-untyped-def]
-    """A cluster of two cores on this machine, whose workers find the samples."""
+    with ray_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def kills(cluster, saved, tmp_path_factory):  # type: ignore[no-untyped-def]
+    folder = tmp_path_factory.mktemp("ray")
+    write_texts(folder / "a.jsonl", 80, {40: RAISES})
+    return RayKills(cluster, saved, folder / "a.jsonl", folder)
+
+
+def test_actors_write_what_processes_write(kills, tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
+    explain(kills.source, tmp_path / "calm")
+    assert contents(tmp_path / "calm") == kills.calm
+
+
+def test_other_programs_read_it_with_ray(kills) -> None:  # type: ignore[no-untyped-def]
     import ray
 
-    path = os.pathsep.join([str(TESTS), str(TESTS.parent), *sys.path])
-    ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": path}},
-    )  # fmt: skip
-    yield ray
-    ray.shutdown()
+    rows = ray.data.read_parquet(str(kills.folder / "calm-ray")).take_all()
+    expected = {e.id: e for e in seqlrp.Explanations.load(kills.folder / "calm-ray")}
+    assert len(rows) == len(expected) == 79
+    for row in rows:
+        assert list(row["relevance"]) == expected[row["id"]].relevance.tolist()
 
 
-def test_actors_write_what_processes_write(cluster, saved, tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
-    write_texts(tmp_path / "a.jsonl", 60, {3: RAISES})
-    explain(tmp_path / "a.jsonl", tmp_path / "calm", shard_size=20)
-    status = seqlrp.scale.explain(
-        saved, tmp_path / "a.jsonl", tmp_path / "out", engine="ray", workers=2, shard_size=20,
-        factory=failing_classifier, progress=False,
-    )  # fmt: skip
-    assert (status.explained, status.failed) == (59, 1)
-    assert contents(tmp_path / "out") == contents(tmp_path / "calm")
+@pytest.mark.parametrize("victim", ["actor", "node", "cluster"])
+def test_a_run_is_the_same_whatever_is_killed(victim, kills) -> None:  # type: ignore[no-untyped-def]
+    """`tests/benchmarks/kills.py` does the same at any number of moments."""
+    drawn = random.Random(0)
+    assert any(kills.at(drawn, victim) for _ in range(3))
 
 
 def test_a_text_that_kills_its_actor_is_set_aside(cluster, saved, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    write_texts(tmp_path / "a.jsonl", 8, {5: KILLS})
+    write_texts(tmp_path / "a.jsonl", 3, {1: KILLS})
     status = seqlrp.scale.explain(
-        saved, tmp_path / "a.jsonl", tmp_path / "out", engine="ray", workers=2, shard_size=4,
+        saved, tmp_path / "a.jsonl", tmp_path / "out", engine="ray", workers=1, shard_size=1,
         factory=failing_classifier, progress=False,
     )  # fmt: skip
-    assert (status.explained, status.failed) == (7, 1)
+    assert (status.explained, status.failed) == (2, 1)
 
 
 def test_the_class_in_ray_data(cluster, saved, tmp_path) -> None:  # type: ignore[no-untyped-def]

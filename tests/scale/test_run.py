@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import signal
 import sys
 import traceback
+from itertools import count
 from pathlib import Path
 
 import fsspec
 import numpy as np
 import pandas as pd
 import pytest
-from samples.classifiers import some_texts
+import safetensors.torch
+from samples.classifiers import small_classifier, some_texts
+from samples.kills import NOT_WRITTEN, check_folder, on_writes
 from samples.sharded import KILLS, OVERFLOWS, RAISES, contents, failing_classifier, write_texts
 
 import seqlrp
@@ -96,6 +101,13 @@ def test_workers_may_die(seed, tmp_path, explain) -> None:  # type: ignore[no-un
         assert expected in failed["reason"][number]
         assert failed["row"][number] == number
     assert contents(tmp_path / "out") == contents(tmp_path / "calm")
+
+
+def test_workers_may_die_before_they_are_ready(source, tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
+    """As where a machine is taken away; but one that never gets ready ends the run."""
+    assert explain(source, tmp_path / "out", failed_starts=4).explained == 47
+    with pytest.raises(ShardError, match="3 times before it was ready, the last so: at the start"):
+        explain(source, tmp_path / "never", failed_starts=100)
 
 
 def test_a_text_that_fails_may_end_the_run(tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
@@ -224,54 +236,71 @@ def test_the_log_and_the_metrics(source, tmp_path, explain, capsys) -> None:  # 
 
 
 def _killed(run, moment: int, folder: Path, error: int | None) -> bool:  # type: ignore[no-untyped-def]
-    """Run in a fork that is killed, or whose disk fails, at an event; whether that came."""
+    """Run in a fork that is killed, or whose disk fails, at a write; whether that came."""
     child = os.fork()
     if child == 0:
-        count = 0
+        writes = count(1)
 
-        def hook(event: str, arguments: tuple[object, ...]) -> None:
-            nonlocal count
-            if event in ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir") and any(
-                str(folder) in str(argument) for argument in arguments
-            ):
-                reads = event == "open" and not int(str(arguments[2])) & (os.O_WRONLY | os.O_RDWR)
-                if error is not None and reads:
-                    return
-                count += 1
-                if error is None and count > moment:
+        def fail() -> None:
+            if next(writes) > moment:
+                if error is None:
                     os.kill(os.getpid(), signal.SIGKILL)
-                elif error is not None and count > moment and event != "os.remove":
+                else:
                     raise OSError(error, os.strerror(error))
 
-        sys.addaudithook(hook)
+        on_writes(folder, fail)
         try:
             run()
         except WriteError:
-            os._exit(3)
+            os._exit(NOT_WRITTEN)
         except BaseException:
             traceback.print_exc()
-            os._exit(4)
+            os._exit(1)
         os._exit(0)
-    _, ended = os.waitpid(child, 0)
-    if os.WIFSIGNALED(ended):
-        return True
-    assert os.WEXITSTATUS(ended) in (0, 3)
-    return os.WEXITSTATUS(ended) == 3
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL if error is None else NOT_WRITTEN)
+    return status != 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
-@pytest.mark.parametrize("error", [None, 28, 30], ids=["kill", "disk-full", "read-only"])
+@pytest.mark.parametrize(
+    "error", [None, errno.ENOSPC, errno.EROFS], ids=["kill", "disk-full", "read-only"]
+)
 def test_a_run_that_is_killed_goes_on(error, tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
     source = tmp_path / "a.jsonl"
     write_texts(source, 23, {12: RAISES})
     explain(source, tmp_path / "calm")
     calm = contents(tmp_path / "calm")
-    moments = np.random.default_rng(0 if error is None else error).integers(0, 40, 4)
+    moments = np.random.default_rng(error or 0).integers(0, 30, 4)
     deaths = 0
     for number, moment in enumerate(moments.tolist()):
         out = tmp_path / str(number)
         deaths += _killed(lambda: explain(source, out), moment, out, error)  # noqa: B023
-        status = explain(source, out)
-        assert contents(out) == calm
-        assert status.explained == 22
+        assert explain(source, out).explained == 22
+        check_folder(out, calm)
     assert deaths >= 1
+
+
+# The model of a worker
+
+
+def test_a_model_that_is_replaced_ends_the_run(source, tmp_path, explain, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(worker, "fingerprint", lambda *_: hashlib.sha256(b"of another model"))
+    with pytest.raises(SavedFileError, match="replaced while the run went on"):
+        explain(source, tmp_path / "out")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_workers_share_the_weights_of_a_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    model, path = small_classifier().model, tmp_path / "weights.safetensors"
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    safetensors.torch.save_file(before, path)
+    worker._share_weights(model, path)
+    maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    mapped = [[int(end, 16) for end in m[0].split("-")] for m in maps if m[-1] == str(path)]
+    for name, value in model.state_dict().items():
+        assert value.equal(before[name])
+        assert any(start <= value.data_ptr() < end for start, end in mapped)
+    safetensors.torch.save_file({n: value + 1 for n, value in before.items()}, tmp_path / "other")
+    worker._share_weights(model, tmp_path / "other")  # not the same: they stay
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())

@@ -24,7 +24,8 @@ Bar = tuple[str, float]
 def strongest_words(view: TextView, n: int = 5) -> Html:
     """The n strongest words on either side, but for those with less than 5 % of the strongest."""
     bars = view.top(n, +1) + view.top(n, -1)[::-1]
-    bars = [bar for bar in bars if abs(bar[1]) >= 0.05 * largest_of(bars)]
+    least = 0.05 * largest_of(bars)
+    bars = [bar for bar in bars if abs(bar[1]) >= least]
     if not bars:
         nothing = element("p", "No word speaks for or against.", class_="quiet")
         return element("section", nothing, class_="top")
@@ -155,8 +156,8 @@ def value_bar(value: float, largest: float) -> Html:
     """A bar from the middle, to the right for positive values; `largest` fills a half."""
     width = round(50 * abs(value) / largest, 1) if largest else 0.0
     start, sign = (50.0, "up") if value > 0 else (50 - width, "down")
-    bar = element("rect", x=f"{start:.1f}%", width=f"{width:.1f}%", class_=sign)
-    return element("svg", bar, aria_hidden="true")
+    bar = f'<rect x="{start:.1f}%" width="{width:.1f}%" class="{sign}"></rect>'
+    return Html(f'<svg aria-hidden="true">{bar}</svg>')
 
 
 def largest_of(bars: Sequence[Bar]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -160,10 +161,9 @@ def outcome(explanation: Explanation) -> str | None:
 
 def margin(explanation: Explanation) -> float | None:
     """How far the predicted class's score is ahead of the next one; None for a single class."""
-    others = np.delete(explanation.scores.astype(np.float64), explanation.predicted)
-    if not len(others):
-        return None
-    return float(explanation.scores[explanation.predicted]) - float(others.max())
+    others = explanation.scores.tolist()
+    score: float = others.pop(explanation.predicted)
+    return score - max(others) if others else None
 
 
 def certainty(explanation: Explanation) -> tuple[bool, float] | None:
@@ -229,18 +229,21 @@ def _openings(
 ) -> list[str]:
     """The attributes of marks: ` class=f3 data-v=+0.120`, four digits of the text's largest."""
     number = number_format(float(np.abs(values).max(initial=0.0)))
-    classes = [""] + [shade_class(level) or "" for level in range(1, SHADES + 1)]
-    classes += [shade_class(level) or "" for level in range(-SHADES, 0)]  # indices from the end
-    if kind:
-        attributes = [f' class="{kind} {c}"' if c else f" class={kind}" for c in classes]
-    else:
-        attributes = [f" class={c}" if c else "" for c in classes]
+    attributes = _shade_attributes(kind)
     return [
         f"{attributes[level]} data-v={value:{number}}"
         for level, value in zip(
             levels(values, largest, least).tolist(), values.tolist(), strict=True
         )
     ]
+
+
+@cache
+def _shade_attributes(kind: str) -> list[str]:
+    """The class of a mark as an attribute, by level; negative levels count from the end."""
+    levels_ = [*range(SHADES + 1), *range(-SHADES, 0)]
+    classes = [" ".join(filter(None, (kind, shade_class(level)))) for level in levels_]
+    return [f' class="{c}"' if " " in c else f" class={c}" if c else "" for c in classes]
 
 
 def _cut(text: str, start: int, end: int) -> str:
@@ -261,21 +264,26 @@ def legend(largest: float, target: str, against: str | None = None) -> Html:
     Words against the target speak for the class `against`, if it is compared with one.
     """
     number = number_format(largest)
-    steps = range(2, SHADES + 1, 2)
-    left = [element("i", class_=shade_class(-step)) for step in reversed(steps)]
-    right = [element("i", class_=shade_class(step)) for step in steps]
     opposite = ("against ", name(target)) if against is None else ("for ", name(against))
     return element(
         "p",
         element("span", *opposite),
         element("span", format(-largest, number)),
-        element("span", *left, class_="strip", aria_hidden="true"),
+        _strip(-1),
         element("span", "0"),
-        element("span", *right, class_="strip", aria_hidden="true"),
+        _strip(+1),
         element("span", format(largest, number)),
         element("span", "for ", name(target)),
         class_="legend",
     )
+
+
+@cache
+def _strip(sign: int) -> Html:
+    """The shades on one side, the deepest ones outside."""
+    steps = range(2, SHADES + 1, 2)
+    shades = [element("i", class_=shade_class(sign * step)) for step in steps[::sign]]
+    return element("span", *shades, class_="strip", aria_hidden="true")
 
 
 def _ended(said: Html, mark: str) -> Html:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from functools import cache
 from typing import Any
 
 # What an HTML file may not hold: controls but tab and line feed, lone surrogates, noncharacters.
@@ -14,6 +15,7 @@ _FORBIDDEN = re.compile(
     + "]"
 )
 
+_ESCAPED = re.compile("[&<>\"']|" + _FORBIDDEN.pattern)
 
 _VOID = {"meta", "input", "img"}
 # What could end a script element, or begin a comment in it, is written as JSON's own escape.
@@ -32,6 +34,8 @@ def escape(text: str) -> Html:
     Ends of line become "\\n". Characters that HTML forbids are shown by their control pictures
     (U+2400 for NUL), or by U+FFFD where there is none.
     """
+    if text.isalnum() or not _ESCAPED.search(text):  # nearly always: pages hold millions of pieces
+        return Html(text)
     return Html(html.escape(plain(text)))
 
 
@@ -65,17 +69,24 @@ def element(tag: str, *children: str | None, **attributes: str | int | float | N
     Children and attributes that are None are left out. `class_` is `class`, `aria_label` is
     `aria-label`. Tags and attribute names come from this package, never from data.
     """
-    named = [
-        f' {name.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
-        for name, value in attributes.items()
-        if value is not None
-    ]
-    opening = f"<{tag}{''.join(named)}>"
+    named = "".join(
+        [
+            f'{_spelt(name)}="{escape(str(value))}"'
+            for name, value in attributes.items()
+            if value is not None
+        ]
+    )
     if tag in _VOID:
-        return Html(opening)
+        return Html(f"<{tag}{named}>")
     inside = [
         child if isinstance(child, Html) else escape(child)
         for child in children
         if child is not None
     ]
-    return Html(f"{opening}{''.join(inside)}</{tag}>")
+    return Html(f"<{tag}{named}>{''.join(inside)}</{tag}>")
+
+
+@cache
+def _spelt(name: str) -> str:
+    """The name of an attribute as HTML spells it, after a space."""
+    return f" {name.rstrip('_').replace('_', '-')}"

@@ -158,7 +158,7 @@ class _IndexWriter:
         self._folder = folder
         self._size = 0
         self._entries: list[Html] = []
-        self._count = 0
+        self._ends = [0]  # the number of the last text of each page, after a 0
 
     def add(self, one: Html) -> None:
         """Add an entry."""
@@ -176,23 +176,39 @@ class _IndexWriter:
         after: Html | None,
     ) -> None:
         """Write the pages of the index, at least one; `before` and `after` are on the first."""
-        if self._entries or not self._count:
+        if self._entries or len(self._ends) == 1:
             self._flush()
-        title, body = options.title, list(before)
-        for number in range(1, self._count + 1):
+        title, body, count = options.title, [*before, self._all_pages()], len(self._ends) - 1
+        for number in range(1, count + 1):
             waiting = self._folder / f"part-{number}"
             lines = waiting.read_text(encoding="utf-8").split("\0")
             waiting.unlink()
-            entries = text_list([Html(x) for x in lines if x], overview, here=False)
-            last = number == self._count
-            turn = _turn("index", number, last=last) if self._count > 1 else None
+            heading = "Texts" if count == 1 else f"{self._range(number)} of {overview.texts:,}"
+            entries = text_list(
+                [Html(x) for x in lines if x], overview, heading=heading, here=False
+            )
+            turn = _turn("index", number, last=number == count) if count > 1 else None
             html = whole_page(title, options, *body, entries, turn, after)
             _write(self._folder / _file("index", number), html)
             body, after = [element("h1", element("bdi", title))], None
 
+    def _all_pages(self) -> Html | None:
+        """Links to all pages of the index, folded away; None where it has one."""
+        links = [
+            element("a", self._range(number), href=_file("index", number))
+            for number in range(1, len(self._ends))
+        ]
+        if len(links) < 2:
+            return None
+        summary = element("summary", f"The list of texts is on {len(links):,} pages")
+        return element("details", summary, element("p", *links, class_="turn"))
+
+    def _range(self, number: int) -> str:
+        return f"Texts {self._ends[number - 1] + 1:,} to {self._ends[number]:,}"
+
     def _flush(self) -> None:
-        self._count += 1
-        _write(self._folder / f"part-{self._count}", "\0".join(self._entries))
+        _write(self._folder / f"part-{len(self._ends)}", "\0".join(self._entries))
+        self._ends.append(self._ends[-1] + len(self._entries))
         self._size, self._entries = 0, []
 
 
@@ -201,7 +217,8 @@ def _file(kind: str, number: int) -> str:
 
 
 def _turn(kind: str, number: int, *, last: bool) -> Html:
-    links = [element("a", "All texts", href="index.html")] if kind == "page" else []
+    first = kind == "index" and number == 1
+    links = [] if first else [element("a", "All texts", href="index.html")]
     if number > 1:
         links.append(element("a", "Previous page", href=_file(kind, number - 1), rel="prev"))
     if not last:

@@ -261,7 +261,12 @@ def excerpt(explanation: Explanation) -> str:
 
 
 def text_list(
-    entries: list[Html], overview: Overview, *, here: bool = True, script: bool = True
+    entries: list[Html],
+    overview: Overview,
+    *,
+    heading: str = "Texts",
+    here: bool = True,
+    script: bool = True,
 ) -> Html | None:
     """The list of texts, on this page or on others; None where there is nothing to choose.
 
@@ -275,7 +280,7 @@ def text_list(
         return None
     return element(
         "nav",
-        element("h2", "Texts"),
+        element("h2", heading),
         search_form(overview.known, overview.shares) if script else None,
         element("ol", *entries),
         class_="here" if here else None,
