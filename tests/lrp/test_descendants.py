@@ -24,7 +24,15 @@ FORMS: dict[str, tuple[Oracle, list[Block]]] = {
         oracles.min_gru,
         [blocks.MinGRU, blocks.MinGRUScan, blocks.MinGRULogGates, blocks.MinGRUSoftplus],
     ),
-    "minGRU, positive": (oracles.positive_min_gru, [blocks.PositiveMinGRU]),
+    "minGRU, positive": (
+        oracles.positive_min_gru,
+        [blocks.PositiveMinGRU, blocks.LogSpaceMinGRU],
+    ),
+    "minGRU, positive, from nothing": (oracles.positive_min_gru, [blocks.LogSpaceMinGRULoop]),
+    "minLSTM, positive": (
+        oracles.positive_min_lstm,
+        [blocks.PositiveMinLSTM, blocks.LogSpaceMinLSTM],
+    ),
     "minLSTM": (oracles.min_lstm, [blocks.MinLSTM, blocks.MinLSTMScan]),
     "sLSTM": (
         oracles.s_lstm,
@@ -90,17 +98,6 @@ def test_a_text_is_explained_as_by_itself(name: str) -> None:
     model = classifier(FORMS[name][1][-1])
     alone = torch.cat([relevance(model, IDS[k : k + 1], epsilon=0.01) for k in range(len(IDS))])
     torch.testing.assert_close(relevance(model, epsilon=0.01), alone, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("block", [blocks.LogSpaceMinGRU, blocks.LogSpaceMinLSTM])
-def test_a_candidate_in_log_space_is_refused_and_the_sentence_names_the_loop(block: Block) -> None:
-    with pytest.raises(RefusedFunctionError, match=r"log in module 'block'.*h = a \* h \+ b"):
-        relevance(classifier(block))
-
-
-def test_the_log_space_form_computes_what_the_refusal_advises() -> None:
-    refused, advised = classifier(blocks.LogSpaceMinGRU), classifier(blocks.PositiveMinGRU)
-    torch.testing.assert_close(refused(IDS), advised(IDS), rtol=1e-9, atol=1e-12)
 
 
 class Applied(nn.Module):
