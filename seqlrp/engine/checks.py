@@ -306,6 +306,23 @@ def refuse_no_embedding() -> NoReturn:
     )
 
 
+def refuse_ids_without_embedding(model: nn.Module, inputs: Tensor, error: Exception) -> None:
+    """Refuse ids for a model that has failed on them, and has no embedding that could read them.
+
+    Raises:
+        NoEmbeddingError: so it is; the model's own error is part of the message.
+    """
+    tables = (nn.Embedding, nn.EmbeddingBag)
+    if inputs.dtype.is_floating_point or any(isinstance(m, tables) for m in modules_of(model)):
+        return
+    raise NoEmbeddingError(
+        f"Got ids of shape {list(inputs.shape)} for {type(model).__name__}, which failed on them "
+        f"({type(error).__name__}: {error}) and has no nn.Embedding that looks up their vectors. "
+        f"Hand in the vectors instead, [B, T, D] or features [B, D], of a floating dtype; or put "
+        f"the embedding and the rest into one model."
+    ) from error
+
+
 def resolve_contrast(target: Target, scores: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """Return class indices `[B]` of the target and, for a pair, of the class it is compared with.
 

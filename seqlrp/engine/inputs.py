@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from seqlrp.engine.checks import missing_argument_error
+from seqlrp.engine.checks import missing_argument_error, refuse_ids_without_embedding
 from seqlrp.engine.documents import NOBODY
 from seqlrp.engine.functions import (
     Call,
@@ -29,7 +29,13 @@ from seqlrp.engine.functions import (
 from seqlrp.engine.marks import Mark, mark_of, put_mark, release_marked
 from seqlrp.engine.nests import map_tensors, out_of_inference_mode, tensors_in
 from seqlrp.engine.provenance import FRESH, SEVERAL, Provenance, derive
-from seqlrp.errors import IdsError, ModelError, RefusedFunctionError, VocabularyError
+from seqlrp.errors import (
+    IdsError,
+    ModelError,
+    RefusedFunctionError,
+    SeqlrpError,
+    VocabularyError,
+)
 
 _HOOKED = (
     "The model uses checkpointing or other saved-tensor hooks, which compute again where relevance "
@@ -124,9 +130,11 @@ class InputMode(TorchFunctionMode):
         try:
             with torch.autograd.graph.disable_saved_tensors_hooks(_HOOKED), self:
                 return model._call_impl(given, *arguments)  # type: ignore[no-untyped-call]
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             if _HOOKED in str(error):
                 raise RefusedFunctionError(_HOOKED) from error
+            if not self.readings and not isinstance(error, SeqlrpError):
+                refuse_ids_without_embedding(model, inputs, error)
             raise
         except SystemError as error:  # C code of torch lost the error raised in it
             cause = error.__cause__ or error.__context__
