@@ -7,7 +7,7 @@ automatic differentiation computes γ = R / a instead of a gradient.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, NoReturn, Self
 
@@ -116,9 +116,8 @@ class Run(DispatchMode[Value]):
             with torch.enable_grad():
                 args = (*args[:writes], *map_tensors(args[writes:], self._copy_known))
         result = super().call(function, args, kwargs)
-        if writes:
-            self._forget_inside(args[0])
-        for tensor in tensors_in(args[0] if writes else result):
+        changed = [args[0], *self._with_memory_of(args[0])] if writes else tensors_in(result)
+        for tensor in changed:
             self._keep_inside(tensor)
         return result
 
@@ -126,17 +125,19 @@ class Run(DispatchMode[Value]):
         return value if self.known(value) is None else self.copy_marked(value)
 
     def _keep_inside(self, result: Tensor) -> None:
-        mark = self.known(result)
-        if mark is not None:
-            with torch.enable_grad():
-                copy = result.clone() if result._base is None else result.view_as(result)
-            self.inside[id(result)] = result, put_mark(copy, replace(mark))
+        self.inside.pop(id(result), None)
+        with suppress(RefusedFunctionError):  # its mark is wrong by now; whoever uses it is told
+            mark = self.known(result)
+            if mark is not None:
+                with torch.enable_grad():
+                    copy = result.clone() if result._base is None else result.view_as(result)
+                self.inside[id(result)] = result, put_mark(copy, replace(mark))
 
-    def _forget_inside(self, written: Tensor) -> None:
+    def _with_memory_of(self, written: Tensor) -> list[Tensor]:
+        """Return the values that are kept and have just changed with another."""
         memory = written.untyped_storage().data_ptr()
-        for key, (kept, _) in list(self.inside.items()):
-            if kept.untyped_storage().data_ptr() == memory:
-                del self.inside[key]
+        kept = (value for value, _ in self.inside.values())
+        return [value for value in kept if value.untyped_storage().data_ptr() == memory]
 
     def with_laws(self, value: Tensor) -> Tensor:
         """Return a value with the graph of the laws, if a backward pass of its own hides it."""

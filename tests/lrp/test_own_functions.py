@@ -101,6 +101,9 @@ FOLLOWED: dict[str, tuple[Step, Step]] = {
         lambda x, z: torch.add(*own(lambda x, z: (x * z, x + x))(x, z)),
         lambda x, z: x * z + (x + x),
     ),
+    "changed under another name": (
+        own(lambda x, z: _doubled_by_a_view(x * z)), lambda x, z: x * z * 2
+    ),
     "a gate": (lambda x, z: x * own(lambda z, x: z * z)(z, x), lambda x, z: x * (z * z)),
     "used twice": (lambda x, z: _twice(own(product)(x, z)), lambda x, z: _twice(x * z)),
     "a view of its result changed": (
@@ -164,7 +167,6 @@ REFUSED: dict[str, Step] = {
     "its input changed": own(
         lambda x, z: x.mul_(z), after=lambda ctx, args, y: ctx.mark_dirty(args[0])
     ),
-    "changed under another name": own(lambda x, z: _doubled_by_a_view(x * z)),
     "by way of NumPy": own(lambda x, z: torch.from_numpy(x.numpy() * 2)),
     "without torch functions": own(lambda x, z: _unseen(x)),
 }  # fmt: skip
