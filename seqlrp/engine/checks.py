@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, NoReturn
 
 import torch
@@ -108,6 +107,12 @@ def check_parameters(model: nn.Module) -> None:
         NonFiniteError: one is not; the message has its name.
     """
     for name, parameter in model.named_parameters():
+        if parameter.is_meta:
+            raise ModelError(
+                f"Parameter '{name}' is on the device 'meta', where tensors have no values; load "
+                f"its weights first (model.to_empty(device='cpu'), then load_state_dict).",
+                module=name.rpartition(".")[0],
+            )
         if not bool(torch.isfinite(parameter.detach()).all()):
             count = int((~torch.isfinite(parameter.detach())).sum())
             raise NonFiniteError(
@@ -201,25 +206,6 @@ def check_documents(padding: Tensor | None) -> None:
         )
 
 
-def missing_argument_error(model: nn.Module, arguments: tuple[Any, ...]) -> ModelError | None:
-    """Return the error if the model's `forward` does not accept the arguments, else None."""
-    try:
-        inspect.signature(model.forward).bind(*arguments)
-    except TypeError as error:
-        return ModelError(
-            f"{type(model).__qualname__}.forward() got {len(arguments)} "
-            f"argument{'s' * (len(arguments) != 1)}: {error}. Say what the model takes after its "
-            f"input: additional_forward_args= of an attribution, or in a seqlrp.TextClassifier "
-            f"additional='lengths', 'mask', or a function of ids and mask; None if it takes ids "
-            f"alone.",
-            option="additional_forward_args",
-            code="missing_argument",
-        )
-    except ValueError:  # a forward without a signature
-        pass
-    return None
-
-
 def select_output(output: Any, key: int | str | None) -> Any:
     """Return the part of a model's output that holds the scores; None is the whole.
 
@@ -304,23 +290,6 @@ def refuse_no_embedding() -> NoReturn:
         "elsewhere in between (in NumPy, a list, another thread or scripted code). Look the "
         "vectors up with nn.Embedding, or hand the vectors [B, T, D] in instead of the ids."
     )
-
-
-def refuse_ids_without_embedding(model: nn.Module, inputs: Tensor, error: Exception) -> None:
-    """Refuse ids for a model that has failed on them, and has no embedding that could read them.
-
-    Raises:
-        NoEmbeddingError: so it is; the model's own error is part of the message.
-    """
-    tables = (nn.Embedding, nn.EmbeddingBag)
-    if inputs.dtype.is_floating_point or any(isinstance(m, tables) for m in modules_of(model)):
-        return
-    raise NoEmbeddingError(
-        f"Got ids of shape {list(inputs.shape)} for {type(model).__name__}, which failed on them "
-        f"({type(error).__name__}: {error}) and has no nn.Embedding that looks up their vectors. "
-        f"Hand in the vectors instead, [B, T, D] or features [B, D], of a floating dtype; or put "
-        f"the embedding and the rest into one model."
-    ) from error
 
 
 def resolve_contrast(target: Target, scores: Tensor) -> tuple[Tensor | None, Tensor | None]:
