@@ -96,7 +96,8 @@ def _child(fault: Fault, moment: int | None, counted: Path) -> None:
     for stream in (0, 1, 2):
         os.dup2(devnull, stream)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.alarm(60)  # what hangs fails
+    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))  # what hangs fails, on a busy machine, too
+    signal.alarm(600)
     Figure.draw = lambda *_: None  # a picture that is written, of nothing
     events, copying = 0, False
 
