@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,8 @@ class Choice:
         """A sentence for each comparison on the confirming half."""
         values = self.candidates.set_index("candidate")["value"]
         found = []
-        for row in self.differences.itertuples():
+        rows: Iterable[Any] = self.differences.itertuples()
+        for row in rows:
             one, other = str(row.candidate), str(row.over)
             if is_better(self.differences, one, other):
                 verdict = "is better than"

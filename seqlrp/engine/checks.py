@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, NoReturn
 
 import torch
@@ -108,6 +107,12 @@ def check_parameters(model: nn.Module) -> None:
         NonFiniteError: one is not; the message has its name.
     """
     for name, parameter in model.named_parameters():
+        if parameter.is_meta:
+            raise ModelError(
+                f"Parameter '{name}' is on the device 'meta', where tensors have no values; load "
+                f"its weights first (model.to_empty(device='cpu'), then load_state_dict).",
+                module=name.rpartition(".")[0],
+            )
         if not bool(torch.isfinite(parameter.detach()).all()):
             count = int((~torch.isfinite(parameter.detach())).sum())
             raise NonFiniteError(
@@ -199,25 +204,6 @@ def check_documents(padding: Tensor | None) -> None:
             f"Row {int(empty.nonzero()[0])} of the ids holds nothing but padding; leave empty "
             f"documents out."
         )
-
-
-def missing_argument_error(model: nn.Module, arguments: tuple[Any, ...]) -> ModelError | None:
-    """Return the error if the model's `forward` does not accept the arguments, else None."""
-    try:
-        inspect.signature(model.forward).bind(*arguments)
-    except TypeError as error:
-        return ModelError(
-            f"{type(model).__qualname__}.forward() got {len(arguments)} "
-            f"argument{'s' * (len(arguments) != 1)}: {error}. Say what the model takes after its "
-            f"input: additional_forward_args= of an attribution, or in a seqlrp.TextClassifier "
-            f"additional='lengths', 'mask', or a function of ids and mask; None if it takes ids "
-            f"alone.",
-            option="additional_forward_args",
-            code="missing_argument",
-        )
-    except ValueError:  # a forward without a signature
-        pass
-    return None
 
 
 def select_output(output: Any, key: int | str | None) -> Any:

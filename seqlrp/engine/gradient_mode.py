@@ -9,11 +9,18 @@ from torch import Tensor, nn
 
 from seqlrp.engine.checks import refuse_no_embedding
 from seqlrp.engine.following import FollowingMode
-from seqlrp.engine.functions import Kind, function_name, identify, writes_over_first
+from seqlrp.engine.functions import (
+    Kind,
+    full_name,
+    function_name,
+    identify,
+    writes_over_first,
+)
 from seqlrp.engine.inputs import InputMode, Reading
 from seqlrp.engine.marks import Mark, put_mark
 from seqlrp.engine.nests import map_tensors, out_of_inference_mode, tensors_in
 from seqlrp.engine.recurrent_calls import LAYERS, parse_layer
+from seqlrp.errors import RefusedFunctionError
 
 
 class GradientMode(InputMode):
@@ -37,6 +44,19 @@ class GradientMode(InputMode):
     def needs_training_mode(args: Any) -> bool:
         """Return whether a recurrence with these arguments has a gradient in training mode only."""
         return bool(args) and isinstance(args[0], Tensor) and args[0].is_cuda
+
+
+def _check_gradient(function: Callable[..., Any], result: Tensor) -> None:
+    """Refuse a function for which torch has no backward pass, and would return zeros."""
+    node = result.grad_fn
+    if node is not None and node.name().endswith("NotImplemented"):
+        name = full_name(function)
+        raise RefusedFunctionError(
+            f"{name} has no gradient in torch (a quantized layer, say), so that every gradient "
+            f"through it would be 0. Explain the model as it was before it was quantized, or "
+            f"take a method that asks the model alone, such as 'occlusion'.",
+            function=name,
+        )
 
 
 class FollowedGradientMode(FollowingMode[Mark], GradientMode):
@@ -116,6 +136,7 @@ class FollowedGradientMode(FollowingMode[Mark], GradientMode):
             return result
         written = args[:1] if writes_over_first(function, entry) else ()
         for tensor in tensors_in((result, written)):
+            _check_gradient(function, tensor)
             if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
                 self.mark(tensor)
                 if written and tensor._base is not None:

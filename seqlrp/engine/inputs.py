@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from seqlrp.engine.checks import missing_argument_error
 from seqlrp.engine.documents import NOBODY
+from seqlrp.engine.failures import HOOKED, failure_of
 from seqlrp.engine.functions import (
     Call,
     Function,
@@ -29,13 +29,11 @@ from seqlrp.engine.functions import (
 from seqlrp.engine.marks import Mark, mark_of, put_mark, release_marked
 from seqlrp.engine.nests import map_tensors, out_of_inference_mode, tensors_in
 from seqlrp.engine.provenance import FRESH, SEVERAL, Provenance, derive
-from seqlrp.errors import IdsError, ModelError, RefusedFunctionError, VocabularyError
-
-_HOOKED = (
-    "The model uses checkpointing or other saved-tensor hooks, which compute again where relevance "
-    "cannot follow; switch them off for explaining."
+from seqlrp.errors import (
+    IdsError,
+    RefusedFunctionError,
+    VocabularyError,
 )
-
 
 # They hand out the memory of a tensor, which can then be written to unseen.
 _LENDING = frozenset(("numpy", "__array__", "__dlpack__", "untyped_storage"))
@@ -122,22 +120,13 @@ class InputMode(TorchFunctionMode):
             given = self.follow(inputs)
         # Checkpointing would recompute values in the backward pass, outside of this mode.
         try:
-            with torch.autograd.graph.disable_saved_tensors_hooks(_HOOKED), self:
+            with torch.autograd.graph.disable_saved_tensors_hooks(HOOKED), self:
                 return model._call_impl(given, *arguments)  # type: ignore[no-untyped-call]
-        except RuntimeError as error:
-            if _HOOKED in str(error):
-                raise RefusedFunctionError(_HOOKED) from error
-            raise
-        except SystemError as error:  # C code of torch lost the error raised in it
-            cause = error.__cause__ or error.__context__
-            if isinstance(cause, ModelError):
-                raise cause from None
-            raise
-        except TypeError as error:
-            missing = missing_argument_error(model, (given, *arguments))
-            if missing is None:
+        except Exception as error:
+            failure = failure_of(model, inputs, arguments, error)
+            if failure is error:
                 raise
-            raise missing from error
+            raise failure from error
         finally:
             release_marked(model)
 

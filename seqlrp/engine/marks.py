@@ -75,9 +75,12 @@ class Mark(Uncopied):
         return False
 
     @property
-    def plain(self) -> bool:
-        """Whether autograd alone can follow the value when it is overwritten through a view."""
-        return True
+    def sort(self) -> str:
+        """What stays true of it where a value of the same sort is written over a part of it.
+
+        "" if nothing does, as when it has a rule that is still to be applied.
+        """
+        return "signal"
 
 
 @dataclass(slots=True)
@@ -85,24 +88,23 @@ class Writes(Uncopied):
     """In-place writes to the memory that a tensor and its views share, in order.
 
     A write through one view changes the values of the others, while their marks stay. That is
-    harmless for plain values, which autograd follows, but not for marks with more information.
+    harmless among values of one sort: autograd follows signals, and gates are constants.
     """
 
     run: Any
     regions: list[tuple[Any, ...]]
 
-    def record(self, tensor: Tensor, plain: bool) -> None:
-        """Record that `tensor` was overwritten, by a plain value or by another."""
-        region = (tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset(), plain)
+    def record(self, tensor: Tensor, sort: str) -> None:
+        """Record that `tensor` was overwritten by a value of this sort."""
+        region = (tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset(), sort)
         self.regions.append(region)
 
     def spoil(self, tensor: Tensor, mark: Mark) -> bool:
         """Return whether later writes have made the mark of `tensor` wrong."""
-        plain_value = mark.plain
         mine = (tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset())
         return any(
-            not (plain and plain_value) and _overlap(mine, (shape, stride, offset))
-            for shape, stride, offset, plain in self.regions[mark.writes :]
+            not (sort and sort == mark.sort) and _overlap(mine, (shape, stride, offset))
+            for shape, stride, offset, sort in self.regions[mark.writes :]
         )
 
 
@@ -148,7 +150,7 @@ def record_write(tensor: Tensor, run: object, mark: Mark) -> None:
     if writes is None:
         writes = Writes(run, [])
         setattr(_owner(tensor), _WRITES, writes)
-    writes.record(tensor, mark.plain)
+    writes.record(tensor, mark.sort)
 
 
 def mark_of(value: object, run: object) -> Mark | None:

@@ -142,6 +142,12 @@ class LayerRecorder:
         mark = run.known(tensor)
         if mark is None or not tensor.requires_grad:
             return copy
+        if mark.logarithm:
+            raise OptionError(
+                f"Module {name!r} returns the logarithm of a signal, whose relevance is that of "
+                f"its exponential; name the module that takes it.",
+                got=name,
+            )
         if name in self.through and mark.deferred is not None and not mark.deferred.plain:
             raise OptionError(
                 f"Module {name!r} has a rule or a bias_factor under which relevance does not pass "

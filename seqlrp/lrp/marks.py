@@ -40,6 +40,8 @@ class Value(Mark):
         mixed: whether gates and signals were put together in it. A gate that is mixed, as the sum
             of a signal and an exponential, has no graph; it serves to compute gates (`exp(x - m)`),
             and is refused as a factor and as a signal.
+        logarithm: whether it is the logarithm of a signal (`laws/log_space.py`), at which relevance
+            itself flows back.
         parts: int64, broadcastable to the value: for gates and signals that were put together by
             moving them, the `Part` of each element.
         bounds: the numbers between which the value lies, where they are known (`laws/bounded.py`).
@@ -53,6 +55,7 @@ class Value(Mark):
     mixed: bool = False
     parts: Tensor | None = None
     bounds: tuple[float, float] | None = None
+    logarithm: bool = False
 
     @property
     def needs_graph(self) -> bool:
@@ -60,9 +63,13 @@ class Value(Mark):
         return not self.gate and not self.inert
 
     @property
-    def plain(self) -> bool:
-        """Whether it is a signal without a deferred rule, which autograd follows through views."""
-        return not self.gate and self.deferred is None and self.parts is None
+    def sort(self) -> str:
+        """What stays true of it where a value of the same sort is written over a part of it."""
+        if self.deferred is not None or self.parts is not None or self.logarithm:
+            return ""
+        if self.mixed:
+            return "" if self.gate else "mixed"
+        return "inert" if self.inert else "gate" if self.gate else "signal"
 
     @property
     def holds_bare_gates(self) -> bool:

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from seqlrp.engine.dispatch import Law
 from seqlrp.engine.functions import Function, Kind, full_name
+from seqlrp.engine.nests import map_tensors
 from seqlrp.errors import IdsError
 from seqlrp.lrp.laws.absorbed import absorb_unknown
+from seqlrp.lrp.laws.log_space import LOG_SPACE, refuse
 from seqlrp.lrp.named_gates import take_for_gates
 from seqlrp.lrp.run import Run
 from seqlrp.lrp.table import TABLE
@@ -32,13 +34,18 @@ class Propagation(Run):
         Raises:
             OptionError: a module named in `gates` does not run.
         """
-        with take_for_gates(self, self.options.gates):
-            return super().run(model, inputs, additional)
+        try:
+            with take_for_gates(self, self.options.gates):
+                output = super().run(model, inputs, additional)
+            return map_tensors(output, self.with_laws) if self.inside else output
+        finally:
+            self.inside.clear()
 
     def law_of(
         self, function: Callable[..., Any], entry: Function | None, dependent: list[Tensor]
     ) -> Law[Any] | None:
         """Return the law of a function; without one, `on_unknown` decides whether it absorbs."""
+        absorbs = self.options.on_unknown == "absorb"
         if entry is not None and entry.kind is Kind.LOOKUP:
             vectors = self.readings[0].vectors
             raise IdsError(
@@ -46,12 +53,15 @@ class Propagation(Run):
                 f"up with {full_name(function)}; ids must be of dtype int64, these are "
                 f"{vectors.dtype}."
             )
+        if self.in_log_space and any(self.require_mark(v).logarithm for v in dependent):
+            law = None if entry is None else LOG_SPACE.law(entry)
+            return law or (absorb_unknown if absorbs else refuse)
         law = super().law_of(function, entry, dependent)
         if entry is None or entry.kind not in _PASS_PARTS:
             for value in dependent:
                 mark = self.known(value) if self.put_together else None
                 if mark is not None and mark.holds_bare_gates:
-                    if self.options.on_unknown == "raise":
+                    if not absorbs:
                         self.refuse_together(full_name(function))
                     return absorb_unknown
-        return absorb_unknown if law is None and self.options.on_unknown == "absorb" else law
+        return absorb_unknown if law is None and absorbs else law

@@ -7,7 +7,7 @@ automatic differentiation computes γ = R / a instead of a gradient.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, NoReturn, Self
 
@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from seqlrp.engine import documents as docs
 from seqlrp.engine.dispatch import DispatchMode
+from seqlrp.engine.functions import Kind, identify, writes_over_first
 from seqlrp.engine.inputs import Reading
 from seqlrp.engine.ledger import Books
 from seqlrp.engine.marks import mark_of, put_mark, record_write
+from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.errors import RefusedFunctionError
 from seqlrp.lrp.deferred import Book, DeferredRule, apply_deferred
 from seqlrp.lrp.map_rules import Bilinear, MapRule, stabiliser_of
@@ -26,6 +28,9 @@ from seqlrp.lrp.marks import Part, Value
 from seqlrp.lrp.options import Options
 from seqlrp.lrp.rules import quotient_or_zero
 from seqlrp.lrp.stabilise import Stabiliser
+
+# In these an operand is kept for the backward pass.
+_FACTORS = frozenset((Kind.PRODUCT, Kind.QUOTIENT, Kind.MATRIX_PRODUCT, Kind.EINSUM))
 
 
 class Run(DispatchMode[Value]):
@@ -68,6 +73,9 @@ class Run(DispatchMode[Value]):
         self.books: Books | None = None  # set during each backward pass
         self.put_together = False  # whether gates and signals have come together in a tensor
         self.overwrites = False  # whether the model has written over a signal or a part of one
+        self.in_log_space = False  # whether the model has taken the logarithm of a signal
+        # Results made in the forward pass of an autograd function, and copies with their graph.
+        self.inside: dict[int, tuple[Tensor, Tensor]] = {}
 
     def again(self, model: nn.Module) -> Self:
         """Return a new run with the same options for a model like this one."""
@@ -87,6 +95,57 @@ class Run(DispatchMode[Value]):
         """Apply the model's `no_grad` to constants only; signals always keep their graph."""
         self.grad_wanted = enabled
 
+    # An autograd function of the model's own
+
+    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Call a function under its law.
+
+        What an autograd function of the model's own computes is seen like all else. But torch then
+        puts the backward pass that its author wrote, which is one of gradients, in the place of the
+        graph of the laws; so copies with that graph are kept, and used in the place of its results.
+        """
+        if torch.is_grad_enabled() and not self.inside:
+            return super().call(function, args, kwargs)
+        entry = identify(function)
+        writes = writes_over_first(function, entry)
+        if not writes:
+            args, kwargs = map_tensors((args, kwargs), self.with_laws)
+        if torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+            return super().call(function, args, kwargs)
+        if entry is not None and entry.kind in _FACTORS:  # it may write over them afterwards
+            with torch.enable_grad():
+                args = (*args[:writes], *map_tensors(args[writes:], self._copy_known))
+        result = super().call(function, args, kwargs)
+        changed = [args[0], *self._with_memory_of(args[0])] if writes else tensors_in(result)
+        for tensor in changed:
+            self._keep_inside(tensor)
+        return result
+
+    def _copy_known(self, value: Tensor) -> Tensor:
+        return value if self.known(value) is None else self.copy_marked(value)
+
+    def _keep_inside(self, result: Tensor) -> None:
+        self.inside.pop(id(result), None)
+        with suppress(RefusedFunctionError):  # its mark is wrong by now; whoever uses it is told
+            mark = self.known(result)
+            if mark is not None:
+                with torch.enable_grad():
+                    copy = result.clone() if result._base is None else result.view_as(result)
+                self.inside[id(result)] = result, put_mark(copy, replace(mark))
+
+    def _with_memory_of(self, written: Tensor) -> list[Tensor]:
+        """Return the values that are kept and have just changed with another."""
+        memory = written.untyped_storage().data_ptr()
+        kept = (value for value, _ in self.inside.values())
+        return [value for value in kept if value.untyped_storage().data_ptr() == memory]
+
+    def with_laws(self, value: Tensor) -> Tensor:
+        """Return a value with the graph of the laws, if a backward pass of its own hides it."""
+        own = getattr(type(value.grad_fn), "_forward_cls", None)
+        if own is None or id(value) not in self.inside or own.__module__.startswith("seqlrp."):
+            return value
+        return self.inside[id(value)][1]
+
     # Marks
 
     def mark(
@@ -100,13 +159,14 @@ class Run(DispatchMode[Value]):
         blank: Tensor | None = None,
         mixed: bool = False,
         parts: Tensor | None = None,
+        logarithm: bool = False,
     ) -> Tensor:
         """Mark a value with properties that a law has found; by default it is a signal."""
         return self.put(
             tensor,
             Value(
                 run=self, documents=documents, gate=gate, inert=inert, deferred=deferred,
-                blank=blank, mixed=mixed, parts=parts,
+                blank=blank, mixed=mixed, parts=parts, logarithm=logarithm,
             ),
         )  # fmt: skip
 
@@ -128,21 +188,34 @@ class Run(DispatchMode[Value]):
             return target.copy_(result)
         was_constant = self.known(target) is None
         if target._base is not None:
-            if mark.parts is not None:
-                self.refuse(Tensor.copy_, "gates and signals are written through a view")
-            if mark.gate and self.known(target._base) is None:
-                self.refuse(Tensor.copy_, "a gate is written into a tensor through a view of it")
+            result = self._ready_for_part(target, result, mark)
+            mark = self.require_mark(result)
             self.mark_base(target, mark)
         elif was_constant and result.shape != target.shape:
             self.refuse(Tensor.copy_, "a constant is overwritten by a value of another shape")
         target.copy_(result)
         if target.requires_grad and not result.requires_grad:  # nor has what is now in its place
-            if target._base is not None:
-                self.refuse(Tensor.copy_, "a gate is written over a signal through a view of it")
             target.detach_()
         mark = replace(mark)
         self.record_write(target, mark)
         return put_mark(target, mark)
+
+    def _ready_for_part(self, part: Tensor, result: Tensor, mark: Value) -> Tensor:
+        """Return a result that may be written over a part of a tensor, its rule applied."""
+        assert part._base is not None
+        base = mark_of(part._base, self)
+        if mark.parts is not None or mark.logarithm:
+            self.refuse(Tensor.copy_, "gates and signals, or logarithms, written through a view")
+        if mark.gate and base is None:
+            self.refuse(Tensor.copy_, "a gate is written into a tensor through a view of it")
+        if mark.gate and part.requires_grad != result.requires_grad:
+            self.refuse(Tensor.copy_, "a gate is written over a signal through a view of it")
+        if isinstance(base, Value):
+            base.bounds = base.blank = None
+        if mark.gate or mark.deferred is None:
+            return result
+        signal = self.signal(result, mark, "A write")
+        return self.mark(signal, documents=mark.documents, mixed=mark.mixed)
 
     def mark_hidden_base(self, base: Tensor) -> None:
         """Mark it as a signal, so that a write through the view reaches it."""
@@ -242,6 +315,11 @@ class Run(DispatchMode[Value]):
             return self.absorb(self.end(value), value, "refused", user, mark.documents)
         if together:
             self.refuse_together(user)
+        if mark.logarithm:
+            raise RefusedFunctionError(
+                f"{user} in {self.describe_place()} uses the logarithm of a signal as a signal; "
+                f"there is no law for it. Take its exponential first."
+            )
         if mark.gate and mark.mixed:
             self.refuse_mixed(user)
         if not value.requires_grad:

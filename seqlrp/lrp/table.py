@@ -18,6 +18,7 @@ from seqlrp.engine.dispatch import Law, Table
 from seqlrp.engine.functions import Kind, function_name, random_functions
 from seqlrp.lrp.laws import (
     elementwise,
+    log_space,
     maps,
     moving,
     normalisation,
@@ -62,9 +63,9 @@ _RULED: dict[Kind, Law[Run]] = {
     Kind.NEGATION: follow_bounds(sums.negate),
     Kind.ACTIVATION: follow_bounds(elementwise.identity),
     Kind.GATE: elementwise.gate,
-    Kind.SOFTPLUS: elementwise.squashing,
+    Kind.SOFTPLUS: follow_bounds(elementwise.squashing),
     Kind.EXPONENTIAL: elementwise.weights,
-    Kind.LOGARITHM: elementwise.gate_function,
+    Kind.LOGARITHM: log_space.logarithm,
     Kind.POWER: elementwise.root_or_power,
     Kind.CLAMP: follow_bounds(elementwise.clamp),
     Kind.INVERSE: normalisation.scale,

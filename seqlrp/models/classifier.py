@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from seqlrp.engine.batches import BatchTokens, Budget, in_batches
-from seqlrp.engine.checks import missing_argument_error, select_output
+from seqlrp.engine.checks import select_output
+from seqlrp.engine.failures import missing_argument_error
 from seqlrp.errors import (
     NonFiniteError,
     OutputError,

@@ -30,7 +30,7 @@ COMMANDS = {  # what is written, how it is looked at, and the arguments
          "--random-orders", "1", "--min-words", "3", "--out"],
     ),
 }  # fmt: skip
-HOW = ("kill", "interrupt", "write")
+HOW = ("copy", "interrupt", "write")
 
 
 def _fault(name: str, how: str, most: int, model: Path, corpus: Path, capsys) -> Fault:  # type: ignore[no-untyped-def]
@@ -53,8 +53,9 @@ def _fault(name: str, how: str, most: int, model: Path, corpus: Path, capsys) ->
 
 
 @pytest.mark.slow
-def test_some_moments(model, corpus, capsys) -> None:  # type: ignore[no-untyped-def]
-    found = run_with_faults(_fault("explain-parquet", "kill", 4, model, corpus, capsys))
+@pytest.mark.parametrize("name", COMMANDS)
+def test_some_moments_of_a_real_kill(name, model, corpus, capsys) -> None:  # type: ignore[no-untyped-def]
+    found = run_with_faults(_fault(name, "kill", 4, model, corpus, capsys))
     assert len(found["states"]) == 4
     assert set(found["states"].values()) <= {"old", "new"}, found
 

@@ -33,6 +33,7 @@ from seqlrp.errors import (
     UnfollowedWordsError,
     VocabularyError,
 )
+from seqlrp.methods import DeepLIFT, GradientXInput, Occlusion
 
 # The ids
 
@@ -457,3 +458,27 @@ def test_what_a_model_takes_besides_ids_has_to_be_said() -> None:
     lrp.attribute(ids, 0, torch.tensor([2.0]))
     with pytest.raises(AttributeError, match="unsqueeze"):  # its own mistakes stay its own
         lrp.attribute(ids, 0, "two")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [nn.Linear(3, 2), nn.Sequential(nn.Linear(3, 2)), nn.Conv1d(3, 2, 1), nn.LSTMCell(3, 2)],
+    ids=lambda model: type(model).__name__,
+)
+@pytest.mark.parametrize("method", [seqlrp.LRP, GradientXInput, DeepLIFT, Occlusion])
+def test_a_model_without_an_embedding_takes_no_ids(model: nn.Module, method: Any) -> None:
+    with pytest.raises(NoEmbeddingError, match=r"shape \[1, 3\].*has no nn\.Embedding"):
+        method(model.eval()).attribute(torch.tensor([[1, 2, 3]]))
+
+
+def test_an_error_of_a_model_with_an_embedding_is_its_own() -> None:
+    class Failing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.emb = nn.Embedding(5, 2)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            raise ValueError("three")
+
+    with pytest.raises(ValueError, match=r"^three$"):
+        seqlrp.LRP(Failing().eval()).attribute(torch.tensor([[1, 2, 3]]))

@@ -12,7 +12,7 @@ from samples.classifiers import small_classifier
 from torch import Tensor, nn
 
 import seqlrp
-from seqlrp.engine.checks import missing_argument_error
+from seqlrp.engine.failures import missing_argument_error
 from seqlrp.errors import InputError, ModelError, NonFiniteError, NonFiniteInputError
 from seqlrp.lrp import LRP, Attribution
 from seqlrp.methods import METHODS, Explainer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -24,7 +25,15 @@ FORMS: dict[str, tuple[Oracle, list[Block]]] = {
         oracles.min_gru,
         [blocks.MinGRU, blocks.MinGRUScan, blocks.MinGRULogGates, blocks.MinGRUSoftplus],
     ),
-    "minGRU, positive": (oracles.positive_min_gru, [blocks.PositiveMinGRU]),
+    "minGRU, positive": (
+        oracles.positive_min_gru,
+        [blocks.PositiveMinGRU, blocks.LogSpaceMinGRU],
+    ),
+    "minGRU, positive, from nothing": (oracles.positive_min_gru, [blocks.LogSpaceMinGRULoop]),
+    "minLSTM, positive": (
+        oracles.positive_min_lstm,
+        [blocks.PositiveMinLSTM, blocks.LogSpaceMinLSTM],
+    ),
     "minLSTM": (oracles.min_lstm, [blocks.MinLSTM, blocks.MinLSTMScan]),
     "sLSTM": (
         oracles.s_lstm,
@@ -90,17 +99,6 @@ def test_a_text_is_explained_as_by_itself(name: str) -> None:
     model = classifier(FORMS[name][1][-1])
     alone = torch.cat([relevance(model, IDS[k : k + 1], epsilon=0.01) for k in range(len(IDS))])
     torch.testing.assert_close(relevance(model, epsilon=0.01), alone, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("block", [blocks.LogSpaceMinGRU, blocks.LogSpaceMinLSTM])
-def test_a_candidate_in_log_space_is_refused_and_the_sentence_names_the_loop(block: Block) -> None:
-    with pytest.raises(RefusedFunctionError, match=r"log in module 'block'.*h = a \* h \+ b"):
-        relevance(classifier(block))
-
-
-def test_the_log_space_form_computes_what_the_refusal_advises() -> None:
-    refused, advised = classifier(blocks.LogSpaceMinGRU), classifier(blocks.PositiveMinGRU)
-    torch.testing.assert_close(refused(IDS), advised(IDS), rtol=1e-9, atol=1e-12)
 
 
 class Applied(nn.Module):
@@ -320,3 +318,128 @@ def test_under_absorb_what_a_gate_brings_to_a_sum_is_on_the_record() -> None:
     assert (found.abs() > 0).all()
     assert (ledger.total("refused").abs() > 0).all()
     torch.testing.assert_close(sum(ledger.totals.values()), ledger.score, rtol=0, atol=1e-12)
+
+
+# In log space
+
+
+def above_zero(x: Tensor) -> Tensor:
+    return torch.relu(x) + 0.5
+
+
+LogSpace = Callable[[Tensor, Tensor], Tensor]
+# Positive signals u and gates z, in log space and outside of it.
+IN_LOG_SPACE: dict[str, tuple[LogSpace, LogSpace]] = {
+    "a weight": (lambda u, z: (u.log() + z.log()).exp(), lambda u, z: u * z),
+    "a divisor": (lambda u, z: (u.log() - z.log()).exp(), lambda u, z: u / z),
+    "a linear weight": (lambda u, z: (u.log() + z).exp(), lambda u, z: u * z.exp()),
+    "a constant": (lambda u, z: (u.log() + 0.3).exp(), lambda u, z: u * math.exp(0.3)),
+    "two signals": (lambda u, z: (u.log() + (2 * u).log()).exp(), lambda u, z: u * (2 * u)),
+    "a sum": (
+        lambda u, z: u.log().logsumexp(1, keepdim=True).exp().expand_as(u),
+        lambda u, z: u.sum(1, keepdim=True).expand_as(u),
+    ),
+    "a sum by hand": (
+        lambda u, z: _log_sum_by_hand(u.log()).exp().expand_as(u),
+        lambda u, z: u.sum(1, keepdim=True).expand_as(u),
+    ),
+    "running sums": (lambda u, z: u.log().logcumsumexp(1).exp(), lambda u, z: u.cumsum(1)),
+    "of two": (
+        lambda u, z: torch.logaddexp(u.log() + z.log(), (3 * u).log()).exp(),
+        lambda u, z: u * z + 3 * u,
+    ),
+    "masked": (
+        lambda u, z: u.log().masked_fill(z < 0.5, -math.inf).logcumsumexp(1).exp(),
+        lambda u, z: u.masked_fill(z < 0.5, 0).cumsum(1),
+    ),
+    "moved": (
+        lambda u, z: torch.cat([u.log()[:, 1:], u.log()[:, :1]], 1).flip(1).exp(),
+        lambda u, z: u.roll(-1, 1).flip(1),
+    ),
+    "padded": (
+        lambda u, z: nn.functional.pad(u.log(), (0, 0, 1, 0)).logcumsumexp(1).exp()[:, 1:],
+        lambda u, z: nn.functional.pad(u, (0, 0, 1, 0), value=1.0).cumsum(1)[:, 1:],
+    ),
+    "a share": (
+        lambda u, z: (u.log() - u.log().logsumexp(1, keepdim=True)).exp(),
+        lambda u, z: u / u.sum(1, keepdim=True),
+    ),
+    "in place": (lambda u, z: u.log().add_(z.log()).exp_(), lambda u, z: u * z),
+    "and out, and in": (lambda u, z: ((u.log() + z).exp() + u).log().exp(),
+                        lambda u, z: u * z.exp() + u),
+}  # fmt: skip
+
+
+def _log_sum_by_hand(x: Tensor) -> Tensor:
+    largest = x.max(1, keepdim=True).values
+    return (x - largest).exp().sum(1, keepdim=True).log() + largest
+
+
+def _positive_model(f: LogSpace) -> Classifier:
+    return classifier(partial(Applied, lambda x, e: f(above_zero(x), torch.sigmoid(e))))
+
+
+@pytest.mark.parametrize("name", IN_LOG_SPACE)
+def test_log_space_changes_nothing(name: str) -> None:
+    found, expect = (
+        seqlrp.LRP(_positive_model(f), epsilon=0).attribution(IDS, "all")
+        for f in IN_LOG_SPACE[name]
+    )
+    torch.testing.assert_close(found.scores, expect.scores, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found.relevance, expect.relevance, rtol=1e-9, atol=1e-12)
+    assert found.ledger is not None
+    assert found.ledger.residual.abs().max() < 1e-12
+
+
+ONLY_IN_LOG_SPACE: dict[str, LogSpace] = {
+    "as a score": lambda u, z: u.log(),
+    "times a number": lambda u, z: (u.log() * 2).exp(),
+    "summed": lambda u, z: u.log().sum(1, keepdim=True).exp().expand_as(u),
+    "a rectifier": lambda u, z: torch.relu(u.log()),
+    "beside a signal": lambda u, z: torch.where(u > 1, u.log(), u).exp(),
+    "beside a gate": lambda u, z: torch.where(u > 1, u.log(), z).exp(),
+    "written": lambda u, z: _written(u.log()).exp(),
+    "through a view": lambda u, z: _second_changed(u.log()),
+    "its largest": lambda u, z: u.log().amax(1, keepdim=True).exp() + u,
+    "its inverse": lambda u, z: u + (z - u.log()).exp(),
+}
+
+
+def _second_changed(x: Tensor) -> Tensor:
+    x[:, 1].add_(1)
+    return x.exp()
+
+
+@pytest.mark.parametrize("name", ONLY_IN_LOG_SPACE)
+def test_other_functions_of_logarithms_are_refused(name: str) -> None:
+    with pytest.raises(RefusedFunctionError):
+        relevance(_positive_model(ONLY_IN_LOG_SPACE[name]))
+
+
+@pytest.mark.parametrize("options", [{"gate_rule": "half"}, {"bias_factor": 1.0}])
+def test_log_space_has_no_shares_for_gates_and_biases(options: Any) -> None:
+    with pytest.raises(RefusedFunctionError, match="log"):
+        relevance(_positive_model(IN_LOG_SPACE["a weight"][0]), **options)
+
+
+def test_relevance_of_a_logarithm_is_asked_for_at_its_exponential() -> None:
+    class InLogSpace(nn.Module):
+        def forward(self, u: Tensor) -> Tensor:
+            return u.log()
+
+    class Model(Classifier):
+        def read(self, x: Tensor) -> Tensor:
+            return self.head(self.block(above_zero(x)).exp().mean(1)[:, :4])  # type: ignore[no-any-return]
+
+    model = Model(InLogSpace()).eval()
+    with pytest.raises(seqlrp.errors.OptionError, match="'block' returns the logarithm"):
+        seqlrp.LRP(model).attribute(IDS, 0, layers=["block"])
+
+
+def test_a_long_text_in_log_space_stays_finite() -> None:
+    """Where z is .5 the weights of 2,000 words are below the smallest float32."""
+    model = classifier(blocks.LogSpaceMinGRU).float()
+    ids = torch.randint(1, 20, (1, 2000), generator=torch.Generator().manual_seed(0))
+    found, ledger = seqlrp.LRP(model).attribute(ids, 0, return_ledger=True)
+    assert found.isfinite().all()
+    assert ledger.residual.abs().max() < 1e-4

@@ -127,6 +127,10 @@ RIGHT: dict[str, tuple[Callable[[], nn.Module], Oracle]] = {
         of_inner(oracles.min_gru, "block"),
     ),
     "minLSTM, word by word": (lambda: WordByWord(min_lstm()), of_inner(oracles.min_lstm, "block")),
+    "minGRU": (min_gru, oracles.min_gru),
+    "minGRU, expanded, all words at once": (lambda: min_gru(expansion_factor=1.5), oracles.min_gru),
+    "minLSTM": (min_lstm, oracles.min_lstm),
+    "Mamba, parallel scan": (mamba, oracles.mamba),
     "Mamba, sequential": (lambda: mamba(pscan=False), oracles.mamba),
     "Mamba, with norms of Δ, B and C": (
         lambda: mamba(pscan=False, inner_layernorms=True),
@@ -211,9 +215,6 @@ def test_what_selects_may_be_named(name: str) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "minGRU": (min_gru, r"log in module 'blocks'.*one word at a time"),
-    "minLSTM": (min_lstm, r"log in module 'blocks'.*one word at a time"),
-    "Mamba, parallel scan": (mamba, r"'blocks\.layers\.0\.mixer'.*without the in-place"),
     "mLSTM, word by word": (
         lambda: Steps(x_lstm("m")),
         r"squeeze_ in module 'blocks\.blocks\.blocks\.0\.xlstm",
@@ -233,8 +234,7 @@ def test_the_other_paths_are_refused_by_name(name: str, length: int) -> None:
 
 @pytest.mark.parametrize(
     ("refused", "advised"),
-    [(min_gru, lambda: WordByWord(min_gru())), (min_lstm, lambda: WordByWord(min_lstm())),
-     (mamba, lambda: mamba(pscan=False)), (lambda: Steps(x_lstm("m")), lambda: x_lstm("m"))],
+    [(lambda: Steps(x_lstm("m")), lambda: x_lstm("m"))],
 )  # fmt: skip
 def test_what_is_advised_computes_the_same(refused: Any, advised: Any) -> None:
     one, other = classifier(refused), classifier(advised)

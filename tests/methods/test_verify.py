@@ -13,12 +13,19 @@ from samples.architectures import ARCHITECTURES, Architecture, arguments, built,
 from torch import Tensor, nn
 
 import seqlrp
-from seqlrp.errors import NoEmbeddingError, SeqlrpError, UnfollowedWordsError
+from seqlrp.errors import (
+    ModelError,
+    NoEmbeddingError,
+    RefusedFunctionError,
+    SeqlrpError,
+    UnfollowedWordsError,
+)
 from seqlrp.methods import (
     DeepLIFT,
     DeepSHAP,
     GradientXInput,
     IntegratedGradients,
+    Occlusion,
     Sensitivity,
     SmoothGrad,
     Taylor,
@@ -109,3 +116,40 @@ def test_what_autograd_follows_by_itself_is_followed() -> None:
 
     found = GradientXInput(Custom()).attribute(IDS, 0)
     assert torch.equal(found, GradientXInput(Custom(), verify=False).attribute(IDS, 0))
+
+
+class Pooled(Model):
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.fc(self.emb(ids).mean(1))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_a_quantized_layer_has_no_gradient_and_is_refused(method: Any) -> None:
+    """torch gives a gradient of zeros, which would be relevance of zeros."""
+    from torch.ao.quantization import quantize_dynamic
+
+    model = quantize_dynamic(Pooled(), {nn.Linear}, dtype=torch.qint8).eval()
+    with pytest.raises(RefusedFunctionError, match="linear_dynamic"):
+        method(model).attribute(IDS, 0)
+    found = Occlusion(model).attribute(IDS, 0)  # which asks the model alone
+    torch.testing.assert_close(found, Occlusion(Pooled()).attribute(IDS, 0), rtol=0.2, atol=0.05)
+
+
+@pytest.mark.parametrize("method", [*METHODS, seqlrp.LRP, Occlusion], ids=lambda m: m.name)
+def test_a_model_that_fails_only_when_it_is_watched_is_refused_in_a_sentence(method: Any) -> None:
+    class Watching(Pooled):
+        def forward(self, ids: Tensor) -> Tensor:
+            if torch.overrides._get_current_function_mode() is not None:
+                raise AssertionError("as a compiler does")
+            return super().forward(ids)
+
+    with pytest.raises(ModelError, match="runs by itself, but not while") as found:
+        method(Watching()).attribute(IDS, 0)
+    assert found.value.code == "fails_when_watched"
+
+
+@pytest.mark.parametrize("method", [seqlrp.LRP, GradientXInput, Occlusion], ids=lambda m: m.name)
+def test_tensors_without_values_are_refused(method: Any) -> None:
+    with pytest.raises(ModelError, match=r"'emb\.weight' is on the device 'meta'"):
+        method(Pooled().to("meta"))

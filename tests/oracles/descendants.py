@@ -43,7 +43,14 @@ def min_gru(m: Any, x: Tensor) -> Tensor:
 def positive_min_gru(m: Any, x: Tensor) -> Tensor:
     z, n = torch.sigmoid(m.to_z(x)).detach(), m.to_h(x)
     g = torch.where(n >= 0, n + 0.5, scaled(n, torch.sigmoid(n)))
-    return loop(1 - z, z * g, x.new_full((len(x), z.shape[-1]), 0.5))
+    return loop(1 - z, z * g, x.new_full((len(x), z.shape[-1]), m.start))
+
+
+def positive_min_lstm(m: Any, x: Tensor) -> Tensor:
+    f, i = torch.sigmoid(m.to_f(x)).detach(), torch.sigmoid(m.to_i(x)).detach()
+    n = m.to_h(x)
+    g = torch.where(n >= 0, n + 0.5, scaled(n, torch.sigmoid(n)))
+    return loop(f / (f + i), i / (f + i) * g, x.new_full((len(x), f.shape[-1]), 0.5))
 
 
 def min_lstm(m: Any, x: Tensor) -> Tensor:

@@ -67,6 +67,8 @@ def parallel_scan_log(log_coefficients: Tensor, log_values: Tensor) -> Tensor:
 class MinGRU(nn.Module):
     """h_t = (1 - z_t) h_{t-1} + z_t h̃_t with gate and candidate of x_t alone (sec. 3.1)."""
 
+    start = 0.5  # of the forms with a positive candidate
+
     def __init__(self) -> None:
         super().__init__()
         self.to_z, self.to_h = nn.Linear(D, H), nn.Linear(D, H)
@@ -131,6 +133,21 @@ class LogSpaceMinGRU(MinGRU):
         return parallel_scan_log(log_coefficients, log_values)
 
 
+class LogSpaceMinGRULoop(MinGRU):
+    """The same step by step in log space: logaddexp(log(1 - z) + log h, log z + log h̃)."""
+
+    start = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, states = None, []
+        for t in range(x.shape[1]):
+            k = self.to_z(x[:, t])
+            new = log_positive(self.to_h(x[:, t])) - F.softplus(-k)
+            h = new if h is None else torch.logaddexp(h - F.softplus(k), new)
+            states.append(h)
+        return torch.stack(states, 1).exp()
+
+
 class MinLSTM(nn.Module):
     """c_t = f'_t c_{t-1} + i'_t c̃_t with f' = f / (f + i), i' = i / (f + i) (sec. 3.2)."""
 
@@ -156,6 +173,18 @@ class MinLSTMScan(MinLSTM):
         log_kept = torch.cumsum(log_f, dim=1)
         b = torch.exp(log_i - log_kept) * self.to_h(x)
         return torch.exp(log_kept) * torch.cumsum(b, dim=1)
+
+
+class PositiveMinLSTM(MinLSTM):
+    """minLSTM with a positive candidate, in sequence."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, states = x.new_full((len(x), H), 0.5), []
+        for t in range(x.shape[1]):
+            f, i = torch.sigmoid(self.to_f(x[:, t])), torch.sigmoid(self.to_i(x[:, t]))
+            h = f / (f + i) * h + i / (f + i) * positive(self.to_h(x[:, t]))
+            states.append(h)
+        return torch.stack(states, 1)
 
 
 class LogSpaceMinLSTM(MinLSTM):

@@ -1,8 +1,9 @@
 """Commands that are killed, interrupted or cut off in the middle of what they write.
 
 Run as a program, with a `Fault` as JSON on standard input: what is imported is imported once, and
-each moment is a fork. Prints the number of moments, and the state of the output after each:
-"old", "new", or what is wrong with it.
+each moment is a fork. A kill does nothing more to the disk, so what it leaves at each moment is a
+copy of the folder then, and one run has them all. Prints the number of moments, and the state of
+the output after each: "old", "new", or what is wrong with it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Fault:
         arguments: of `seqlrp`; the output is in `folder`.
         folder: where files are opened, renamed and removed; it is put back before each run.
         output: what is looked at, and how: "file", "folder", "model", "explanations", "evaluation".
-        how: "kill" and "interrupt" at an event, "write" for a kill in the middle of a write.
+        how: "kill" and "interrupt" at an event, "write" for a kill in the middle of a write,
+            "copy" for the folder as a kill at an event leaves it.
         most: how many moments are tried, drawn by chance; 0 tries all.
     """
 
@@ -85,6 +87,8 @@ def _state(output: Path, kind: str) -> Any:
 
 def _child(fault: Fault, moment: int | None, counted: Path) -> None:
     """Run the command in this process, and end it; count the events where there is no moment."""
+    from matplotlib.figure import Figure
+
     from seqlrp import writing
     from seqlrp.cli import app
 
@@ -92,11 +96,19 @@ def _child(fault: Fault, moment: int | None, counted: Path) -> None:
     for stream in (0, 1, 2):
         os.dup2(devnull, stream)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.alarm(60)  # what hangs fails
-    events = 0
+    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))  # what hangs fails, on a busy machine, too
+    signal.alarm(600)
+    Figure.draw = lambda *_: None  # a picture that is written, of nothing
+    events, copying = 0, False
 
     def happens() -> None:
-        nonlocal events
+        nonlocal events, copying
+        if copying:
+            return
+        if fault.how == "copy":
+            copying = True
+            shutil.copytree(fault.folder, counted.with_name("moments") / str(events))
+            copying = False
         events += 1
         if events - 1 == moment:
             os.kill(os.getpid(), signal.SIGINT if fault.how == "interrupt" else signal.SIGKILL)
@@ -173,11 +185,16 @@ def main() -> None:
         chosen = sorted(random.Random(moments).sample(chosen, min(fault.most, len(chosen))))
     states: dict[int, str] = {}
     for moment in chosen:
-        status = again(moment)
-        states[moment] = _judged(lambda: _state(output, fault.kind), old, new, status)
-        for place in (folder, *folder.rglob("*/")):  # as the next command in them does
-            restore(place)
-        left = [path.name for path in folder.rglob("*.seqlrp-partial")]
+        place, status = folder, -signal.SIGKILL
+        if fault.how == "copy":
+            place = folder.with_name("moments") / str(moment)
+        else:
+            status = again(moment)
+        there = place / output.relative_to(folder)
+        states[moment] = _judged(lambda there=there: _state(there, fault.kind), old, new, status)
+        for inside in (place, *place.rglob("*/")):  # as the next command in them does
+            restore(inside)
+        left = [path.name for path in place.rglob("*.seqlrp-partial")]
         if left:
             states[moment] = f"left over: {left}"
     print(json.dumps({"moments": moments, "states": states}))

@@ -664,7 +664,8 @@ def gated_unit(m, x):
     return F.glu(torch.cat([F.linear(x, m.A), x @ m.B], -1), -1)
 
 
-@op("signal", true=lambda m, x: torch.logsumexp(torch.stack([x, x.flip(1)]), 0))
+# A clone, as autograd keeps the result for the backward pass, and programs write over results.
+@op("signal", true=lambda m, x: torch.logsumexp(torch.stack([x, x.flip(1)]), 0).clone())
 def log_sum_exp(m, x):
     return torch.logaddexp(x, x.flip(1))
 

@@ -9,7 +9,7 @@ from trust.judge import Case, judge
 from trust.models import CASES
 
 # The share of the models that are refused although they have a right answer; it may only fall.
-NEEDLESS = 0.116
+NEEDLESS = 0.105
 
 
 def faults(cases: list[Case]) -> list[str]:

@@ -7,6 +7,7 @@ the laws of the functions that they are made of note between which numbers a val
 
 from __future__ import annotations
 
+import math
 from functools import wraps
 
 import torch
@@ -17,7 +18,11 @@ from seqlrp.engine.functions import Call
 from seqlrp.lrp.run import Run
 
 Bounds = tuple[float, float]
-_OF_ACTIVATIONS: dict[str, Bounds] = {"tanh": (-1.0, 1.0), "relu6": (0.0, 6.0)}
+_OF_ACTIVATIONS: dict[str, Bounds] = {
+    "tanh": (-1.0, 1.0),
+    "relu6": (0.0, 6.0),
+    "softplus": (0.0, math.inf),
+}
 _CLAMPS = {"clamp": ("min", "max"), "clip": ("min", "max"), "hardtanh": ("min_val", "max_val")}
 _TOLERANCE = 1e-5  # of bounds that were scaled by numbers such as 0.166667
 

@@ -124,20 +124,11 @@ def mixture(run: Run, call: Call) -> Tensor:
     return y
 
 
-_IN_LOG_SPACE = (
-    "the logarithm of a signal. A recurrence that is computed in log space with its candidate, as "
-    "the parallel form of minGRU and minLSTM, has a law in its sequential form: "
-    "h = a * h + b in a loop over the words, or with the gates alone in log space, "
-    "h = exp(A) * cumsum(b * exp(-A)) with A = cumsum(log a). A block that takes its last state "
-    "may compute it so where it is called with one word at a time"
-)
-
-
 def gate_function(run: Run, call: Call) -> Tensor:
-    """`log`: the logarithm of a gate is a gate; that of a signal is refused."""
+    """A function of a gate is a gate; of a signal it is refused."""
     marks = [run.known(t) for t in tensors_in((call.args, call.kwargs))]
     if any(mark is not None and not mark.gate for mark in marks):
-        run.refuse(call.function, _IN_LOG_SPACE if call.name == "log" else "")
+        run.refuse(call.function)
     if any(mark is not None and mark.mixed for mark in marks):
         return mixture(run, call)
     return weights(run, call)

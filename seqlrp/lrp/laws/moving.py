@@ -25,10 +25,8 @@ def move(run: Run, call: Call) -> Any:
 
     A deferred ε-rule stays deferred; where values of several kinds come together, it is applied.
     """
-    _check_move(run, call)
-    function = _with_faster_backward(call)
-    if getattr(function, "__name__", "").startswith("unsafe_"):
-        function = _cut(function)
+    check_move(run, call)
+    function = function_of(call)
     values = [t for t in moved_values(call) if t.dtype.is_floating_point]
     marks = [m for t in values if (m := run.known(t)) is not None]
     if not marks:  # only the shape of a signal is used
@@ -52,7 +50,7 @@ def move(run: Run, call: Call) -> Any:
         args, kwargs = map_tensors((call.args, call.kwargs), _ready(run, call.name))
         call = call._replace(args=args, kwargs=kwargs)
     denominators = _move_denominator(function, call, values[0], deferred)
-    documents = _moved_documents(run, call)
+    documents = moved_documents(run, call)
     if result is None:
         args, kwargs = run.detach_constants((call.args, call.kwargs))
         result = function(*args, **kwargs)
@@ -76,7 +74,7 @@ def move(run: Run, call: Call) -> Any:
 def _move_together(run: Run, call: Call, function: Callable[..., Any], *, constants: bool) -> Any:
     """Move gates and signals that are in one tensor, or come into one: each stays what it is."""
     run.put_together = True
-    parts, documents = iter(move_parts(run, call)), iter(_moved_documents(run, call))
+    parts, documents = iter(move_parts(run, call)), iter(moved_documents(run, call))
     args, kwargs = map_tensors((call.args, call.kwargs), _ready(run, call.name, parts=True))
     args, kwargs = run.detach_constants((args, kwargs))
 
@@ -91,7 +89,7 @@ def _move_together(run: Run, call: Call, function: Callable[..., Any], *, consta
     return result
 
 
-def _check_move(run: Run, call: Call) -> None:
+def check_move(run: Run, call: Call) -> None:
     """Refuse functions that do more than move values."""
     adding = call.kwargs.get("accumulate") or call.kwargs.get("reduce")
     if adding or (call.name == "index_put" and call.args[3:]):
@@ -111,12 +109,14 @@ def _cut(function: Callable[..., Any]) -> Callable[..., Any]:
     return cut
 
 
-def _with_faster_backward(call: Call) -> Callable[..., Any]:
-    """Return the function of a call, or one with the same result whose backward pass is faster."""
+def function_of(call: Call) -> Callable[..., Any]:
+    """Return the function of a call, in the form that relevance can flow back through, and fast."""
     if call.name == "_pack_padded_sequence":
         return _Pack.apply
     if call.name == "_pad_packed_sequence":
         return _Unpack.apply
+    if getattr(call.function, "__name__", "").startswith("unsafe_"):
+        return _cut(call.function)
     if call.name == "index_select" and len(call.args) == 3 and call.args[2].device.type == "cpu":
         x, dim, index = call.args
         inverse = index.argsort()
@@ -275,7 +275,8 @@ def _ready(run: Run, user: str, *, parts: bool = False) -> Callable[[Tensor], Te
     return ready
 
 
-def _moved_documents(run: Run, call: Call) -> list[Tensor]:
+def moved_documents(run: Run, call: Call) -> list[Tensor]:
+    """Return the documents of each result of a function that moves values; empty if unknown."""
     nest = (call.args, call.kwargs)
     if not run.has_documents(nest):
         return []
@@ -393,6 +394,7 @@ def cast(run: Run, call: Call) -> Any:
         mixed=mark.mixed,
         parts=mark.parts,
         documents=documents,
+        logarithm=mark.logarithm,
     )
 
 

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import io
 import re
+import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from samples.explanations import EVERY, HOSTILE, explanation, explanations, text
 from samples.pages import Page, shown
 
 from seqlrp.errors import OptionError
+from seqlrp.explanations.collection import Explanations
 from seqlrp.show.page import render
 
 
@@ -287,3 +290,19 @@ def test_pages_stay_small():
     )  # fmt: skip
     # Twenty classes cost less than three times what one does.
     assert len(render([every] * 10, page=True).encode()) < 350_000
+
+
+@pytest.mark.slow
+def test_a_page_of_a_thousand_classes_is_soon_written(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    every = [
+        explanation(
+            "review " * 60, labels=[f"class {c}" for c in range(1000)], target="all",
+            relevance=rng.laplace(size=(1000, 60)), scores=rng.normal(size=1000),
+        )
+        for _ in range(40)
+    ]  # fmt: skip
+    start = time.process_time()
+    Explanations(every).save_html(tmp_path / "r.html")
+    assert time.process_time() - start < 20
+    assert (tmp_path / "r.html").stat().st_size < 25e6
