@@ -38,6 +38,7 @@ class There(Tensor):
     """A tensor of the second device."""
 
     held: Tensor
+    is_meta = False  # it has values
     __torch_function__ = torch._C._disabled_torch_function_impl
 
     @staticmethod

@@ -874,9 +874,10 @@ class Program(nn.Module):
             out = self._true_step(step, [values[i] for i in step.inputs])
             if step.op.to:
                 values.append(out)
-        if values[self.result] is None:
+        read = values[self.result]
+        if read is None or (self.pool.endswith("max") and _tied(read)):
             raise NoTruthError
-        return self.head(POOLS[self.pool][1](values[self.result]))
+        return self.head(POOLS[self.pool][1](read))
 
     def _true_step(self, step: Step, inputs: list[Any]) -> Any:
         op = step.op
@@ -890,6 +891,11 @@ class Program(nn.Module):
             return op.true(self, *inputs)
         except UnknownOwnerError:
             return None
+
+
+def _tied(x: Tensor) -> bool:
+    """Whether words tie for a maximum, as where a hardtanh is saturated: any of them is right."""
+    return bool(((x >= x.amax(1, keepdim=True) - 1e-12).sum(1) > 1).any())
 
 
 class Moved:
