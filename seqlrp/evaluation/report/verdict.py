@@ -134,18 +134,29 @@ def headline(report: EvaluationResults) -> str:
     Empty where chance is not compared.
     """
     found = [v for v in verdicts(report) if v.compared]
+    telling = [v for v in found if v.better]  # of others, these texts show nothing
     methods = [m for m in report.methods if any(m in v.compared for v in found)]
-    good = tuple(m for m in methods if all(m in v.better for v in found if m in v.compared))
+    good = tuple(
+        m for m in methods
+        if telling and all(m in v.better for v in telling if m in v.compared)
+        and not any(m in v.worse for v in found)
+    )  # fmt: skip
     if not methods:
         return ""
-    if not good:
+    if not telling:
         return (
-            "No method is better than chance in every quantity: these texts do not show that the "
+            "No method is better than chance in any quantity: these texts do not show that the "
             "words which the explanations name are those that the answers rest on."
         )
+    few = ""
+    if len(telling) < len(found):
+        few = f" in the {len(telling)} of {len(found)} quantities in which these texts tell "
+        few += "any method from chance"
+    if not good:
+        return f"No method is better than chance{few or ' in every quantity'}."
     verb = "names" if len(good) == 1 else "name"
-    parts = [f"{join_names(good)} {verb} words that the answers rest on, better than chance"]
-    shares = [v.share(d) for v in found for m, d in v.behind.items() if {m, v.best} <= {*good}]
+    parts = [f"{join_names(good)} {verb} words that the answers rest on, better than chance{few}"]
+    shares = [v.share(d) for v in telling for m, d in v.behind.items() if {m, v.best} <= {*good}]
     known = [share for share in shares if not np.isnan(share)]
     if known:
         most = max(known)
@@ -294,7 +305,8 @@ def _against_the_best(method: str, ranked: list[Verdict]) -> str:
 def _behind(method: str, verdicts: Sequence[Verdict]) -> str:
     """By which shares a method is behind the best, from the least to the most."""
     shares = [v.share(v.behind[method]) for v in verdicts if method in v.behind]
-    known = [share for share in shares if not np.isnan(share)]
+    # Of the texts that both methods have, one that is level may be a little ahead.
+    known = [max(share, 0.0) for share in shares if not np.isnan(share)]
     if not known:
         return ""
     ends = dict.fromkeys(percent(share) for share in (min(known), max(known)))

@@ -26,8 +26,10 @@ MADE = {
 }
 
 
-def made_up(means: dict[str, float], documents: int = 60, better: str = "higher"):
-    """A report in which each method has values around its mean, drawn by itself."""
+def made_up(
+    means: dict[str, float], documents: int = 60, better: str = "higher", other: str = "neither"
+):
+    """A report in which each method has values around its mean, drawn by itself, and zeros."""
     rows = []
     for method, mean in means.items():
         drawn = np.random.default_rng(len(rows)).normal(mean, 1, documents)
@@ -35,7 +37,7 @@ def made_up(means: dict[str, float], documents: int = 60, better: str = "higher"
         for metric, sign in (("area", 1), ("other", 0)):
             rows += [(d, method, 0, metric, "all", np.nan, sign * v) for d, v in enumerate(drawn)]
     columns = ["document", "method", "order", "metric", "direction", "k", "value"]
-    quantities = {"area": Quantity("area", better, "It is."), "other": Quantity("o", "neither", "")}
+    quantities = {"area": Quantity("area", better, "It is."), "other": Quantity("o", other, "")}
     return EvaluationReport(
         pd.DataFrame(rows, columns=columns), quantities, dict.fromkeys(means, 0.001), MADE
     )
@@ -103,6 +105,21 @@ def test_the_verdict_in_one_sentence() -> None:
     assert headline(made_up({"random": 0.0, "lrp": 3.0})).endswith("better than chance.")
     assert headline(made_up({"random": 0.0, "lrp": 0.01})).startswith("No method is better")
     assert headline(made_up({"lrp": 3.0, "good": 2.7})) == ""
+
+
+def test_a_quantity_in_which_these_texts_tell_nothing_is_left_out_of_the_sentence() -> None:
+    report = made_up({"random": 0.0, "lrp": 3.0, "good": 2.7}, other="higher")
+    assert headline(report) == (
+        "lrp and good name words that the answers rest on, better than chance in the 1 of 2 "
+        "quantities in which these texts tell any method from chance; between them the differences "
+        "are 10\xa0% at most, a small difference."
+    )
+
+
+def test_a_method_worse_than_chance_in_a_quantity_is_not_recommended() -> None:
+    report = made_up({"random": 0.0, "lrp": 3.0, "bad": -3.0})
+    assert headline(report).startswith("lrp names words")
+    assert headline(made_up({"random": 0.0, "bad": -3.0})).startswith("No method is better")
 
 
 @pytest.mark.parametrize(
