@@ -47,7 +47,8 @@ def slow(session: nox.Session) -> None:
     """The tests that take longer, and properties on all their examples."""
     session.install("-e", ".[demo,test]")
     measured = ("tests/benchmark", "tests/benchmarks")  # ratios of times: nothing runs beside them
-    ignored = [f"--ignore={folder}" for folder in measured]
+    # A cluster of Ray needs the cores, too, and has a session of its own.
+    ignored = [f"--ignore={path}" for path in (*measured, "tests/scale/test_ray.py")]
     chosen = ("-m", "slow or hypothesis", "--hypothesis-profile=thorough")
     session.run("pytest", *chosen, *ON_ALL_CORES, *ignored, *session.posargs)
     session.run("pytest", *chosen, *measured, *session.posargs)
