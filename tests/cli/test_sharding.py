@@ -47,7 +47,7 @@ def test_a_folder_is_evaluated_and_analysed(model, corpus, tmp_path, capsys, her
     assert run(capsys, "evaluate", model, out, "--out", report, *methods, "--first", "5")[0] == 0
     status, printed, _ = run(capsys, "analyse", model, out, "--out", tmp_path / "analysis")
     assert status == 0
-    assert printed.startswith("20 texts of explained explained by lrp")
+    assert printed.startswith("20 texts of explained, explained by LRP, of which")
     for command in ("evaluate", "analyse"):
         typed = (command, model, out, "--out", tmp_path / "o", "--text-column", "text")
         status, _, err = run(capsys, *typed)
