@@ -24,4 +24,4 @@ def percent(share: float) -> str:
         return "< 1\u00a0%"
     if 0.995 <= share < 1:
         return "> 99\u00a0%"
-    return f"{100 * share:.0f}\u00a0%"
+    return f"{100 * share:z.0f}\u00a0%"

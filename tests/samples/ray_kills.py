@@ -10,8 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import seqlrp.scale
@@ -44,37 +45,30 @@ seqlrp.scale.explain(
 
 
 class RayCluster:
-    """A head without cores, in which this process is, and a machine of two cores."""
+    """A head without cores, in which this process is, and two machines of two cores each."""
 
     def __init__(self) -> None:
         import ray
         from ray.cluster_utils import Cluster
 
         self._cluster = Cluster(True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-        self._machine = self._cluster.add_node(num_cpus=2)
+        self._machines: list[Any] = []
+        self.complete()
         ray.init(self._cluster.address, log_to_driver=False)
 
-    @property
-    def machine(self) -> int:
-        """The process that stands for the machine, whose end ends all others on it."""
-        (found,) = self._machine.all_processes["raylet"]
-        return int(found.process.pid)
+    def complete(self) -> None:
+        """Add machines in the place of those that were killed."""
+        self._machines = [m for m in self._machines if runs(_raylet(m))]
+        while len(self._machines) < 2:
+            self._machines.append(self._cluster.add_node(num_cpus=2))
+
+    def machines(self) -> list[int]:
+        """The processes that stand for the machines with actors; all on them end with them."""
+        return [m for m in map(_raylet, self._machines) if _actors(m)]
 
     def actors(self) -> list[int]:
         """The processes in which actors run."""
-        return [p for p in children(self.machine) if _title(p).startswith(b"ray::_Actor")]
-
-    def replace_machine(self) -> None:
-        """Add a machine in the place of one that was killed.
-
-        On a busy computer Ray gives up after half a minute, and is asked again.
-        """
-        with suppress(AssertionError):  # what Ray finds still ending
-            self._cluster.remove_node(self._machine, allow_graceful=False)
-        for _ in range(5):
-            with suppress(Exception):
-                self._machine = self._cluster.add_node(num_cpus=2)
-                return
+        return [actor for machine in self._machines for actor in _actors(_raylet(machine))]
 
     def shutdown(self) -> None:
         """End all of it."""
@@ -82,6 +76,15 @@ class RayCluster:
 
         ray.shutdown()
         self._cluster.shutdown()
+
+
+def _raylet(machine: Any) -> int:
+    (found,) = machine.all_processes["raylet"]
+    return int(found.process.pid)
+
+
+def _actors(machine: int) -> list[int]:
+    return [p for p in children(machine) if _title(p).startswith(b"ray::_Actor")]
 
 
 @contextmanager
@@ -123,7 +126,7 @@ class RayKills:
 
         Args:
             drawn: draws the moment.
-            victim: an "actor"; the "node" on which all actors are, which another one replaces; or
+            victim: an "actor"; a "node", a machine with actors, whose work others take over; or
                 the "cluster", a new one of this machine with all of its processes.
 
         Returns:
@@ -136,17 +139,17 @@ class RayKills:
         return came
 
     def _at(self, drawn: random.Random, victim: str, out: Path) -> bool:
+        self._cluster.complete()
         killed: list[int] = []
         ended = threading.Event()
 
         def kill() -> None:
             self._moments.wait(drawn, out / LOG, lambda: not ended.is_set())
-            found = self._cluster.actors() if victim == "actor" else [self._cluster.machine]
+            cluster = self._cluster
+            found = cluster.actors() if victim == "actor" else cluster.machines()
             if found and not ended.is_set():
                 killed.append(drawn.choice(found))
                 os.kill(killed[0], signal.SIGKILL)
-            if killed and victim == "node":
-                self._cluster.replace_machine()
 
         killer = threading.Thread(target=kill)
         killer.start()

@@ -50,7 +50,7 @@ def test_other_programs_read_it_with_ray(kills) -> None:  # type: ignore[no-unty
         assert list(row["relevance"]) == expected[row["id"]].relevance.tolist()
 
 
-@pytest.mark.parametrize("victim", ["actor", "node", "cluster"])
+@pytest.mark.parametrize("victim", ["actor", "node"])
 def test_a_run_is_the_same_whatever_is_killed(victim, kills) -> None:  # type: ignore[no-untyped-def]
     """`tests/benchmarks/kills.py` does the same at any number of moments."""
     drawn = random.Random(0)

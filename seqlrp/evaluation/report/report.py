@@ -15,6 +15,7 @@ from seqlrp.evaluation.metrics.metric import Quantity
 from seqlrp.evaluation.report import tables
 from seqlrp.evaluation.report.files import read_rows, write_rows
 from seqlrp.evaluation.report.record import EvaluationResults
+from seqlrp.evaluation.report.verdict import trust
 from seqlrp.explanations.spreadsheets import to_csv
 from seqlrp.writing import written_whole
 
@@ -53,6 +54,13 @@ class EvaluationReport(EvaluationResults):
     def verdict(self) -> str:
         """Return one sentence a method: where it is better than chance, and where it is best."""
         return tables.as_verdict(self)
+
+    def trust(self, method: str) -> str:
+        """Return whether the words that a method names matter, for readers who know no metric.
+
+        Empty where that was not measured for this method, by `deletion_accuracy` against chance.
+        """
+        return trust(self, method)
 
     def summary(self) -> str:
         """Return the verdict and all results as text, with intervals, meanings and best methods."""

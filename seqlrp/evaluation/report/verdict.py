@@ -30,6 +30,7 @@ SIGNIFICANT = 0.05
 STRONG = ("occlusion", "lime", "kernel_shap", "shapley")
 # From which share on a difference is called so: conventions of this package, no law.
 SIZES = ((0.05, "small"), (0.2, "clear"), (0.5, "large"))
+_STILL_RIGHT = ("deletion_accuracy", "right")
 NEGLIGIBLE = "too small to matter in practice"
 
 
@@ -162,10 +163,43 @@ def headline(report: EvaluationResults) -> str:
         most = max(known)
         parts.append(f"between them the differences are {percent(most)} at most")
         parts[-1] += f", {size_in_words(most)}"
-    if rest := tuple(m for m in methods if m not in good):
-        verb = "is" if len(rest) == 1 else "are"
-        parts.append(f"{join_names(rest)} {verb} not better than chance everywhere")
+    rest = [m for m in methods if m not in good]
+    for somewhere, where in ((True, "only in some quantities"), (False, "nowhere")):
+        named = tuple(m for m in rest if any(m in v.better for v in telling) is somewhere)
+        if named:
+            verb = "is" if len(named) == 1 else "are"
+            parts.append(f"{join_names(named)} {verb} {where} better than chance")
     return f"{'; '.join(parts)}."
+
+
+def trust(report: EvaluationResults, method: str) -> str:
+    """Return whether the words that a method names matter, in sentences without a technical term.
+
+    By the texts that the model had right, and how many it still has right without the words that
+    weigh most for its answer; empty where that was not measured, or not for this method.
+    """
+    (found,) = [v for v in verdicts(report) if (v.metric, v.direction) == _STILL_RIGHT] or (None,)
+    if found is None or method not in found.compared:
+        return ""
+    curves = report.curves(_STILL_RIGHT[0])
+    most = curves["k"].max()
+    curves = curves[(curves["direction"] == _STILL_RIGHT[1]) & (curves["k"] == most)]
+    left = curves.set_index("method")["value"]
+    words = "the word that weighs" if most == 1 else f"the {most:.0f} words that weigh"
+    verb = "is" if most == 1 else "are"
+    any_words = "any word is" if most == 1 else f"any {most:.0f} words are"
+    measured = (
+        f"Of {int(curves['documents'].max()):,} texts on which the model was right, it is still "
+        f"right on {percent(float(left[method]))} where {words} most for its answer {verb} "
+        f"taken out, and on {percent(float(left[CHANCE]))} where {any_words}."
+    )
+    if method not in found.better:
+        return f"{measured} That does not show that the coloured words matter more than others."
+    if found.best in (None, method) or method in found.level:
+        return f"{measured} So the coloured words are those that its answers rest on."
+    return (
+        f"{measured} So the coloured words matter, but {found.best} names words that matter more."
+    )
 
 
 def method_sentences(report: EvaluationResults) -> list[str]:
@@ -314,7 +348,10 @@ def _behind(method: str, verdicts: Sequence[Verdict]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3f}" if value == 0 or abs(value) >= 0.0005 else f"{value:.1e}"
+    rounding = 1e-12  # of float64, in what differs by nothing
+    if abs(value) < rounding or abs(value) >= 0.0005:
+        return f"{value:z.3f}"
+    return f"{value:.1e}"
 
 
 def _in(count: int, number: int) -> str:

@@ -23,7 +23,7 @@ from seqlrp.show.page.overview import (
     list_entry,
     text_list,
 )
-from seqlrp.show.page.report import report_section, tested
+from seqlrp.show.page.report import finding, report_section
 from seqlrp.show.page.template import fragment, isolated, whole_page
 from seqlrp.show.page.text_view import TextView, corpus_scale
 from seqlrp.show.page.weightiest import WeightiestWords
@@ -74,7 +74,8 @@ def render(
     compare, checked = named_side(compare, checked)
     rows = [tuple(TextView.of(e, checked.by) for e in row) for row in iter_rows(given, compare)]
     before = report_section(report, figures, tables)
-    body = _content(rows, checked, page=page, before=before, test=tested(report))
+    test = finding(report, rows[0][0].shown.method if rows else None)
+    body = _content(rows, checked, page=page, before=before, test=test)
     return whole_page(checked.title, checked, *body) if page else fragment(checked, *body)
 
 
@@ -151,12 +152,10 @@ def _content(
         if most is not None:
             most -= len(side[0][0].words)
     shown = element("main" if page else "div", *articles, class_=None if width < 2 else "wide")
-    reading = how_to_read(
-        options, every=overview.every, script=page, tested=before is not None, test=test
-    )
+    reading = how_to_read(options, every=overview.every, script=page, tested=before is not None)
     bar = controls(options, every=overview.every, known=overview.known) if page and rows else None
     return [
-        header(overview, options, script=page),
+        header(overview, options, script=page, test=test),
         before if options.front else None,
         highlights.section(options) if page else None,
         weightiest.section() if page and not options.selection else None,

@@ -27,7 +27,7 @@ from seqlrp.show.page.overview import (
     list_entry,
     text_list,
 )
-from seqlrp.show.page.report import report_section
+from seqlrp.show.page.report import finding, report_section
 from seqlrp.show.page.template import whole_page
 from seqlrp.show.page.text_view import Scale, TextView
 from seqlrp.show.page.weightiest import WeightiestWords
@@ -90,7 +90,8 @@ def save_pages(
             weightiest.add(sides)
             index.add(list_entry(number, views[0].shown, link))
         pages.finish()
-        first = [header(overview, checked), before if checked.front else None]
+        test = finding(report, overview.method)
+        first = [header(overview, checked, test=test), before if checked.front else None]
         last = behind(overview, None if checked.front else before)
         if not checked.selection:
             first += [highlights.section(checked), weightiest.section()]

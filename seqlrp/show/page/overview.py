@@ -38,6 +38,7 @@ class Overview:
         self._right = 0
         self._sure = 0
         self._labels: Counter[str] = Counter()
+        self._mistakes: Counter[tuple[str, str]] = Counter()  # the true class, and the answer
         self._classes: tuple[str, ...] | None = None
         self._methods: Counter[str] = Counter()
         self._settings: Counter[tuple[str, str]] = Counter()
@@ -51,6 +52,8 @@ class Overview:
         self._right += first.label is not None and first.label == first.predicted
         if first.label_name is not None:
             self._labels[first.label_name] += 1
+            if first.label != first.predicted:
+                self._mistakes[first.label_name, first.predicted_label] += 1
         self._classes = first.labels if self.texts == 1 or self._classes == first.labels else None
         self._sure += (certainty(first) or (False, 0))[0]
         # Once a text, however many sides it has, in the order of the sides.
@@ -68,6 +71,11 @@ class Overview:
     def known(self) -> bool:
         """Whether the true class of any text is known."""
         return self._known > 0
+
+    @property
+    def method(self) -> str | None:
+        """The method of the first text."""
+        return next(iter(self._methods), None)
 
     @property
     def shares(self) -> bool:
@@ -102,8 +110,19 @@ class Overview:
             f"; of the other {rest:,} it is not known" if rest else None,
             ". ",
             self._by_guessing(),
+            self._most_often(),
             class_="lead",
         )
+
+    def _most_often(self) -> Html | None:
+        """The mistake that is made most often, where there is a choice of mistakes."""
+        times = max(self._mistakes.values(), default=0)
+        if times < 2 or len(self._mistakes) < 2:
+            return None
+        (true, answer), _ = max(self._mistakes.items(), key=lambda item: item[1])
+        share = f" ({times:,} of {sum(self._mistakes.values()):,})."
+        return element("span", " Mistaken most often: ", name(true), " for ", name(answer), share,
+                       class_="quiet")  # fmt: skip
 
     def _by_guessing(self) -> Html | None:
         """What anybody would reach who knows nothing but the most frequent class."""
@@ -148,8 +167,13 @@ def _fact(name: str, value: str, more: str | None = None) -> Html:
     return Html(element("dt", name) + element("dd", element("bdi", value), more))
 
 
-def header(overview: Overview, options: PageOptions, *, script: bool = True) -> Html:
-    """The point first: heading, the author's note, how often the model is right, what it is."""
+def header(
+    overview: Overview, options: PageOptions, *, script: bool = True, test: str | None = None
+) -> Html:
+    """The point first: heading, the author's note, how often the model is right, what it is.
+
+    Then what the colours mean, and in `test` what a test of them found.
+    """
     paragraphs = [] if options.note is None else options.note.split("\n\n")
     return element(
         "header",
@@ -158,6 +182,7 @@ def header(overview: Overview, options: PageOptions, *, script: bool = True) -> 
         overview.lead(options),
         overview.facts(options),
         colour_explanation(options, overview, script=script),
+        element("p", element("b", "Can these colours be trusted?"), " ", test) if test else None,
     )
 
 
@@ -195,12 +220,10 @@ def how_to_read(
     every: bool,
     script: bool,
     tested: bool = False,
-    test: str | None = None,
 ) -> Html:
     """How deep colours are, and how to see a value; what is missing without a script.
 
-    A page on which nothing says whether the colours hold (`tested`) says so; `test` is what a test
-    of them found, in one sentence.
+    A page on which nothing says whether the colours hold (`tested`) says so.
     """
     part, parts = options.by, f"{options.by}s"
     where = "In each text, the strongest" if options.scale == "document" else "The strongest"
@@ -224,7 +247,6 @@ def how_to_read(
             element("span", how, class_="how"),
             class_="quiet",
         ),
-        element("p", element("b", "Can these colours be trusted?"), " ", test) if test else None,
         None if tested else element("p", _UNTESTED, class_="quiet"),
         missing if script and every else None,
         class_="reading",
@@ -318,10 +340,10 @@ def controls(options: PageOptions, *, every: bool, known: bool) -> Html:
         classes if every else None,
         element(
             "label",
-            "from ",
+            "none below ",
             element("input", type="range", id="threshold", min=100 // SHADES, max=100, value=least),
             element("output", f"{least} %"),
-            " of the strongest on",
+            " of the strongest",
         ),
         element("label", "in ", element("select", *choices, id="palette")),
         class_="controls",
@@ -355,11 +377,11 @@ def search_form(known: bool, shares: bool) -> Html:
         outcome_ if known else None,
         element(
             "label",
-            "No surer than " if shares else "Lead over the next class up to ",
+            "At most " if shares else "Lead over the next class up to ",
             element(
                 "input", type="number", id="margin", min=0, max=100 if shares else None, step="any"
             ),
-            " %" if shares else None,
+            " % sure" if shares else None,
         ),
         element(
             "label",

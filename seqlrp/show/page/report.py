@@ -15,8 +15,10 @@ _MOST_LINES = 12  # of a report's words, unless somebody asks for more
 _MOST_ROWS = 200  # of a table; more than that nobody reads on a page
 
 
-def tested(report: Any) -> str | None:
-    """The first line of a report's verdict: whether the explanations can be believed."""
+def finding(report: Any, method: str | None = None) -> str | None:
+    """What a report says of a method in plain words, or else the first line of its verdict."""
+    if method is not None and hasattr(report, "trust") and (said := str(report.trust(method))):
+        return said
     said = str(report.verdict()) if hasattr(report, "verdict") else ""
     return said.partition("\n")[0] or None
 

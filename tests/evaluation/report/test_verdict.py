@@ -13,7 +13,13 @@ import seqlrp
 from seqlrp import EvaluationReport
 from seqlrp.errors import OptionError
 from seqlrp.evaluation import Quantity
-from seqlrp.evaluation.report.verdict import headline, method_sentences, size_in_words, verdicts
+from seqlrp.evaluation.report.verdict import (
+    headline,
+    method_sentences,
+    size_in_words,
+    trust,
+    verdicts,
+)
 
 MADE = {
     "seed": 0,
@@ -99,8 +105,8 @@ def test_where_nothing_is_better_than_chance_no_share_is_told() -> None:
 def test_the_verdict_in_one_sentence() -> None:
     assert headline(made_up({"random": 0.0, "lrp": 3.0, "good": 2.7, "bad": -2.0})) == (
         "lrp and good name words that the answers rest on, better than chance; between them the "
-        "differences are 10\xa0% at most, a small difference; bad is not better than chance "
-        "everywhere."
+        "differences are 10\xa0% at most, a small difference; bad is nowhere better than "
+        "chance."
     )
     assert headline(made_up({"random": 0.0, "lrp": 3.0})).endswith("better than chance.")
     assert headline(made_up({"random": 0.0, "lrp": 0.01})).startswith("No method is better")
@@ -120,6 +126,38 @@ def test_a_method_worse_than_chance_in_a_quantity_is_not_recommended() -> None:
     report = made_up({"random": 0.0, "lrp": 3.0, "bad": -3.0})
     assert headline(report).startswith("lrp names words")
     assert headline(made_up({"random": 0.0, "bad": -3.0})).startswith("No method is better")
+
+
+def still_right(lost: dict[str, int], documents: int = 60) -> EvaluationReport:
+    """A report of texts that are right, of which each method loses some by two words."""
+    rows = [
+        (d, method, 0, "deletion_accuracy", "right", k, float(k == 0 or d >= number * (k == 2)))
+        for method, number in lost.items()
+        for d in range(documents)
+        for k in (0.0, 1.0, 2.0)
+    ]
+    columns = ["document", "method", "order", "metric", "direction", "k", "value"]
+    quantities = {"deletion_accuracy": Quantity("a", "by direction", "It is.")}
+    made = {**MADE, "figures": {"deletion_accuracy": ["deletion_accuracy"]}}
+    seconds = dict.fromkeys(lost, 0.001)
+    return EvaluationReport(pd.DataFrame(rows, columns=columns), quantities, seconds, made)
+
+
+def test_whether_to_trust_a_method_is_said_without_a_technical_term() -> None:
+    report = still_right({"lrp": 24, "better": 54, "weak": 3, "random": 3})
+    assert trust(report, "lrp") == (
+        "Of 60 texts on which the model was right, it is still right on 60\xa0% where the 2 words "
+        "that weigh most for its answer are taken out, and on 95\xa0% where any 2 words are. So the "
+        "coloured words matter, but better names words that matter more."
+    )
+    assert report.trust("better").endswith(
+        "So the coloured words are those that its answers rest on."
+    )
+    assert report.trust("weak").endswith(
+        "does not show that the coloured words matter more than others."
+    )
+    assert report.trust("unknown") == ""
+    assert made_up({"random": 0.0, "lrp": 3.0}).trust("lrp") == ""
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ def test_how_sure_is_asked_in_per_cent_where_that_is_known():
     known = explanation(probabilities=[0.25, 0.75])
     page = Page(render([known, known], page=True))
     assert {a["data-p"] for tag, a in page.tags if tag == "li"} == {"75"}
-    assert "No surer than  %" in page.text["label"]
+    assert "At most  % sure" in page.text["label"]
     mixed = Page(render([known, explanation()], page=True))
     assert "Lead over the next class up to " in mixed.text["label"]
 
