@@ -147,8 +147,8 @@ def test_whether_to_trust_a_method_is_said_without_a_technical_term() -> None:
     report = still_right({"lrp": 24, "better": 54, "weak": 3, "random": 3})
     assert trust(report, "lrp") == (
         "Of 60 texts on which the model was right, it is still right on 60\xa0% where the 2 words "
-        "that weigh most for its answer are taken out, and on 95\xa0% where any 2 words are. So the "
-        "coloured words matter, but better names words that matter more."
+        "that weigh most for its answer are taken out, and on 95\xa0% where any 2 words are. So "
+        "the coloured words matter, but better names words that matter more."
     )
     assert report.trust("better").endswith(
         "So the coloured words are those that its answers rest on."
