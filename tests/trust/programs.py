@@ -800,6 +800,7 @@ class Program(nn.Module):
         if chance.random() < 0.4:
             self.ids[1, 3:] = 0
         self.pool = chance.choice(list(POOLS))
+        self.tied = False  # whether the truth found that words tie for a maximum
         self.steps: list[Step] = []
         self.result = self._compose(chance, chance.randint(5, 30))
 
@@ -875,8 +876,9 @@ class Program(nn.Module):
             if step.op.to:
                 values.append(out)
         read = values[self.result]
-        if read is None or (self.pool.endswith("max") and _tied(read)):
+        if read is None:
             raise NoTruthError
+        self.tied = self.pool == "max" and _tied(read)
         return self.head(POOLS[self.pool][1](read))
 
     def _true_step(self, step: Step, inputs: list[Any]) -> Any:
@@ -977,9 +979,10 @@ def _verdict(program: Program) -> Verdict:
     size = max(1.0, float(scores.abs().max()), float(got.abs().max()))
     if right is not None:
         distance = float((got - right).abs().max())
-        if distance > TOLERANCE * max(size, float(right.abs().max())):
+        if distance <= TOLERANCE * max(size, float(right.abs().max())):
+            return Verdict("right")
+        if not program.tied:  # else any of the tied words may have it
             return Verdict("wrong", f"{distance:.2g} away from {float(right.abs().max()):.2g}")
-        return Verdict("right")
     if float(ledger.residual.abs().max()) > 1e-6 * size:
         return Verdict("wrong", "the ledger does not close")
     reached = got.abs().amax(1) > 1e-9 * size
