@@ -152,7 +152,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--texts", type=int, default=40_000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--shard-size", type=int, default=1024)
+    parser.add_argument("--shard-size", type=int, default=4096)
     parser.add_argument("--memory", action="store_true")
     options = parser.parse_args(arguments)
     if options.memory:
