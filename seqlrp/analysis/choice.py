@@ -101,13 +101,14 @@ class Choice:
             else:
                 verdict = "is not shown to be better than"
             zero = ", which holds 0" if row.low <= 0 <= row.high else ""
-            share = abs(row.difference / values[other]) if values[other] else float("nan")
-            size = f" That is {percent(share)} of the value of {_named(other)}, "
-            size += f"{size_in_words(share)}."
+            size = ""
+            if values[other] and np.isfinite(share := abs(row.difference / values[other])):
+                size = f" That is {percent(share)} of the value of {_named(other)}, "
+                size += f"{size_in_words(share)}."
             found.append(
                 f"{_named(one)} {verdict} {_named(other)}: {row.difference:+.2g} "
                 f"({row.low:+.2g} to {row.high:+.2g}{zero}), p = {row.p:.2g}."
-                f"{size if np.isfinite(share) else ''}"
+                f"{size}"
             )
         return found
 

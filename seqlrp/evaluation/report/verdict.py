@@ -178,7 +178,8 @@ def trust(report: EvaluationResults, method: str) -> str:
     By the texts that the model had right, and how many it still has right without the words that
     weigh most for its answer; empty where that was not measured, or not for this method.
     """
-    (found,) = [v for v in verdicts(report) if (v.metric, v.direction) == _STILL_RIGHT] or (None,)
+    measured_by = (v for v in verdicts(report) if (v.metric, v.direction) == _STILL_RIGHT)
+    found = next(measured_by, None)
     if found is None or method not in found.compared:
         return ""
     curves = report.curves(_STILL_RIGHT[0])

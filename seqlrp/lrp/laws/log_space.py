@@ -22,7 +22,7 @@ from seqlrp.engine import documents as docs
 from seqlrp.engine.dispatch import Table
 from seqlrp.engine.following import constant
 from seqlrp.engine.functions import Call, Kind
-from seqlrp.engine.moves import mixes, move_numbers, moved_values
+from seqlrp.engine.moves import mixes, moved_values
 from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.lrp.laws import moving
 from seqlrp.lrp.laws.elementwise import gate_function, is_bare, mixture
@@ -130,14 +130,10 @@ def move(run: Run, call: Call) -> Any:
             run.mark(moved, logarithm=True, documents=next(owners, None))
         return moved
 
-    def known_as_zero(value: Tensor) -> Tensor | None:
-        return None if run.known(value) is None else torch.zeros_like(value, dtype=torch.int64)
-
     result = map_tensors(result, mark)
     if not (mixes(call.name) and run.account):
         return result
-    (constant_parts,) = move_numbers(ready, known_as_zero)
-    share = (constant_parts == docs.NOBODY).to(result)
+    share = moving.constant_elements(run, ready).to(result)
     documents = run.require_mark(result).documents
     return run.absorb(result, share, "constant", call.name, documents)
 

@@ -238,15 +238,20 @@ def _move_denominator(
     return tensors_in(function(*args, **kwargs))
 
 
-def _absorb_constants(run: Run, call: Call, result: Tensor) -> Tensor:
-    """Book the relevance of constants among the combined values."""
-    mark = run.require_mark(result)
+def constant_elements(run: Run, call: Call) -> Tensor:
+    """Return which elements of a result are constants, bool that broadcasts to it."""
 
     def zero_if_known(value: Tensor) -> Tensor | None:
         zero = torch.zeros((), dtype=torch.int64, device=value.device)
         return None if run.known(value) is None else zero.expand(value.shape)
 
-    constant = move_alike(call, zero_if_known)[0] == docs.NOBODY
+    return move_alike(call, zero_if_known)[0] == docs.NOBODY
+
+
+def _absorb_constants(run: Run, call: Call, result: Tensor) -> Tensor:
+    """Book the relevance of constants among the combined values."""
+    mark = run.require_mark(result)
+    constant = constant_elements(run, call)
     if not bool(constant.any()):
         return result
     share = result.detach().masked_fill(~constant.to(result.device), 0)
