@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -30,6 +31,7 @@ SIGNIFICANT = 0.05
 STRONG = ("occlusion", "lime", "kernel_shap", "shapley")
 # From which share on a difference is called so: conventions of this package, no law.
 SIZES = ((0.05, "small"), (0.2, "clear"), (0.5, "large"))
+_FOUND: WeakKeyDictionary[EvaluationResults, list[Verdict]] = WeakKeyDictionary()
 _STILL_RIGHT = ("deletion_accuracy", "right")
 NEGLIGIBLE = "too small to matter in practice"
 
@@ -118,6 +120,12 @@ def size_in_words(share: float) -> str:
 
 def verdicts(report: EvaluationResults) -> list[Verdict]:
     """Return a verdict for each quantity in which higher or lower is better, as in `results`."""
+    if report not in _FOUND:  # its tests take most of a second, and every text of a report asks
+        _FOUND[report] = _find_verdicts(report)
+    return list(_FOUND[report])
+
+
+def _find_verdicts(report: EvaluationResults) -> list[Verdict]:
     found = []
     chance = report.advantage() if CHANCE in report.methods else None
     for (metric, direction), part in report.results.groupby(["metric", "direction"], sort=False):
