@@ -32,6 +32,7 @@ __all__ = ["notebook", "render", "save_pages"]
 
 _FIRST_TEXTS = 10  # of many, in a notebook
 _FIRST_WORDS = 1_000  # of them all together, in a notebook
+_UNFOLDED = 3  # texts on a page; the tables of more are folded away
 _PLAIN_CHARACTERS = 300  # of a text that is shown without colours
 
 
@@ -142,13 +143,16 @@ def _content(
     anchors = _anchors(rows, options, page=page)
     overview, highlights, weightiest = Overview(), Highlights(), WeightiestWords()
     entries, articles = [], []
+    folded = len(rows) > _UNFOLDED
     for number, (side, anchor) in enumerate(zip(sides, anchors, strict=True), 1):
         overview.add(side)
         highlights.add(number, side, f"#{anchor}")
         weightiest.add(side)
         entries.append(list_entry(number, side[0][0].shown, f"#{anchor}"))
         left = None if most is None else max(most, 1)
-        articles.append(article(number, side, anchor, options, script=page, most=left))
+        articles.append(
+            article(number, side, anchor, options, script=page, most=left, folded=folded)
+        )
         if most is not None:
             most -= len(side[0][0].words)
     shown = element("main" if page else "div", *articles, class_=None if width < 2 else "wide")

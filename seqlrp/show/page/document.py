@@ -39,6 +39,7 @@ def article(
     *,
     script: bool,
     most: int | None = None,
+    folded: bool = False,
 ) -> Html:
     """One text, explained once or, side by side, more often.
 
@@ -49,6 +50,7 @@ def article(
         options: the options of the page.
         script: whether the page has a script, which is told what it needs.
         most: show at most so many words of the text.
+        folded: whether the tables below the text are folded away.
     """
     first = sides[0][0].shown
     heading = f"{anchor}-heading"
@@ -60,7 +62,7 @@ def article(
     elif len(settings) > 1 and len(set(methods)) == 1:  # what tells one side from the other
         methods = [f"{r.shown.method}, {format_parameters(r.shown)}" for r, _ in sides]
     panes = [
-        _pane(view, scale, options, script=script, method=method, most=most)
+        _pane(view, scale, options, script=script, method=method, most=most, folded=folded)
         for (view, scale), method in zip(sides, methods if len(sides) > 1 else [None], strict=True)
     ]
     return element(
@@ -88,23 +90,27 @@ def _pane(
     script: bool,
     method: str | None,
     most: int | None,
+    folded: bool,
 ) -> Html:
     shown = view.shown
     used = scale or view.scale
     largest = used[options.by == "sentence"]
+    facts = element(
+        "div",
+        strongest_words(view),
+        class_scores(shown),
+        where_the_score_comes_from(shown),
+        class_="facts",
+    )
+    if folded:
+        facts = element("details", element("summary", "Strongest words and scores"), facts)
     return element(
         "section",
         question(shown, method) if _asks_more(view, method, script) else None,
         coloured_text(view, used, options.least, most),
         _cut_short(view, most),
         legend(largest, shown.target_label, shown.against_label) if largest else None,
-        element(
-            "div",
-            strongest_words(view),
-            class_scores(shown),
-            where_the_score_comes_from(shown),
-            class_="facts",
-        ),
+        facts,
         data_block(_for_script(view)) if script and view.every is not None else None,
         class_="pane",
         # What the deepest colour stands for where all texts share that, rounded as the values are.

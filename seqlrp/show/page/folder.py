@@ -113,7 +113,7 @@ class _PageWriter:
 
     def add(self, number: int, sides: Sides) -> str:
         """Put a text on a page, and say on which."""
-        html = article(number, sides, f"d{number}", self._options, script=True)
+        html = article(number, sides, f"d{number}", self._options, script=True, folded=True)
         listed_as = list_entry(number, sides[0][0].shown, f"#d{number}")
         size = len(html.encode()) + len(listed_as.encode())
         if self._articles and self._size + size > PAGE:

@@ -277,9 +277,15 @@ def list_entry(number: int, explanation: Explanation, link: str) -> Html:
 
 
 def excerpt(explanation: Explanation) -> str:
-    """The beginning of the text, in one line."""
-    words = explanation.text[: 4 * _EXCERPT].split()
-    return " ".join(words)[:_EXCERPT] or "(no visible character)"
+    """The beginning of the text, in one line, up to the end of a word."""
+    text = explanation.text
+    line = " ".join(text[: 4 * _EXCERPT].split())
+    if not line:
+        return "(no visible character)"
+    if len(line) <= _EXCERPT and len(text) <= 4 * _EXCERPT:
+        return line
+    whole, _, _ = line[: _EXCERPT + 1].rpartition(" ")
+    return f"{whole or line[:_EXCERPT]} …"
 
 
 def text_list(

@@ -135,7 +135,7 @@ def test_one_text_is_an_index_and_a_page_and_none_is_an_index(tmp_path):
 
 
 def test_options_are_those_of_render(tmp_path):
-    items = [explanation("weak", relevance=[1.0]), explanation("strong", relevance=[4.0])]
+    items = [explanation(f"{k} times", relevance=[1.0, k]) for k in range(1, 5)]
     others = [explanation(e.text, relevance=-e.relevance, method="x") for e in items]
     options = {"scale": "corpus", "palette": "pink-green", "by": "token", "threshold": 0.1}
     save_pages(items, tmp_path / "out", compare=others, options=options, title="T")
