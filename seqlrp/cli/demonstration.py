@@ -61,9 +61,11 @@ def run_demo(
 
     explanations = explain(classifier, held_out, target="predicted")
     explanations.save(out / "explanations.parquet")
+    _say(f"Explained {len(explanations):,} texts that were held out.")
     deleted = held_out
     if _schedule(held_out) and len(held_out) > _DELETED:
         _, deleted = held_out.split(_DELETED / len(held_out), seed)
+    _say("Now words are taken out in the order of each method, and the classifier is asked again.")
     report = evaluate(classifier, deleted, seed=seed)
     report.save(out / "evaluation")
     _save_page(out / _PAGE, corpus, explanations, report)

@@ -47,9 +47,9 @@ class Run(DispatchMode[Value]):
     refusal = "no law of relevance is known for it, and a plain gradient would be wrong"
     advice = (
         "Write the step with functions that have a law (docs/reference/functions.md lists them), "
-        "explain the part of the model after it by handing its vectors [B, T, D] in, or let the "
-        "function keep what reaches it, on the record: on_unknown='absorb'. The method 'occlusion' "
-        "asks the model alone, and takes any."
+        "explain the part of the model after it by handing its vectors [B, T, D] in, or pass "
+        "on_unknown='absorb', and the function keeps what reaches it, as an entry of the ledger. "
+        "The method 'occlusion' asks the model alone, and takes any."
     )
 
     def __init__(

@@ -169,7 +169,7 @@ def headline(report: EvaluationResults) -> str:
     known = [share for share in shares if not np.isnan(share)]
     if known:
         most = max(known)
-        parts.append(f"between them the differences are {percent(most)} at most")
+        parts.append(f"they differ by {percent(most)} at most of what the best gains over chance")
         parts[-1] += f", {size_in_words(most)}"
     rest = [m for m in methods if m not in good]
     for somewhere, where in ((True, "only in some quantities"), (False, "nowhere")):

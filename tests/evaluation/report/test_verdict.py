@@ -104,9 +104,9 @@ def test_where_nothing_is_better_than_chance_no_share_is_told() -> None:
 
 def test_the_verdict_in_one_sentence() -> None:
     assert headline(made_up({"random": 0.0, "lrp": 3.0, "good": 2.7, "bad": -2.0})) == (
-        "lrp and good name words that the answers rest on, better than chance; between them the "
-        "differences are 10\xa0% at most, a small difference; bad is nowhere better than "
-        "chance."
+        "lrp and good name words that the answers rest on, better than chance; they differ by "
+        "10\xa0% at most of what the best gains over chance, a small difference; bad is nowhere "
+        "better than chance."
     )
     assert headline(made_up({"random": 0.0, "lrp": 3.0})).endswith("better than chance.")
     assert headline(made_up({"random": 0.0, "lrp": 0.01})).startswith("No method is better")
@@ -117,8 +117,8 @@ def test_a_quantity_in_which_these_texts_tell_nothing_is_left_out_of_the_sentenc
     report = made_up({"random": 0.0, "lrp": 3.0, "good": 2.7}, other="higher")
     assert headline(report) == (
         "lrp and good name words that the answers rest on, better than chance in the 1 of 2 "
-        "quantities in which these texts tell any method from chance; between them the differences "
-        "are 10\xa0% at most, a small difference."
+        "quantities in which these texts tell any method from chance; they differ by 10\xa0% at "
+        "most of what the best gains over chance, a small difference."
     )
 
 
