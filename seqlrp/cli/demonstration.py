@@ -77,17 +77,13 @@ def _save_page(
     path: Path, corpus: str, explanations: Explanations, report: EvaluationReport
 ) -> None:
     """Write a page of some texts from the whole hold-out, with the results of the evaluation."""
-    every = max(1, len(explanations) // _SHOWN)
-    some = explanations[::every][:_SHOWN]
-    right = sum(e.predicted == e.label for e in explanations)
-    all_right = f"{right:,} of {len(explanations):,} ({right / len(explanations):.0%})"
-    some.save_html(
+    explanations.save_html(
         path,
         title="What the classifier looked at",
-        note=f"{len(some)} of {len(explanations):,} texts that it was not trained on.",
+        note="The classifier was not trained on any of these texts.",
         model="The demo's classifier",
         corpus=Path(corpus).name,
-        about={"Right on all held-out texts": all_right},
+        shown=_SHOWN,
         report=report,
     )
 

@@ -214,6 +214,13 @@ def chosen_method(
         OptionError: no such method, or one that does not take an option.
     """
     if not isinstance(method, str):
+        if not hasattr(method, "attribution"):
+            raise OptionError(
+                f"Got a {type(method).__name__} for the method; expected its name, or an object "
+                f"with `attribution`. True classes are given by name: explain(…, labels=[…]).",
+                option="method",
+                got=method,
+            )
         if options:
             raise OptionError(
                 f"Options {sorted(options)} go to a method that is named, but an object was given; "

@@ -44,6 +44,7 @@ class Exported:
         model: str | None = None,
         corpus: str | None = None,
         about: Mapping[str, str] | None = None,
+        shown: int | None = None,
         compare: Compare = None,
         sides: tuple[str | None, str | None] | None = None,
         report: Any = None,
@@ -70,6 +71,8 @@ class Exported:
             model: the name of the model.
             corpus: where the texts come from.
             about: more facts about the model or the texts, e.g. `{"Saved": "1 May 2026"}`.
+            shown: show at most so many texts, spread evenly over all of them; how often the model
+                is right is counted over all.
             compare: other explanations of the same texts, shown beside the first, and
                 `{"name": explanations}` to name them; or a class, where every class is explained.
             sides: names of both sides of a comparison, None for the name of the method.
@@ -97,10 +100,10 @@ class Exported:
 
         check_suffix(path, ".html", ".htm")
         html = render(
-            self._documents(), page=page, compare=compare, report=report, figures=figures,
-            tables=tables, title=title, note=note, model=model, corpus=corpus, about=about,
-            sides=sides, front=front, selection=selection, scale=scale, palette=palette,
-            threshold=threshold, by=by, minify=minify,
+            self._documents(), page=page, shown=shown, compare=compare, report=report,
+            figures=figures, tables=tables, title=title, note=note, model=model, corpus=corpus,
+            about=about, sides=sides, front=front, selection=selection, scale=scale,
+            palette=palette, threshold=threshold, by=by, minify=minify,
         )  # fmt: skip
         with written_whole(path) as temporary:
             temporary.write_text(html, encoding="utf-8", newline="\n")

@@ -105,7 +105,7 @@ class Verdict:
         of = f"what {self.best} gains over chance" if self.compared else f"the value of {self.best}"
         size = size_in_words(difference)
         if self.level and size_in_words(most) != size:
-            size += f"; it is {percent(most)} at most, {size_in_words(most)}"
+            size += f"; by its interval it may be {percent(most)}, {size_in_words(most)}"
         elif self.level:
             size = f"{percent(most)} at most: {size}"
         return f"The difference is {percent(difference)} of {of}, {size}."
@@ -205,7 +205,8 @@ def trust(report: EvaluationResults, method: str) -> str:
     if method not in found.better:
         return f"{measured} That does not show that the coloured words matter more than others."
     if found.best in (None, method) or method in found.level:
-        return f"{measured} So the coloured words are those that its answers rest on."
+        where = "on the whole, if not in each text"
+        return f"{measured} So its answers rest on the words of the deepest colour, {where}."
     return (
         f"{measured} So the coloured words matter, but {found.best} names words that matter more."
     )
@@ -332,17 +333,22 @@ def _against_the_best(method: str, ranked: list[Verdict]) -> str:
     number = len(ranked)
     rivals = max(len(v.ranked) for v in ranked)
     alone = sum(v.best == method and not v.level for v in ranked)
-    shared = [v for v in ranked if v.level and method in (v.best, *v.level)]
+    ahead = sum(v.best == method and bool(v.level) for v in ranked)
+    level = [v for v in ranked if method in v.level]
     others = [v for v in ranked if method not in (v.best, *v.level)]
-    near, far = _behind(method, shared), _behind(method, others)
+    near, far = _behind(method, level), _behind(method, others)
     parts = []
     if alone:
         parts.append(f"best of the {rivals} compared{_in(alone, number)}")
-    if shared:
-        parts.append(f"level with the best{_in(len(shared), number)}{near and f' ({near})'}")
-    if far:
-        parts.append(f"otherwise {far}" if parts else f"not among the best, {far}")
-    return ", ".join(parts) or "not among the best"
+    if ahead:
+        parts.append(f"ahead in the mean{_in(ahead, number)}, but not told apart from others")
+    if level:
+        parts.append(
+            f"not told apart from the best{_in(len(level), number)}{near and f' ({near})'}"
+        )
+    if others:
+        parts.append(f"worse than the best{_in(len(others), number)}{far and f' ({far})'}")
+    return "; ".join(parts)
 
 
 def _behind(method: str, verdicts: Sequence[Verdict]) -> str:

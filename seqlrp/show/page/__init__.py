@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from seqlrp.errors import check_number
 from seqlrp.explanations.record import Explanation
 from seqlrp.show.page.comparison import Compare, iter_rows, named_side
 from seqlrp.show.page.document import article, verdict
@@ -40,6 +41,7 @@ def render(
     docs: Sequence[Explanation] | Explanation,
     *,
     page: bool = False,
+    shown: int | None = None,
     compare: Compare = None,
     report: Any = None,
     figures: Iterable[Any] = (),
@@ -58,6 +60,8 @@ def render(
         docs: what is shown, in this order.
         page: True gives a whole page, with a script for choosing and searching; False a fragment
             to be put into another page, without one.
+        shown: show at most so many texts, spread evenly over all of them; what is said of the texts
+            together is counted over all.
         compare: other explanations of the same texts, shown beside the first, e.g. by another
             method, and `{"name": explanations}` to name them; or the name of a class, where every
             class is explained.
@@ -71,12 +75,14 @@ def render(
         OptionError: an option that is not known, or a value that is not allowed.
     """
     checked = PageOptions.of(options, named)
+    if shown is not None:
+        check_number("shown", shown, least=1, whole=True)
     given = [docs] if isinstance(docs, Explanation) else docs
     compare, checked = named_side(compare, checked)
     rows = [tuple(TextView.of(e, checked.by) for e in row) for row in iter_rows(given, compare)]
     before = report_section(report, figures, tables)
     test = finding(report, rows[0][0].shown.method if rows else None)
-    body = _content(rows, checked, page=page, before=before, test=test)
+    body = _content(rows, checked, page=page, shown=shown, before=before, test=test)
     return whole_page(checked.title, checked, *body) if page else fragment(checked, *body)
 
 
@@ -121,11 +127,18 @@ def _anchors(
     return [f"d{number}{end}" for number in range(1, len(rows) + 1)]
 
 
+def _spread(total: int, shown: int | None) -> set[int]:
+    """The numbers, from 1, of at most `shown` of all texts, at equal distances."""
+    count = total if shown is None else min(shown, total)
+    return {1 + k * total // count for k in range(count)}
+
+
 def _content(
     rows: Sequence[tuple[TextView, ...]],
     options: PageOptions,
     *,
     page: bool,
+    shown: int | None = None,
     listed: bool = True,
     before: Html | None = None,
     test: str | None = None,
@@ -143,11 +156,14 @@ def _content(
     anchors = _anchors(rows, options, page=page)
     overview, highlights, weightiest = Overview(), Highlights(), WeightiestWords()
     entries, articles = [], []
-    folded = len(rows) > _UNFOLDED
+    chosen = _spread(len(rows), shown)
+    folded = len(chosen) > _UNFOLDED
     for number, (side, anchor) in enumerate(zip(sides, anchors, strict=True), 1):
         overview.add(side)
-        highlights.add(number, side, f"#{anchor}")
         weightiest.add(side)
+        if number not in chosen:
+            continue
+        highlights.add(number, side, f"#{anchor}")
         entries.append(list_entry(number, side[0][0].shown, f"#{anchor}"))
         left = None if most is None else max(most, 1)
         articles.append(
@@ -155,17 +171,19 @@ def _content(
         )
         if most is not None:
             most -= len(side[0][0].words)
-    shown = element("main" if page else "div", *articles, class_=None if width < 2 else "wide")
-    reading = how_to_read(options, every=overview.every, script=page, tested=before is not None)
+    all_of = "" if len(chosen) == len(rows) else f"{len(chosen):,} of {len(rows):,} "
+    heading = f"{all_of}texts".capitalize()
+    texts = element("main" if page else "div", *articles, class_=None if width < 2 else "wide")
+    reading = how_to_read(options, every=overview.every, script=page)
     bar = controls(options, every=overview.every, known=overview.known) if page and rows else None
     return [
-        header(overview, options, script=page, test=test),
+        header(overview, options, script=page, tested=before is not None, test=test),
         before if options.front else None,
         highlights.section(options) if page else None,
         weightiest.section() if page and not options.selection else None,
-        text_list(entries, overview, script=page) if listed else None,
+        text_list(entries, overview, heading=heading, script=page) if listed else None,
         # A single text is what one came for: it stands before how it is read.
-        *([bar, shown, reading] if len(articles) == 1 else [reading, bar, shown]),
+        *([bar, texts, reading] if len(articles) == 1 else [reading, bar, texts]),
         after,
         behind(overview, None if options.front else before),
     ]

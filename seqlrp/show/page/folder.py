@@ -76,7 +76,7 @@ def save_pages(
         temporary.mkdir()
         overview, highlights, weightiest = Overview(), Highlights(), WeightiestWords()
         index = _IndexWriter(temporary)
-        pages = _PageWriter(temporary, checked, tested=before is not None)
+        pages = _PageWriter(temporary, checked)
         count = len(docs) if isinstance(docs, Sequence) else None
         hidden = None if progress is None else not progress
         bar = tqdm(iter_rows(docs, compare), "pages", count, unit="text", disable=hidden)
@@ -91,7 +91,8 @@ def save_pages(
             index.add(list_entry(number, views[0].shown, link))
         pages.finish()
         test = finding(report, overview.method)
-        first = [header(overview, checked, test=test), before if checked.front else None]
+        top = header(overview, checked, tested=before is not None, test=test)
+        first = [top, before if checked.front else None]
         last = behind(overview, None if checked.front else before)
         if not checked.selection:
             first += [highlights.section(checked), weightiest.section()]
@@ -102,8 +103,8 @@ def save_pages(
 class _PageWriter:
     """Writes a page when it is full, with a link to the next one if there is one."""
 
-    def __init__(self, folder: Path, options: PageOptions, *, tested: bool) -> None:
-        self._folder, self._options, self._tested = folder, options, tested
+    def __init__(self, folder: Path, options: PageOptions) -> None:
+        self._folder, self._options = folder, options
         self._number = 1
         self._size = 0
         self._overview = Overview()
@@ -142,7 +143,7 @@ class _PageWriter:
                 turn,
             ),
             text_list(self._entries, overview),
-            how_to_read(self._options, every=overview.every, script=True, tested=self._tested),
+            how_to_read(self._options, every=overview.every, script=True),
             controls(self._options, every=overview.every, known=overview.known),
             element("main", *self._articles, class_="wide" if self._wide else None),
             turn,

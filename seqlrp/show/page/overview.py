@@ -21,8 +21,8 @@ _STABILISER = (
     "is told under each text as lost to the stabiliser."
 )
 _UNTESTED = (
-    "The colours say what this model made of these words, not what is true of the world. Whether "
-    "they hold was not tested here: an evaluation takes words out and asks the model again."
+    "That was not tested here: an evaluation takes words out and asks the model again. The colours "
+    "say what this model made of these words, not what is true of the world."
 )
 
 
@@ -121,8 +121,8 @@ class Overview:
             return None
         (true, answer), _ = max(self._mistakes.items(), key=lambda item: item[1])
         share = f" ({times:,} of {sum(self._mistakes.values()):,})."
-        return element("span", " Mistaken most often: ", name(true), " for ", name(answer), share,
-                       class_="quiet")  # fmt: skip
+        return element("span", " Its most frequent mistake is to answer ", name(answer), " for ",
+                       name(true), share, class_="quiet")  # fmt: skip
 
     def _by_guessing(self) -> Html | None:
         """What anybody would reach who knows nothing but the most frequent class."""
@@ -168,12 +168,26 @@ def _fact(name: str, value: str, more: str | None = None) -> Html:
 
 
 def header(
-    overview: Overview, options: PageOptions, *, script: bool = True, test: str | None = None
+    overview: Overview,
+    options: PageOptions,
+    *,
+    script: bool = True,
+    tested: bool = False,
+    test: str | None = None,
 ) -> Html:
     """The point first: heading, the author's note, how often the model is right, what it is.
 
-    Then what the colours mean, and in `test` what a test of them found.
+    Then what the colours mean, and what a test of them found.
+
+    Args:
+        overview: of the texts.
+        options: the options of the page.
+        script: whether the page has a script.
+        tested: whether there is a report of a test; a page without one says so.
+        test: what the test found, in a sentence or two.
     """
+    if script and not tested and overview.texts:
+        test = _UNTESTED
     paragraphs = [] if options.note is None else options.note.split("\n\n")
     return element(
         "header",
@@ -219,12 +233,8 @@ def how_to_read(
     *,
     every: bool,
     script: bool,
-    tested: bool = False,
 ) -> Html:
-    """How deep colours are, and how to see a value; what is missing without a script.
-
-    A page on which nothing says whether the colours hold (`tested`) says so.
-    """
+    """How deep colours are, and how to see a value; what is missing without a script."""
     part, parts = options.by, f"{options.by}s"
     where = "In each text, the strongest" if options.scale == "document" else "The strongest"
     of_all = "" if options.scale == "document" else " of all texts"
@@ -247,7 +257,6 @@ def how_to_read(
             element("span", how, class_="how"),
             class_="quiet",
         ),
-        None if tested else element("p", _UNTESTED, class_="quiet"),
         missing if script and every else None,
         class_="reading",
     )

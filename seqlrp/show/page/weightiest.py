@@ -53,7 +53,7 @@ class WeightiestWords:
             if (words := _strongest(sums))
             for fact in (
                 element("dt", name(label)),
-                element("dd", *(_entry(word, texts) for word, texts in words)),
+                element("dd", *(self._entry(word, texts) for word, texts in words)),
             )
         ]
         if not facts:
@@ -63,21 +63,23 @@ class WeightiestWords:
             element("h2", "Words that weighed most for each answer"),
             element(
                 "p",
-                "Added up over all texts; in brackets, how many texts with that answer hold the "
-                "word. A word that has nothing to do with the question is worth a look: the model "
-                "may rest on a coincidence.",
+                "Added up over all texts; in brackets, how many of the texts that hold the word "
+                "have that answer. A word that has nothing to do with the question is worth a "
+                "look: the model may rest on a coincidence. seqlrp analyse finds out, by taking "
+                "the word out and by putting it into other texts.",
                 class_="quiet",
             ),
             element("dl", *facts, class_="about"),
             class_="weightiest",
         )
 
+    def _entry(self, word: str, texts: int) -> Html:
+        holding = sum(sums[word][1] for sums in self._sums.values() if word in sums)
+        share = element("span", f" ({texts:,} of {holding:,})", class_="quiet")
+        return element("span", element("bdi", word), share)
+
 
 def _strongest(sums: dict[str, tuple[float, int]]) -> list[tuple[str, int]]:
     often = [(total, word, texts) for word, (total, texts) in sums.items() if texts >= _TEXTS]
     order = sorted((entry for entry in often if entry[0] > 0), key=lambda e: (-e[0], e[1]))
     return [(word, texts) for _, word, texts in order[:_WORDS]]
-
-
-def _entry(word: str, texts: int) -> Html:
-    return element("span", element("bdi", word), element("span", f" ({texts:,})", class_="quiet"))

@@ -58,9 +58,9 @@ def test_the_best_is_named_where_it_is_better_than_every_other() -> None:
     assert verdict.lead[0] == pytest.approx(1.5)
     assert 1 < verdict.lead[1] < 1.5 < verdict.lead[2] < 2
     assert method_sentences(report)[:3] == [
-        "weak is not told apart from chance; not among the best, 98\xa0% behind.",
+        "weak is not told apart from chance; worse than the best (98\xa0% behind).",
         "lrp is better than chance; best of the 3 compared.",
-        "good is better than chance; not among the best, 50\xa0% behind.",
+        "good is better than chance; worse than the best (50\xa0% behind).",
     ]
     assert verdict.sentence().startswith("Best is lrp, by 1.500 over good (95 % interval 1.")
     assert verdict.whole == pytest.approx(3)  # of which differences are shares
@@ -75,12 +75,12 @@ def test_methods_that_are_not_told_apart_share_the_place() -> None:
     said = verdict.sentence()
     assert said.startswith("lrp has the best mean, by 0.010 over good (95 % interval -0.")
     assert "The interval holds 0: these texts do not show which is better." in said
-    assert "< 1\xa0% of what lrp gains over chance, too small to matter in practice; it is" in said
-    assert said.endswith("% at most, a small difference.")
+    assert "< 1\xa0% of what lrp gains over chance, too small to matter in practice; by its" in said
+    assert said.endswith("%, a small difference.")
     told = dict(line.split(" is ", 1) for line in method_sentences(report)[:4])
-    assert told["lrp"].endswith("level with the best.")
-    assert told["good"].endswith("level with the best (< 1\xa0% behind).")
-    assert told["weak"].endswith("not among the best, 67\xa0% behind.")
+    assert told["lrp"].endswith("chance; ahead in the mean, but not told apart from others.")
+    assert told["good"].endswith("chance; not told apart from the best (< 1\xa0% behind).")
+    assert told["weak"].endswith("worse than the best (67\xa0% behind).")
     assert told["bad"].startswith("worse than chance")
 
 
@@ -151,7 +151,7 @@ def test_whether_to_trust_a_method_is_said_without_a_technical_term() -> None:
         "the coloured words matter, but better names words that matter more."
     )
     assert report.trust("better").endswith(
-        "So the coloured words are those that its answers rest on."
+        "So its answers rest on the words of the deepest colour, on the whole, if not in each text."
     )
     assert report.trust("weak").endswith(
         "does not show that the coloured words matter more than others."
@@ -203,7 +203,7 @@ def test_chance_and_the_best_are_left_out_where_there_is_none() -> None:
     ]
     told = method_sentences(made_up({"lrp": 3.0, "good": 1.0}))
     assert told[0] == "lrp is best of the 2 compared."
-    assert told[1] == "good is not among the best, 67\xa0% behind."
+    assert told[1] == "good is worse than the best (67\xa0% behind)."
     assert told[2] == "Percentages are of what the best method reaches in the same quantity."
     assert method_sentences(made_up({"lrp": 3.0})) == []
     assert made_up({"lrp": 3.0}).summary().startswith("Explanations of")
@@ -245,10 +245,10 @@ def test_several_quantities_are_counted() -> None:
     both = EvaluationReport(table, quantities, one.seconds, {**MADE, "figures": {}})
     assert both.metrics == {name: (name,) for name in quantities}
     assert method_sentences(both)[:2] == [
-        "lrp is better than chance in all 2 quantities; best of the 2 compared in 1 of 2, level "
-        "with the best in 1 of 2.",
-        "good is better than chance in all 2 quantities; level with the best in 1 of 2 "
-        "(< 1\xa0% behind), otherwise 67\xa0% behind.",
+        "lrp is better than chance in all 2 quantities; best of the 2 compared in 1 of 2; ahead "
+        "in the mean in 1 of 2, but not told apart from others.",
+        "good is better than chance in all 2 quantities; not told apart from the best in 1 of 2 "
+        "(< 1\xa0% behind); worse than the best in 1 of 2 (67\xa0% behind).",
     ]
 
 

@@ -41,6 +41,7 @@ def test_nothing_in_the_data_becomes_markup(items, title, scale, whole, by, comp
     assert page.text.get("text", []) == [shown(e.text) for e in items]
     assert page.text["h1"] == [shown(title)]
     names = {shown(name) for e in items for name in [*e.labels]}
+    names.add("Can these colours be trusted?")
     assert set(page.text.get("b", [])) <= names
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -215,6 +216,20 @@ def test_how_sure_is_asked_in_per_cent_where_that_is_known():
     assert "At most  % sure" in page.text["label"]
     mixed = Page(render([known, explanation()], page=True))
     assert "Lead over the next class up to " in mixed.text["label"]
+
+
+def test_few_of_many_texts_are_shown_and_all_are_counted():
+    items = [
+        explanation(f"number {n}", label=int(n < 3), predicted=1, id=str(n)) for n in range(40)
+    ]
+    html = render(items, page=True, shown=4)
+    headings = Page(html).text["h2"]
+    assert headings[-4:] == [f"Text {n + 1} {n}" for n in (0, 10, 20, 30)]
+    assert "4 of 40 texts" in headings
+    assert '<span class="point">3 of 40 texts</span>' in html
+    assert "Texts" in Page(render(items[:3], page=True, shown=4)).text["h2"]
+    with pytest.raises(OptionError, match="Got shown=0; expected a whole number, at least 1"):
+        render(items, shown=0)
 
 
 @pytest.mark.parametrize("front", [False, True])

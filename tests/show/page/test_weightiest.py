@@ -29,7 +29,19 @@ def words(items):
 def test_words_for_an_answer_with_the_texts_that_hold_them():
     found = words(texts())
     assert found["dt"] == ["positive"]
-    assert found["dd"] == [f"great ({FEWEST})"]  # no mark, no word against, none that is in one
+    assert found["dd"] == [
+        f"great ({FEWEST} of {FEWEST})"
+    ]  # no mark, no word against, none that is in one
+
+
+def test_texts_with_another_answer_hold_the_word_too():
+    others = [
+        explanation("great bore", relevance=[-1.0, 3.0], ledger={}, target=0, predicted=0)
+        for _ in range(2)
+    ]
+    found = words([*texts(), *others])
+    assert found["dt"] == ["negative", "positive"]
+    assert found["dd"] == ["bore (2 of 2)", f"great ({FEWEST} of {FEWEST + 2})"]
 
 
 def test_few_texts_other_questions_and_mixed_methods_have_no_such_list():
