@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from seqlrp.errors import MissingPackageError, TextError, check_choice
 
 if TYPE_CHECKING:
+    from spacy.language import Language
     from spacy.tokens import Doc
 
 # spaCy encodes as UTF-8, where half of a surrogate pair has no place.
@@ -177,26 +179,11 @@ class SpacyTokenizer:
     """
 
     def __init__(self, language: str = "en") -> None:
-        import spacy
         import spacy.lang
 
         known = sorted(m.name for m in pkgutil.iter_modules(spacy.lang.__path__) if m.ispkg)
         check_choice("language", language, known)
-        try:
-            self._nlp = spacy.blank(language)
-        except ImportError as error:
-            packages = _EXTRA_PACKAGES.get(language, f"'spacy[{language}]'")
-            raise MissingPackageError(
-                f"The tokenizer of the language {language!r} needs a package that is not "
-                f"installed: pip install {packages}"
-            ) from error
-        # The sentence punctuation of many scripts. The component itself makes an object of every
-        # token, which takes longer than to find the tokens.
-        punctuation = self._nlp.create_pipe("sentencizer").punct_chars  # type: ignore[attr-defined]
-        strings = self._nlp.vocab.strings
-        self._ends = frozenset(strings.add(sign) for sign in punctuation)
-        # The limit is there for parsers, which need memory by the length of the text.
-        self._nlp.max_length = sys.maxsize
+        self._nlp, self._ends = _rules(language)
         self.language = language
 
     def __call__(self, text: str) -> TokenizedText:
@@ -251,6 +238,30 @@ class SpacyTokenizer:
         ends = zip([0, *cuts], [*cuts, len(text)], strict=True)
         parts = [self._nlp.make_doc(text[start:end]) for start, end in ends]
         return Doc.from_docs(parts, ensure_whitespace=False)
+
+
+@cache
+def _rules(language: str) -> tuple[Language, frozenset[int]]:
+    """spaCy's pipeline of a language, and the spellings of what ends a sentence.
+
+    All tokenizers of a language share them, for spaCy takes a fifth of a second to make a pipeline.
+    """
+    import spacy
+
+    try:
+        nlp = spacy.blank(language)
+    except ImportError as error:
+        packages = _EXTRA_PACKAGES.get(language, f"'spacy[{language}]'")
+        raise MissingPackageError(
+            f"The tokenizer of the language {language!r} needs a package that is not "
+            f"installed: pip install {packages}"
+        ) from error
+    # The sentence punctuation of many scripts. The component itself makes an object of every
+    # token, which takes longer than to find the tokens.
+    punctuation = nlp.create_pipe("sentencizer").punct_chars  # type: ignore[attr-defined]
+    # The limit is there for parsers, which need memory by the length of the text.
+    nlp.max_length = sys.maxsize
+    return nlp, frozenset(nlp.vocab.strings.add(sign) for sign in punctuation)
 
 
 def _words(

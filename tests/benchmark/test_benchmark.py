@@ -8,7 +8,7 @@ import math
 import random
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,17 @@ TINY: dict[str, Any] = {
 PARTS = ("forward", "lrp", "gradient_x_input", "integrated_gradients", "occlusion")
 
 
-@pytest.fixture(autouse=True)
-def short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seqlrp.benchmark, "GROWN_FROM", 5)
+@pytest.fixture(autouse=True, scope="module")
+def short_texts() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seqlrp.benchmark, "GROWN_FROM", 5)
+        yield
+
+
+@pytest.fixture(scope="module")
+def tiny() -> BenchmarkReport:
+    """A small benchmark, measured once."""
+    return benchmark(**TINY)
 
 
 class FakeTime:
@@ -181,8 +189,8 @@ def test_a_benchmark_leaves_everything_as_it_was() -> None:
     assert {c.threads for c in report.cells} == {other}
 
 
-def test_every_cell_is_measured() -> None:
-    report = benchmark(**TINY)
+def test_every_cell_is_measured(tiny: BenchmarkReport) -> None:
+    report = tiny
     speed = [c for c in report.cells if c.question == "speed"]
     assert {(c.kind, c.directions) for c in speed} == {
         (kind, directions) for kind in ("lstm", "gru") for directions in (1, 2)
@@ -318,8 +326,8 @@ def test_subnormal_relevance_is_found() -> None:
     assert share(None) == 0
 
 
-def test_the_report_is_json(tmp_path: Path) -> None:
-    report = benchmark(**TINY)
+def test_the_report_is_json(tmp_path: Path, tiny: BenchmarkReport) -> None:
+    report = tiny
     report.save(tmp_path / "b.json")
     found = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
     assert found["environment"]["Versions"].startswith("Python")

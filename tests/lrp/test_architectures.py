@@ -16,7 +16,14 @@ from samples.architectures import (
     inputs,
     recurrent,
 )
-from samples.architectures.attribution import EPSILON, attribute, check_ledger, close
+from samples.architectures.attribution import (
+    EPSILON,
+    attribute,
+    check_ledger,
+    close,
+    shared,
+    whole,
+)
 from samples.unchanged import nothing_changes
 from torch import Tensor, nn
 
@@ -64,10 +71,9 @@ def test_scores_are_the_models_own_and_all_of_them_is_accounted_for(entry: Archi
 
 @each
 def test_one_target_is_its_row_of_all_targets(entry: Architecture) -> None:
-    model, ids = built(entry.make), inputs(entry)
-    every = attribute(entry, model, ids)
+    every = whole(entry)
     last = every.scores.shape[1] - 1
-    found = attribute(entry, model, ids, last)
+    found = attribute(entry, shared(entry), inputs(entry), last)
     close(found.relevance, every.relevance[:, last])
 
 
@@ -100,8 +106,8 @@ def alone(entry: Architecture, document: Tensor) -> Tensor:
 
 @by_documents
 def test_each_document_is_explained_as_if_it_were_alone(entry: Architecture) -> None:
-    model, ids = built(entry.make), inputs(entry)
-    together = attribute(entry, model, ids, 0)
+    model, ids = shared(entry), inputs(entry)
+    together = whole(entry, 0)
     assert together.ledger is not None
     if not entry.reads_padding:
         assert not together.relevance[ids == 0].any()
@@ -118,11 +124,10 @@ def test_each_document_is_explained_as_if_it_were_alone(entry: Architecture) -> 
 
 @by_documents
 def test_the_order_of_the_batch_does_not_matter(entry: Architecture) -> None:
-    model, ids = built(entry.make), inputs(entry)
+    ids = inputs(entry)
     order = torch.arange(len(ids)).roll(1).flip(0)
-    close(
-        attribute(entry, model, ids[order]).relevance, attribute(entry, model, ids).relevance[order]
-    )
+    found = attribute(entry, shared(entry), ids[order])
+    close(found.relevance, whole(entry).relevance[order])
 
 
 @pytest.mark.parametrize(
@@ -131,11 +136,10 @@ def test_the_order_of_the_batch_does_not_matter(entry: Architecture) -> None:
     ids=lambda entry: entry.name,
 )
 def test_more_padding_changes_nothing(entry: Architecture) -> None:
-    model, ids = built(entry.make), inputs(entry)
-    wider = nn.functional.pad(ids, (0, 2))
-    found, expect = attribute(entry, model, wider, 0), attribute(entry, model, ids, 0)
+    wider = nn.functional.pad(inputs(entry), (0, 2))
+    found = attribute(entry, shared(entry), wider, 0)
     assert not found.relevance[wider == 0].any()
-    close(found.relevance[:, :-2], expect.relevance)
+    close(found.relevance[:, :-2], whole(entry, 0).relevance)
 
 
 def test_padding_within_a_sentence_gets_nothing() -> None:

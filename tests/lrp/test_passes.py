@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from samples.architectures import ARCHITECTURES, Architecture, built, inputs
-from samples.architectures.attribution import attribute, check_ledger, close
+from samples.architectures import ARCHITECTURES, Architecture, inputs
+from samples.architectures.attribution import attribute, check_ledger, close, shared, whole
 from torch import nn
 
 import seqlrp
@@ -47,13 +47,10 @@ def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("entry", ARCHITECTURES, ids=lambda entry: entry.name)
 def test_together_is_one_by_one(entry: Architecture, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, ids = built(entry.make).double(), inputs(entry)
-    if ids.is_floating_point():
-        ids = ids.double()
-    together = attribute(entry, model, ids)
+    together = whole(entry)
     check_ledger(together, 1e-10)
     one_by_one(monkeypatch)
-    single = attribute(entry, model, ids)
+    single = attribute(entry, shared(entry), inputs(entry))
     close(together.relevance, single.relevance, 1e-13)
     assert together.ledger is not None
     assert single.ledger is not None

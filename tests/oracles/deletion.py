@@ -68,13 +68,19 @@ class Oracle:
     ) -> None:
         self.model, self.ids, self.relevance = model, ids, relevance
         self.removal, self.score, self.single, self.mask = removal, score, single, mask
-        row = scores(model, ids, set(), removal, mask)
+        self._rows: dict[frozenset[int], list[float] | None] = {}
+        row = self._without(frozenset())
         assert row is not None
         self.predicted = max(range(len(row)), key=lambda c: row[c])
 
     def f(self, gone: list[int], wanted: int, score: str) -> float:
-        row = scores(self.model, self.ids, set(gone), self.removal, self.mask)
-        return value(row, wanted, score, self.single)
+        return value(self._without(frozenset(gone)), wanted, score, self.single)
+
+    def _without(self, gone: frozenset[int]) -> list[float] | None:
+        """The scores without some words, for which the model is run once."""
+        if gone not in self._rows:
+            self._rows[gone] = scores(self.model, self.ids, set(gone), self.removal, self.mask)
+        return self._rows[gone]
 
     def word_deletion(self, label: int, k: int, score: str) -> float:
         """Arras et al. 2017, sec. 4: after the k words that should change the answer."""

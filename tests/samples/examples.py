@@ -7,7 +7,7 @@ does, and continuous integration with it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import pytest
@@ -29,18 +29,8 @@ def all_pairs(names: str, *axes: Sequence[Any]) -> pytest.MarkDecorator:
 
     The other members of the product are slow tests.
     """
-    left = {
-        (i, j, a, b)
-        for i, j in itertools.combinations(range(len(axes)), 2)
-        for a in range(len(axes[i]))
-        for b in range(len(axes[j]))
-    }
     product = list(itertools.product(*(range(len(axis)) for axis in axes)))
-    chosen = set()
-    while left:
-        best = max(product, key=lambda member: len(left & _pairs(member)))
-        chosen.add(best)
-        left -= _pairs(best)
+    chosen = covering(product)
     members = []
     for member in product:
         values = [axis[k] for axis, k in zip(axes, member, strict=True)]
@@ -50,6 +40,14 @@ def all_pairs(names: str, *axes: Sequence[Any]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(names.split(","), members)
 
 
-def _pairs(member: tuple[int, ...]) -> set[tuple[int, int, int, int]]:
-    places = itertools.combinations(range(len(member)), 2)
-    return {(i, j, member[i], member[j]) for i, j in places}
+def covering(members: Sequence[tuple[Hashable, ...]]) -> set[tuple[Hashable, ...]]:
+    """Choose so many members that each pair of values occurs that occurs in any of them."""
+    places = list(itertools.combinations(range(len(members[0])), 2))
+    pairs = {m: {(i, j, m[i], m[j]) for i, j in places} for m in members}
+    left = set().union(*pairs.values())
+    chosen = set()
+    while left:
+        best = max(members, key=lambda member: len(left & pairs[member]))
+        chosen.add(best)
+        left -= pairs[best]
+    return chosen

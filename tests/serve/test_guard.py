@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -72,7 +73,12 @@ def test_the_page_holds_nothing_of_the_model_and_loads_nothing(client) -> None:
     assert client.get("/docs").status == 404
 
 
-APP = create_app(small_classifier(), hosts=[HOST])
+@cache
+def app() -> Any:
+    """One application for many requests; starting one answers questions, which takes a while."""
+    return create_app(small_classifier(), hosts=[HOST])
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -85,7 +91,7 @@ BODIES = st.dictionaries(FIELDS, VALUES | st.just(["a good film"]), max_size=5)
 
 
 def _check(path: str, body: bytes) -> None:
-    answer = Client(APP).post(path, body)
+    answer = Client(app()).post(path, body)
     assert answer.status < 500, answer.body
     assert b"Traceback" not in answer.body
     if answer.status != 200:
@@ -145,7 +151,7 @@ def _hostile_body(drawn: Random) -> bytes:
 def test_ten_thousand_hostile_requests_leave_nothing_behind() -> None:
     """No status of 5xx, no traceback, and no memory that grows with the requests."""
     drawn, statuses, peaks = Random(0), set[int](), list[int]()
-    client = Client(APP)
+    client = Client(app())
     paths = ["/explain", "/predict", "/curves", "/change", "/page"]
     for number in range(10_000):
         answer = client.post(drawn.choice(paths), _hostile_body(drawn))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from samples.architectures import ARCHITECTURES, WORDS, Architecture, V, arguments, built, inputs
+from samples.architectures.attribution import shared
 from samples.examples import all_pairs, examples
 from samples.unchanged import nothing_changes
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ each = pytest.mark.parametrize("entry", RULED, ids=lambda entry: entry.name)
 BASELINES: list[Any] = ["zero", "mean", 5]
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=256)
 def _method(model: nn.Module, output: Any, **options: Any) -> DeepLIFT:
     """One object for all calls about a model: its second run on other words is made once."""
     return DeepLIFT(model, output=output, **options)
@@ -38,6 +39,12 @@ def explained(
 ) -> Attribution:
     method = _method(model, entry.output, **options)
     return method.attribution(ids, target, arguments(entry, ids))
+
+
+@cache
+def whole(entry: Architecture, target: Any = "all") -> Tensor:
+    """The relevance of the whole batch, for all tests that compare with it."""
+    return explained(entry, shared(entry), inputs(entry), target).relevance
 
 
 def scores_at_baseline(entry: Architecture, model: nn.Module, ids: Tensor, baseline: Any) -> Tensor:
@@ -110,8 +117,7 @@ def test_the_others_are_refused_by_name(name: str) -> None:
 
 @each
 def test_one_target_and_a_contrast_are_those_of_all(entry: Architecture) -> None:
-    model, ids = built(entry.make), inputs(entry)
-    every = explained(entry, model, ids).relevance
+    model, ids, every = shared(entry), inputs(entry), whole(entry)
     last = every.shape[1] - 1
     close(explained(entry, model, ids, last).relevance, every[:, last])
     if last:
@@ -131,8 +137,7 @@ by_documents = pytest.mark.parametrize(
 
 @by_documents
 def test_each_document_is_explained_as_if_it_were_alone(entry: Architecture) -> None:
-    model, ids = built(entry.make), inputs(entry)
-    together = explained(entry, model, ids, 0).relevance
+    model, ids, together = shared(entry), inputs(entry), whole(entry, 0)
     order = torch.arange(len(ids)).roll(1).flip(0)
     close(explained(entry, model, ids[order], 0).relevance, together[order])
     for b, document in enumerate(ids):
@@ -147,11 +152,10 @@ def test_each_document_is_explained_as_if_it_were_alone(entry: Architecture) -> 
     ids=lambda entry: entry.name,
 )
 def test_more_padding_changes_nothing(entry: Architecture) -> None:
-    model = built(entry.make)
     wider = nn.functional.pad(WORDS, (0, 2))
-    found = explained(entry, model, wider, 0).relevance
+    found = explained(entry, shared(entry), wider, 0).relevance
     assert not found[wider == 0].any()
-    close(found[:, :-2], explained(entry, model, WORDS, 0).relevance)
+    close(found[:, :-2], whole(entry, 0))
 
 
 @each

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import seqlrp
-from samples.architectures.registry import Architecture, arguments
+from samples.architectures.registry import Architecture, arguments, built, inputs
 from seqlrp.errors import PaddingWarning
 from seqlrp.lrp import Attribution
 
 EPSILON = 0.01
 
 
-@lru_cache(maxsize=1)
+@cache
+def shared(entry: Architecture) -> nn.Module:
+    """The model of an architecture, for all tests that leave it as it is."""
+    return built(entry.make)
+
+
+@lru_cache(maxsize=256)
 def _explainer(model: nn.Module, output: Any, **options: Any) -> seqlrp.LRP:
     """One object for all calls about a model: its second run on other words is made once."""
     return seqlrp.LRP(model, EPSILON, output=output, **options)
@@ -32,6 +38,12 @@ def attribute(
         if entry.warned and bool((ids == 0).any()):
             warnings.simplefilter("ignore", PaddingWarning)
         return lrp.attribution(ids, target, arguments(entry, ids))
+
+
+@cache
+def whole(entry: Architecture, target: Any = "all") -> Attribution:
+    """The attribution of the whole batch, for all tests that compare with it."""
+    return attribute(entry, shared(entry), inputs(entry), target)
 
 
 def close(a: Tensor, b: Tensor, tolerance: float = 1e-11) -> None:
