@@ -125,6 +125,7 @@ def set_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Non
     """A function that sets the number of threads, however small the work."""
     monkeypatch.setattr(threads, "WORTH_THREADS", 0)
     monkeypatch.setattr(threads, "FEWEST", 2)
+    monkeypatch.setattr(threads, "ROOMY", 2)
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)

@@ -105,7 +105,9 @@ _tile_4x2, _tile_5x2, _tile_6x2 = _tile(4, 2), _tile(5, 2), _tile(6, 2)
 def pack(weight: Matrix) -> Panels:
     """Copy a weight matrix `[M, K]` into panels; what is missing in the last one is 0."""
     outputs, depth = weight.shape
-    panels = np.zeros((-(-outputs // LANES), depth, LANES), np.float32)
+    panels = np.empty((-(-outputs // LANES), depth, LANES), np.float32)
+    if outputs % LANES:
+        panels[-1] = 0
     for p in range(len(panels)):
         first = p * LANES
         for k in range(depth):

@@ -20,6 +20,7 @@ import torch
 # Multiplications, from which on a second thread saves more than it costs.
 WORTH_THREADS = 2**25
 FEWEST = 6  # sequences in a block; fewer read the weights as often for less
+ROOMY = 16  # sequences in a block, that it has at least where a thread gets two
 
 _Task = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _PROCESS = os.getpid()
@@ -86,7 +87,7 @@ def _open_mp() -> Any:
 
 def _blocks(sequences: int, threads: int) -> list[tuple[int, int]]:
     """Return blocks of nearly equal size: two a thread if they are large enough, or fewer."""
-    count = threads if sequences < 2 * FEWEST * threads else 2 * threads
+    count = threads if sequences < 2 * ROOMY * threads else 2 * threads
     count = 1 if threads == 1 else max(1, min(count, sequences // FEWEST))
     ends = [sequences * (k + 1) // count for k in range(count)]
     return list(zip([0, *ends[:-1]], ends, strict=True))
