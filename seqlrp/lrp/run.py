@@ -251,7 +251,8 @@ class Run(DispatchMode[Value]):
 
     def check_rules_used(self) -> None:
         """Refuse a rule that no map has used."""
-        self.options.composite.check_used(self.map_names, self.modules)
+        if self.options.composite:
+            self.options.composite.check_used(self.map_names, self.modules)
 
     def defer_map(
         self,

@@ -11,8 +11,10 @@ from seqlrp.engine import documents as docs
 from seqlrp.engine.functions import Call, Kind, names_of_kind
 from seqlrp.engine.nests import tensors_in
 from seqlrp.lrp.laws.elementwise import is_bare, mixture
+from seqlrp.lrp.laws.extremes import extremes
 from seqlrp.lrp.run import Run
 
+MANY = 2**15  # elements, from which on it pays to place γ of the largest ones here
 _ALONG_ONE = names_of_kind(Kind.ORDER, Kind.RUNNING_SUM)
 
 
@@ -30,9 +32,13 @@ def reduce(run: Run, call: Call) -> Any:
     if len(call.args) > 1 and isinstance(call.args[1], Tensor):
         return larger(run, call)
     dims, keep = reduced_dims(call, call.args[0].ndim)
-    whole = call.name in ("max", "min") and call.argument(1, "dim") is None
-    if whole or call.name in ("amax", "amin"):  # autograd would share among equal elements
-        call = Call(_first_extreme, call.name, (call.args[0], call.name, dims, keep), {})
+    largest, given = call.name in ("max", "min"), call.args[0]
+    along = largest and call.argument(1, "dim") is not None
+    # Autograd would share among equal elements.
+    if (largest and not along) or call.name in ("amax", "amin"):
+        call = Call(_first_extreme, call.name, (given, call.name, dims, keep), {})
+    elif along and given.numel() >= MANY and not run.require_mark(given).gate:
+        call = Call(extremes, call.name, (given, call), {})
     return select(run, call, dims, keep)
 
 

@@ -10,6 +10,7 @@ the backward pass is one of the kernels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
@@ -249,13 +250,16 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *gammas: Tensor) -> Any:
         layer: Layer = ctx.layer
         saved, factors = ctx.saved_tensors[: ctx.operands], ctx.saved_tensors[ctx.operands :]
-        with torch.autocast(gammas[0].device.type, enabled=False):
+        device = gammas[0].device.type
+        narrow = torch.is_autocast_enabled(device)
+        with torch.autocast(device, enabled=False) if narrow else nullcontext():
             results = _backward(layer, ctx.kernel, saved, factors, gammas)
         gamma_x = results[0].x if len(results) == 1 else results[0].x + results[1].x
-        states = [torch.stack([r.h0 for r in results])]
-        cells = [r.c0 for r in results if r.c0 is not None]
-        if cells:
-            states.append(torch.stack(cells))
+        by_state = [[r.h0 for r in results], [r.c0 for r in results if r.c0 is not None]]
+        states = [
+            torch.stack(parts) if needed else None
+            for parts, needed in zip(by_state, ctx.needs_input_grad[2:], strict=False)
+        ]
         return None, gamma_x, *states
 
 

@@ -125,6 +125,7 @@ def set_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Non
     """A function that sets the number of threads, however small the work."""
     monkeypatch.setattr(threads, "WORTH_THREADS", 0)
     monkeypatch.setattr(threads, "FEWEST", 2)
+    monkeypatch.setattr(threads, "ROOMY", 2)
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
@@ -156,23 +157,50 @@ def test_blocks_are_all_sequences(sequences: int, count: int) -> None:
     assert len(blocks) == 1 or min(sizes) >= threads.FEWEST
 
 
-def test_small_work_stays_on_one_thread_and_an_error_is_raised(
+@pytest.fixture(params=["of torch", "of its own"])
+def of_whom(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of torch, if there are any, and those that are started after a fork."""
+    if request.param == "of its own":
+        monkeypatch.setattr(threads, "_PROCESS", -1)
+
+
+def test_blocks_are_computed_at_the_same_time(
+    set_threads: Callable[[int], None], of_whom: None
+) -> None:
+    set_threads(2)
+    both, seen = threading.Barrier(2), []
+
+    def meet(begin: int, end: int) -> None:
+        both.wait(timeout=60)
+        seen.append((begin, end))
+
+    threads.run_in_blocks([meet], 8, 10)
+    assert sorted(seen) == threads._blocks(8, 2)
+
+
+def test_an_error_in_a_block_is_raised(set_threads: Callable[[int], None], of_whom: None) -> None:
+    set_threads(2)
+    for bad in range(4):
+
+        def fail(begin: int, end: int, bad: int = bad) -> float:
+            return 1 / (begin - 2 * bad)
+
+        with pytest.raises(ZeroDivisionError):
+            threads.run_in_blocks([fail], 8, 10)
+
+
+def test_small_work_stays_on_one_thread(
     set_threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[str] = []
+    seen: list[tuple[int, int, int]] = []
 
     def note(begin: int, end: int) -> None:
-        seen.append(threading.current_thread().name)
+        seen.append((threading.get_ident(), begin, end))
 
     set_threads(2)
-    threads.run_in_blocks([note], 8, 10)
-    assert threading.main_thread().name not in seen
     monkeypatch.setattr(threads, "WORTH_THREADS", 11)
-    seen.clear()
     threads.run_in_blocks([note, note], 8, 10)
-    assert seen == [threading.main_thread().name] * 2
-    with pytest.raises(ZeroDivisionError):
-        threads.run_in_blocks([lambda begin, end: 1 / 0], 8, 11)
+    assert seen == [(threading.get_ident(), 0, 8)] * 2
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])

@@ -73,23 +73,14 @@ def _tanh(x: np.float32) -> np.float32:
 
 
 @summing
-def _stabilise_row(
-    to_p: Row, p: Row, epsilon: np.float32, relative: np.float32, withheld: Row, account: bool
-) -> None:
-    """Add relative · mean |p| to the ε of the outputs `p` of a map, in the factors `to_p`.
-
-    1 / (|p| + ε) becomes 1 / (|p| + ε + added).
-    """
+def _epsilon_at(p: Row, epsilon: np.float32, relative: np.float32) -> np.float32:
+    """Return the ε of a map at its outputs `p` for one row: epsilon + relative · mean |p|."""
+    if relative == F(0):
+        return epsilon
     total = F(0)
     for j in range(len(p)):
         total += abs(p[j])
-    added = relative * total / F(len(p))
-    for j in range(len(p)):
-        size = abs(p[j]) + epsilon + TINY
-        over = F(1) / (size + added)
-        if account:
-            withheld[j] += to_p[j] * p[j] * added * over
-        to_p[j] *= size * over
+    return epsilon + relative * total / F(len(p))
 
 
 @exact
@@ -123,12 +114,17 @@ def _lstm_unit(q_i: F, q_f: F, q_g: F, q_o: F, c: F) -> Any:
 
 
 @inlined
-def _gru_unit(q_r: F, q_z: F, q_n: F, u_r: F, u_z: F, u_n: F, h: F) -> Any:
-    """Return the gates of one unit, n before tanh and after it, and the new h."""
-    r, z = _sigmoid(q_r + u_r), _sigmoid(q_z + u_z)
-    p = q_n + r * u_n
-    n = _tanh(p)
-    return r, z, p, n, (F(1) - z) * n + z * h
+def _gru_candidate(q_r: F, q_n: F, u_r: F, u_n: F) -> Any:
+    """Return the reset gate of one unit, and n before tanh."""
+    r = _sigmoid(q_r + u_r)
+    return r, q_n + r * u_n
+
+
+@inlined
+def _gru_update(q_z: F, u_z: F, p: F, h: F) -> Any:
+    """Return the update gate of one unit, n, and the new h."""
+    z, n = _sigmoid(q_z + u_z), _tanh(p)
+    return z, n, (F(1) - z) * n + z * h
 
 
 @exact
@@ -139,6 +135,7 @@ def _lstm_row(
     y: Row,
     factors: Row,
     epsilon: np.float32,
+    relative: np.float32,
     floor: np.float32,
     account: bool,
 ) -> None:
@@ -149,6 +146,7 @@ def _lstm_row(
     )  # fmt: skip
     to_p, to_before = factors[:units], factors[units : 2 * units]
     to_c, withheld = factors[2 * units : 3 * units], factors[3 * units :]
+    at_map = _epsilon_at(q_g, epsilon, relative)
     for j in range(units):
         p = q_g[j]
         i, f, g, o, c_t = _lstm_unit(q_i[j], q_f[j], p, q_o[j], c[j])
@@ -156,14 +154,14 @@ def _lstm_row(
         c[j] = c_t
         h[j] = y[j] = o * tanh_c
         size = abs(c_t)
-        over_c, over_p = size + epsilon + floor, abs(p) + epsilon + floor
+        over_c, over_p = size + epsilon + floor, abs(p) + at_map + floor
         kept_c = (size + floor) / over_c
         to_g = i * kept_c
         to_p[j] = to_g * (abs(g) + floor) / over_p  # γ_c -> γ_pre
         to_before[j] = f * kept_c  # γ_c[t] -> γ_c[t-1]
         to_c[j] = o * (abs(tanh_c) + TINY) / (size + TINY)  # γ_h -> γ_c
         if account:  # for γ_c = 1
-            withheld[j] = epsilon * (c_t / over_c + to_g * g / over_p)
+            withheld[j] = epsilon * c_t / over_c + at_map * to_g * g / over_p
 
 
 @exact
@@ -202,13 +200,10 @@ def lstm_forward(
         product.multiply(step, h[begin : begin + rows], w_hh, step)
         for b in range(rows):
             row = start + b
-            y, to_p, withheld = (
-                out[row, column : column + units], factors[row, :units], factors[row, 3 * units :],
+            _lstm_row(
+                step[b], h[begin + b], c[begin + b], out[row, column : column + units],
+                factors[row], epsilon, relative, floor, account,
             )  # fmt: skip
-            _lstm_row(step[b], h[begin + b], c[begin + b], y, factors[row], epsilon, floor, account)
-            if relative > F(0):
-                p = step[b, 2 * units : 3 * units]
-                _stabilise_row(to_p, p, epsilon, relative, withheld, account)
 
 
 @summing
@@ -283,6 +278,7 @@ def _gru_row(
     y: Row,
     factors: Row,
     epsilon: np.float32,
+    relative: np.float32,
     floor: np.float32,
     account: bool,
 ) -> None:
@@ -292,19 +288,21 @@ def _gru_row(
     u_r, u_z, u_n = u[:units], u[units : 2 * units], u[2 * units :]
     reset, to_before = factors[:units], factors[units : 2 * units]
     to_p, withheld = factors[2 * units : 3 * units], factors[3 * units :]
+    for j in range(units):  # γ_pre -> γ of W_hn h + b_hn
+        reset[j], q_n[j] = _gru_candidate(q_r[j], q_n[j], u_r[j], u_n[j])
+    at_map = _epsilon_at(q_n, epsilon, relative)
     for j in range(units):
-        r, z, p, n, h_t = _gru_unit(q_r[j], q_z[j], q_n[j], u_r[j], u_z[j], u_n[j], h[j])
-        q_n[j] = p
+        p = q_n[j]
+        z, n, h_t = _gru_update(q_z[j], u_z[j], p, h[j])
         h[j] = y[j] = h_t
         size = abs(h_t)
-        over_h, over_p = size + epsilon + floor, abs(p) + epsilon + floor
+        over_h, over_p = size + epsilon + floor, abs(p) + at_map + floor
         kept_h = (size + floor) / over_h
         to_n = (F(1) - z) * kept_h
-        reset[j] = r  # γ_pre -> γ of W_hn h + b_hn
         to_before[j] = z * kept_h  # γ_h[t] -> γ_h[t-1], past the candidate
         to_p[j] = to_n * (abs(n) + floor) / over_p  # γ_h -> γ_pre
         if account:  # for γ_h = 1
-            withheld[j] = epsilon * (h_t / over_h + to_n * n / over_p)
+            withheld[j] = epsilon * h_t / over_h + at_map * to_n * n / over_p
 
 
 @exact
@@ -344,14 +342,10 @@ def gru_forward(
         product.multiply(bias_hh, h[begin : begin + rows], w_hh, from_h[:rows])
         for b in range(rows):
             row = start + b
-            y, to_p, withheld = (
-                out[row, column : column + units], factors[row, 2 * units : 3 * units],
-                factors[row, 3 * units :],
+            _gru_row(
+                step[b], from_h[b], h[begin + b], out[row, column : column + units],
+                factors[row], epsilon, relative, floor, account,
             )  # fmt: skip
-            _gru_row(step[b], from_h[b], h[begin + b], y, factors[row], epsilon, floor, account)
-            if relative > F(0):
-                p = step[b, 2 * units :]
-                _stabilise_row(to_p, p, epsilon, relative, withheld, account)
 
 
 @summing
@@ -440,4 +434,5 @@ def gru_state(q: Row, u: Row, h: Row) -> None:
     q_r, q_z, q_n = q[:units], q[units : 2 * units], q[2 * units :]
     u_r, u_z, u_n = u[:units], u[units : 2 * units], u[2 * units :]
     for j in range(units):
-        h[j] = _gru_unit(q_r[j], q_z[j], q_n[j], u_r[j], u_z[j], u_n[j], h[j])[4]
+        _, p = _gru_candidate(q_r[j], q_n[j], u_r[j], u_n[j])
+        h[j] = _gru_update(q_z[j], u_z[j], p, h[j])[2]

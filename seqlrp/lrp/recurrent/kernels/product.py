@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -90,17 +91,23 @@ def _tile(rows: int, panels: int) -> Any:
     return tile
 
 
-# As many sums as the registers of a core hold, and enough to hide how long an addition takes.
+# Enough sums to hide how long an addition takes, and no more than the registers of a core hold.
+# AVX-512 has 32 of them, each as wide as a panel, so that tiles of two panels have room, which load
+# less for each multiplication; AVX2 and NEON have as much room as six rows of one panel take.
+WIDE = bool(get_host_cpu_features().get("avx512f", False))
 _tile_1x1, _tile_2x1, _tile_3x1 = _tile(1, 1), _tile(2, 1), _tile(3, 1)
 _tile_4x1, _tile_5x1, _tile_6x1 = _tile(4, 1), _tile(5, 1), _tile(6, 1)
-_tile_1x2, _tile_2x2 = _tile(1, 2), _tile(2, 2)
+_tile_1x2, _tile_2x2, _tile_3x2 = _tile(1, 2), _tile(2, 2), _tile(3, 2)
+_tile_4x2, _tile_5x2, _tile_6x2 = _tile(4, 2), _tile(5, 2), _tile(6, 2)
 
 
 @exact
 def pack(weight: Matrix) -> Panels:
     """Copy a weight matrix `[M, K]` into panels; what is missing in the last one is 0."""
     outputs, depth = weight.shape
-    panels = np.zeros((-(-outputs // LANES), depth, LANES), np.float32)
+    panels = np.empty((-(-outputs // LANES), depth, LANES), np.float32)
+    if outputs % LANES:
+        panels[-1] = 0
     for p in range(len(panels)):
         first = p * LANES
         for k in range(depth):
@@ -112,41 +119,73 @@ def pack(weight: Matrix) -> Panels:
 @exact
 def _whole_panels(start: Matrix, a: Matrix, panels: Panels, out: Matrix, count: int) -> None:
     """Compute the first `count` panels of `multiply`."""
-    rows, depth = len(out), panels.shape[1]
-    w, w_by = panels.ctypes.data, depth * _BYTES
-    a_0, s_0, z_0 = a.ctypes.data, start.ctypes.data, out.ctypes.data
-    a_by, s_by, z_by = a.strides[0], start.strides[0] if len(start) > 1 else 0, out.strides[0]
-    if rows <= 2:
-        for p in range(0, count - 1, 2):
-            v, s, z = w + p * w_by, s_0 + p * _BYTES, z_0 + p * _BYTES
-            if rows == 1:
-                _tile_1x2(v, w_by, depth, a_0, a_by, s, s_by, z, z_by)
-            elif rows == 2:
-                _tile_2x2(v, w_by, depth, a_0, a_by, s, s_by, z, z_by)
-    for p in range(count - count % 2 if rows <= 2 else 0, count):
-        row = 0
-        while row < rows:
-            left = rows - row
-            v, b = w + p * w_by, a_0 + row * a_by
-            s, z = s_0 + row * s_by + p * _BYTES, z_0 + row * z_by + p * _BYTES
-            if left > 8 or left == 6:
-                _tile_6x1(v, w_by, depth, b, a_by, s, s_by, z, z_by)
-                row += 6
-            elif left > 6 or left == 4:
-                _tile_4x1(v, w_by, depth, b, a_by, s, s_by, z, z_by)
-                row += 4
-            elif left == 5:
-                _tile_5x1(v, w_by, depth, b, a_by, s, s_by, z, z_by)
-                row += 5
-            elif left == 3:
-                _tile_3x1(v, w_by, depth, b, a_by, s, s_by, z, z_by)
-                row += 3
-            elif left == 2:
-                _tile_2x1(v, w_by, depth, b, a_by, s, s_by, z, z_by)
-                row += 2
-            else:
-                _tile_1x1(v, w_by, depth, b, a_by, s, s_by, z, z_by)
-                row += 1
+    rows, depth, p = len(out), panels.shape[1], 0
+    s_by = start.strides[0] if len(start) > 1 else 0
+    while p < count:
+        w, column = panels.ctypes.data + p * depth * _BYTES, p * _BYTES
+        s, z = start.ctypes.data + column, out.ctypes.data + column
+        if p + 1 < count and (WIDE or rows <= 2):
+            _two_panels(w, depth, a.ctypes.data, a.strides[0], s, s_by, z, out.strides[0], rows)
+            p += 2
+        else:
+            _one_panel(w, depth, a.ctypes.data, a.strides[0], s, s_by, z, out.strides[0], rows)
+            p += 1
+
+
+@exact
+def _one_panel(
+    w: int, depth: int, a: int, a_by: int, s: int, s_by: int, z: int, z_by: int, rows: int
+) -> None:
+    """Compute one panel of all rows; the arguments are those of a tile, and the rows."""
+    row, w_by = 0, depth * _BYTES
+    while row < rows:
+        left, b, t, y = rows - row, a + row * a_by, s + row * s_by, z + row * z_by
+        if left > 8 or left == 6:
+            _tile_6x1(w, w_by, depth, b, a_by, t, s_by, y, z_by)
+            row += 6
+        elif left > 6 or left == 4:
+            _tile_4x1(w, w_by, depth, b, a_by, t, s_by, y, z_by)
+            row += 4
+        elif left == 5:
+            _tile_5x1(w, w_by, depth, b, a_by, t, s_by, y, z_by)
+            row += 5
+        elif left == 3:
+            _tile_3x1(w, w_by, depth, b, a_by, t, s_by, y, z_by)
+            row += 3
+        elif left == 2:
+            _tile_2x1(w, w_by, depth, b, a_by, t, s_by, y, z_by)
+            row += 2
+        else:
+            _tile_1x1(w, w_by, depth, b, a_by, t, s_by, y, z_by)
+            row += 1
+
+
+@exact
+def _two_panels(
+    w: int, depth: int, a: int, a_by: int, s: int, s_by: int, z: int, z_by: int, rows: int
+) -> None:
+    """Compute two panels of all rows."""
+    row, w_by = 0, depth * _BYTES
+    while row < rows:
+        left, b, t, y = rows - row, a + row * a_by, s + row * s_by, z + row * z_by
+        if left > 8 or left == 6:
+            _tile_6x2(w, w_by, depth, b, a_by, t, s_by, y, z_by)
+            row += 6
+        elif left > 6 or left == 4:
+            _tile_4x2(w, w_by, depth, b, a_by, t, s_by, y, z_by)
+            row += 4
+        elif left == 5:
+            _tile_5x2(w, w_by, depth, b, a_by, t, s_by, y, z_by)
+            row += 5
+        elif left == 3:
+            _tile_3x2(w, w_by, depth, b, a_by, t, s_by, y, z_by)
+            row += 3
+        elif left == 2:
+            _tile_2x2(w, w_by, depth, b, a_by, t, s_by, y, z_by)
+            row += 2
+        else:
+            _tile_1x2(w, w_by, depth, b, a_by, t, s_by, y, z_by)
+            row += 1
 
 
 @exact
