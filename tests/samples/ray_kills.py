@@ -23,10 +23,11 @@ from seqlrp.scale.log import LOG
 
 TESTS = Path(__file__).parents[1]
 # Ray gives its workers a low priority, with which they starve where other programs run, and takes
-# half a minute to believe that a machine is gone.
+# half a minute to believe that a machine is gone. A process that starts slowly is not given up.
 _SETTINGS = {
     "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent), *sys.path]),
     "RAY_worker_niceness": "0",
+    "RAY_worker_register_timeout_seconds": "600",
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
