@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from samples.sharded import RAISES, write_texts
+from samples.sharded import RAISES, InProcess, write_texts
 
 from seqlrp.errors import FailedTextError, FolderInUseError, SavedFileError
 from seqlrp.explanations.parts import MANIFEST, part_path
@@ -17,6 +17,7 @@ from seqlrp.scale import lock
 from seqlrp.scale.lock import LOCK, is_locked, locked
 from seqlrp.scale.log import LOG
 from seqlrp.scale.status import status
+from seqlrp.scale.worker import Task
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="locks cannot be seen")
 
@@ -72,6 +73,25 @@ def test_a_run_that_was_stopped_or_ended(tmp_path, explain) -> None:  # type: ig
     assert "FailedTextError: Text 17 cannot be explained" in status(tmp_path / "out").activity
     explain(tmp_path / "a.jsonl", tmp_path / "out")
     assert status(tmp_path / "out").activity.startswith("Complete since")
+
+
+def test_a_run_that_was_interrupted(tmp_path, explain, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    write_texts(tmp_path / "a.jsonl", 30)
+    send = InProcess.send
+
+    def interrupted(self: InProcess, worker: int, task: Task) -> None:
+        if task.shard.number == 1:
+            raise KeyboardInterrupt
+        send(self, worker, task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InProcess, "send", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            explain(tmp_path / "a.jsonl", tmp_path / "out")
+    found = status(tmp_path / "out")
+    assert (found.running, found.complete) == (False, False)
+    assert "it was interrupted. The same command goes on" in found.activity
+    assert explain(tmp_path / "a.jsonl", tmp_path / "out").explained == 30
 
 
 def test_before_there_is_a_plan(tmp_path, folder) -> None:  # type: ignore[no-untyped-def]
