@@ -195,8 +195,9 @@ def _difference(before: Sequence[SourceFile], now: Sequence[SourceFile]) -> str 
     if old != new:
         return "their order is another one"
     for file, other in zip(before, now, strict=True):
-        known = {"digest": file.digest, "header": file.header} if not other.digest else {}
-        if file._replace(modified="") != other._replace(modified="", **known):
+        if not other.digest:  # it was found, and not read yet
+            other = other._replace(digest=file.digest, header=file.header)
+        if other._replace(modified=file.modified) != file:
             return f"{file.url} has changed"
     return None
 

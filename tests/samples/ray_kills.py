@@ -162,9 +162,11 @@ class RayKills:
             running = pool.submit(self._explain, out)  # goes on by itself
             for moment in moments:
                 wait_until(moment, out / LOG, lambda: not running.done())
-                cluster = self._cluster
-                found = cluster.actors() if victim == "actor" else cluster.machines()
-                if found and not running.done():
+                cluster, found = self._cluster, []
+                while not found and not running.done():  # all may have been killed just now
+                    time.sleep(0.01)
+                    found = cluster.actors() if victim == "actor" else cluster.machines()
+                if found:
                     chosen = drawn.choice(found)
                     os.kill(chosen, signal.SIGKILL)
                     killed += 1
