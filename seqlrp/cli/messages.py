@@ -34,6 +34,7 @@ ADVICE = {
     "no_model_folder": ("model", "Give a folder that `seqlrp train` or seqlrp.save wrote."),
     "factory_missing": ("factory", "Name it by --factory module:build."),
     "no_explanations_file": ("explanations", "Give a file that `seqlrp explain --out` wrote."),
+    "text_failed": ("on_error", "Set such texts aside by --on-error skip."),
     "imbalanced_classes": (
         "class_weights",
         "Pass --class-weights balanced, so that the smaller is learnt too.",

@@ -111,17 +111,17 @@ def explain_shards(
     The exit status says whether texts were set aside.
     """
     from seqlrp import scale
-    from seqlrp.scale.run import SHARD_SIZE
     from seqlrp.scale.status import FAILED
 
     if sharding.status:
-        show(str(scale.status(out)))
+        found = scale.status(out)
+        show(f"{found}\n{found.activity}")
         return
     try:
         found = scale.explain(
             model, sources, out, engine=sharding.engine.value, workers=sharding.workers,
             address=sharding.address, on_error=sharding.on_error.value,
-            shard_size=sharding.shard_size or SHARD_SIZE, id_column=sharding.id_column,
+            shard_size=sharding.shard_size, id_column=sharding.id_column,
             metrics=sharding.metrics, factory=factory, **options,
         )  # fmt: skip
     except KeyboardInterrupt:

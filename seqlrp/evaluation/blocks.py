@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from seqlrp.models.classifier import TextClassifier
     from seqlrp.text.encoded import EncodedText
 
-BLOCK = 4096  # explanations that are held at a time
-
 
 class Blocks:
     """The texts that take part, those that are long enough, in blocks.
@@ -38,9 +36,11 @@ class Blocks:
         rationales: the words that people marked, for each text.
         column: of a data frame or a data set.
         min_words: shorter texts are left out.
+        size: explanations that are held at a time.
 
     Attributes:
         texts: a list, or `Explanations`.
+        labels: the true classes that were passed, or came with the texts.
         labelled: whether true classes are known.
 
     Raises:
@@ -57,6 +57,7 @@ class Blocks:
         *,
         column: str,
         min_words: int,
+        size: int,
     ) -> None:
         self.texts: list[str] | Explanations
         if isinstance(texts, Explanations):
@@ -67,8 +68,9 @@ class Blocks:
                 labels = label_names(texts)
             self.texts = list(read_texts(texts, column)[0])
         check_one_per_text(len(self.texts), labels=labels, rationales=rationales)
-        self._classifier, self._labels, self._rationales = classifier, labels, rationales
-        self._min_words = min_words
+        self.labels = labels
+        self._classifier, self._rationales = classifier, rationales
+        self._min_words, self._size = min_words, size
         known = isinstance(self.texts, Explanations) and self.texts[0].label is not None
         self.labelled = labels is not None or known
 
@@ -95,14 +97,14 @@ class Blocks:
 
     def _read(self) -> Iterator[Texts]:
         if not isinstance(self.texts, Explanations):
-            yield self._block(0, self.texts, self._labels)
+            yield self._block(0, self.texts, self.labels)
             return
         left = iter(self.texts)
-        for start in range(0, len(self), BLOCK):
-            held = list(islice(left, BLOCK))
+        for start in range(0, len(self), self._size):
+            held = list(islice(left, self._size))
             labels: Sequence[int | str] | None = [e.label for e in held if e.label is not None]
-            if self._labels is not None:
-                labels = self._labels[start : start + BLOCK]
+            if self.labels is not None:
+                labels = self.labels[start : start + self._size]
             elif len(labels or ()) < len(held):
                 labels = None
             block = self._block(start, [e.text for e in held], labels)

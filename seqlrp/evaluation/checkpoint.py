@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from seqlrp.models.classifier import TextClassifier
 
 
+_LOCK = ".lock"  # the suffix of a file that a process locks while it measures
+
+
 class Checkpoint:
     """One Parquet file for each method and order, in the folder `unfinished` beside the report.
 
@@ -83,10 +86,36 @@ class Checkpoint:
         about = {"method": candidate.name, "seconds": None if math.isnan(seconds) else seconds}
         write_rows(self.path(candidate), table, about)
 
+    @contextlib.contextmanager
+    def claimed(self, candidate: Candidate, *, wait: bool) -> Iterator[bool]:
+        """Keep other processes from measuring a method while the block runs.
+
+        Args:
+            candidate: the method.
+            wait: whether to wait until no other process measures it; one that dies is no hindrance.
+
+        Yields:
+            whether no other process measures it.
+        """
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(exist_ok=True)
+        lock = FileLock(self.path(candidate).with_suffix(_LOCK), timeout=-1 if wait else 0)
+        try:
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
     def remove(self) -> None:
         """Remove the files of this evaluation, and the folder if it is then empty."""
         for path in self._paths:
             path.unlink(missing_ok=True)
+            path.with_suffix(_LOCK).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 

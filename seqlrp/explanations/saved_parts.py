@@ -14,6 +14,8 @@ from seqlrp.explanations.files import read_explanations
 from seqlrp.explanations.parts import part_paths
 from seqlrp.explanations.record import Explanation
 
+_ADVICE = "Run the command that began the folder again; it writes damaged parts again."
+
 
 class SavedParts(Sequence[Explanation]):
     """The explanations of a folder, read from its files each time that they are asked for.
@@ -35,16 +37,19 @@ class SavedParts(Sequence[Explanation]):
         try:
             counts = [pq.read_metadata(path).num_rows for path in self._paths]
         except (OSError, ValueError) as error:  # of pyarrow, too
-            raise SavedFileError(f"A part in {folder} is damaged: {error}") from error
+            raise SavedFileError(f"A part in {folder} is damaged: {error}", _ADVICE) from error
         self._ends = list(accumulate(counts))
         self._held: tuple[int, list[Explanation]] = (-1, [])
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_held": (-1, [])}  # for another process, which reads its own
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
     def __iter__(self) -> Iterator[Explanation]:
         for path in self._paths:
-            yield from read_explanations(path)
+            yield from self._read(path)
 
     @overload
     def __getitem__(self, index: int) -> Explanation: ...
@@ -56,6 +61,12 @@ class SavedParts(Sequence[Explanation]):
         place = range(len(self))[index]
         part = bisect_right(self._ends, place)
         if self._held[0] != part:
-            self._held = part, list(read_explanations(self._paths[part]))
+            self._held = part, list(self._read(self._paths[part]))
         found: Explanation = self._held[1][place - self._ends[part]]
         return found  # counted from the end of the part
+
+    def _read(self, path: Path) -> Iterator[Explanation]:
+        try:
+            yield from read_explanations(path)
+        except SavedFileError as error:
+            raise SavedFileError(str(error), _ADVICE) from error

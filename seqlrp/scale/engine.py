@@ -25,7 +25,13 @@ class Answer(NamedTuple):
 
 
 class Engine(Protocol):
-    """Starts workers, gives them tasks, and collects their answers."""
+    """Starts workers, gives them tasks, and collects their answers.
+
+    Attributes:
+        workers: how many there may be at a time.
+    """
+
+    workers: int
 
     def start(self, worker: int) -> None:
         """Start a worker by its number, which may take the place of one that died."""

@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,22 +67,65 @@ class Log:
         )
 
 
-def read_finished(folder: Path) -> dict[int, Finished]:
-    """The shards that the log says are finished and whose files are there, by number.
+@dataclass
+class LastRun:
+    """What the log says of the run that began last.
 
-    Where a shard was written again, the last time counts. Lines that were cut off are passed over.
+    Attributes:
+        began: when, in seconds since 1970.
+        last: when the last event was written.
+        ready: when the first worker had loaded the model, None where none had.
+        shard_at: when the last shard was finished, None where none was.
+        workers: how many it has at most.
+        shards: those that it finished.
+        died: how many of its workers died.
+        end: "ended" or "stopped"; None where it goes on, or was killed.
+        reason: why it was stopped.
+    """
+
+    began: float
+    last: float
+    ready: float | None = None
+    shard_at: float | None = None
+    workers: int = 0
+    shards: list[int] = field(default_factory=list)
+    died: int = 0
+    end: str | None = None
+    reason: str = ""
+
+
+def read_log(folder: Path) -> tuple[dict[int, Finished], LastRun | None]:
+    """The shards that are finished, by number, and the last run, None where there was none.
+
+    A shard is finished where the log says so and its file is there in its size. Where a shard was
+    written again, the last time counts. Lines that were cut off are passed over.
     """
     found: dict[int, Finished] = {}
-    for event in _events(folder):
-        if event.pop("event", None) != "finished":
+    run: LastRun | None = None
+    for at, event, facts in _events(folder):
+        if event == "began":
+            run = LastRun(at, at, workers=int(facts.get("workers") or 0))
+        known = _finished(facts) if event == "finished" else None
+        if known is not None:
+            found[known.shard] = known
+        if run is None:
             continue
-        try:
-            event["failed"] = {int(number): str(reason) for number, reason in event["failed"]}
-            known = Finished(**{name: event[name] for name in Finished._fields})
-        except (KeyError, TypeError, ValueError):
-            continue
-        found[known.shard] = known
-    return {n: f for n, f in found.items() if _has_size(part_path(folder, n), f.size)}
+        run.last = at
+        if known is not None:
+            run.shards.append(known.shard)
+            run.shard_at = at
+        elif event == "ready":
+            run.ready = at
+        elif event == "died":
+            run.died += 1
+        elif event in ("ended", "stopped"):
+            run.end, run.reason = event, str(facts.get("reason") or "")
+    return {n: f for n, f in found.items() if _has_size(part_path(folder, n), f.size)}, run
+
+
+def read_finished(folder: Path) -> dict[int, Finished]:
+    """The shards that are finished, by number; see `read_log`."""
+    return read_log(folder)[0]
 
 
 def is_whole(folder: Path, found: Finished) -> bool:
@@ -92,18 +136,27 @@ def is_whole(folder: Path, found: Finished) -> bool:
         return False
 
 
-def _events(folder: Path) -> Iterator[dict[str, Any]]:
+def _events(folder: Path) -> Iterator[tuple[float, str, dict[str, Any]]]:
+    """When each event was, its name, and what else is known of it."""
     path = folder / LOG
     if not path.is_file():
         return
     with path.open("rb") as file:
         for line in file:
             try:
-                event = json.loads(line)
-            except ValueError:
+                facts = json.loads(line)
+                event = float(facts.pop("time")), str(facts.pop("event")), facts
+            except (AttributeError, KeyError, TypeError, ValueError):
                 continue
-            if isinstance(event, dict):
-                yield event
+            yield event
+
+
+def _finished(facts: dict[str, Any]) -> Finished | None:
+    try:
+        failed = {int(number): str(reason) for number, reason in facts["failed"]}
+        return Finished(**{name: (facts | {"failed": failed})[name] for name in Finished._fields})
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _has_size(path: Path, size: int) -> bool:

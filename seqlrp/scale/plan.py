@@ -15,6 +15,7 @@ from typing import Any
 
 from seqlrp.errors import OptionError, SavedFileError
 from seqlrp.explanations.parts import MANIFEST
+from seqlrp.scale.bars import BYTES, Bar
 from seqlrp.scale.source import Piece, Place, SourceFile, cut, find_files
 from seqlrp.writing import written_whole
 
@@ -116,18 +117,41 @@ class Plan:
             raise SavedFileError(f"{path} is damaged or no plan of shards: {error}") from error
 
 
-def make_plan(sources: Sequence[str], made: Mapping[str, Any], size: int) -> Plan:
+def make_plan(
+    sources: Sequence[str], made: Mapping[str, Any], size: int, shown: bool | None = False
+) -> Plan:
     """Find the files of the sources, read each once, and cut them into shards.
+
+    Args:
+        sources: paths, folders, globs, URLs.
+        made: what the plan is bound to besides them.
+        size: documents in a shard.
+        shown: whether it shows how far it is; see `Bar`.
 
     Raises:
         CorpusError: no such file, or one that is broken or cannot be read in pieces.
     """
-    files, pieces = cut(find_files(sources), size)
+    files, pieces = _cut(find_files(sources), size, shown)
     return Plan(made, size, tuple(files), _numbered(pieces))
 
 
-def check_same(plan: Plan, sources: Sequence[str], made: Mapping[str, Any], size: int) -> None:
+def _cut(
+    files: Sequence[SourceFile], size: int, shown: bool | None
+) -> tuple[list[SourceFile], list[list[Piece]]]:
+    with Bar("reading the source", sum(file.size for file in files), BYTES, shown) as bar:
+        return cut(files, size, bar.add)
+
+
+def check_same(
+    plan: Plan,
+    sources: Sequence[str],
+    made: Mapping[str, Any],
+    size: int | None,
+    shown: bool | None = False,
+) -> None:
     """Check that a folder's plan is of this model, these options and sources as they are now.
+
+    The size of its shards is checked where one is given.
 
     Files of the same size and version (a tag or the time of change) count as unchanged; others, and
     those of which no version is known, are read again.
@@ -135,7 +159,7 @@ def check_same(plan: Plan, sources: Sequence[str], made: Mapping[str, Any], size
     Raises:
         OptionError: something differs; `option` says what.
     """
-    given = json.loads(json.dumps({**made, "shard_size": size}))
+    given = json.loads(json.dumps({**made, "shard_size": size or plan.size}))
     for name, before in {**plan.made, "shard_size": plan.size}.items():
         if given.get(name) != before:
             raise OptionError(
@@ -149,23 +173,33 @@ def check_same(plan: Plan, sources: Sequence[str], made: Mapping[str, Any], size
     found = find_files(sources)
     same = [file._replace(digest="", header=()) for file in plan.files]
     known = found == same and all(file.modified for file in found)
-    if not known and tuple(cut(found, size)[0]) != _without_times(plan.files, found):
+    other = None if known else _difference(plan.files, found)
+    if not known and other is None:
+        other = _difference(plan.files, _cut(found, plan.size, shown)[0])
+    if other is not None:
         raise OptionError(
-            "The sources are not those with which the folder was begun: a file was added, taken "
-            "away or changed.",
+            f"The sources are not those with which the folder was begun: {other}.",
             "Take the same files as before, or another folder.",
             option="source",
             code="folder_of_another_run",
         )
 
 
-def _without_times(files: Sequence[SourceFile], now: Sequence[SourceFile]) -> tuple[Any, ...]:
-    """The files of a plan with the times of change that they have now."""
-    if len(files) != len(now):
-        return ()
-    return tuple(
-        file._replace(modified=other.modified) for file, other in zip(files, now, strict=True)
-    )
+def _difference(before: Sequence[SourceFile], now: Sequence[SourceFile]) -> str | None:
+    """What is other with files, but for their times; hashes count where both are known."""
+    old, new = [file.url for file in before], [file.url for file in now]
+    for names, others, what in ((old, new, "no longer among them"), (new, old, "new among them")):
+        alone = sorted(set(names).difference(others))
+        if alone:
+            return f"{alone[0]} is {what}" + (f", and {len(alone) - 1:,} more" * (len(alone) > 1))
+    if old != new:
+        return "their order is another one"
+    for file, other in zip(before, now, strict=True):
+        if not other.digest:  # it was found, and not read yet
+            other = other._replace(digest=file.digest, header=file.header)
+        if other._replace(modified=file.modified) != file:
+            return f"{file.url} has changed"
+    return None
 
 
 def _numbered(pieces: Sequence[Sequence[Piece]]) -> tuple[Shard, ...]:

@@ -24,14 +24,16 @@ class Processes:
 
     Args:
         job: what workers do.
-        workers: how many there will be.
         device: "cpu", or "cuda" for a GPU each, in turn.
+        workers: how many there are; None takes one for each core, or for each GPU.
     """
 
-    def __init__(self, job: Job, workers: int, device: str) -> None:
+    def __init__(self, job: Job, device: str, workers: int | None) -> None:
+        cores = len(os.sched_getaffinity(0))
+        self.workers = workers or (_count_gpus() if device == "cuda" else cores)
         self._job = job
         self._device = device
-        self._threads = max(len(os.sched_getaffinity(0)) // workers, 1)
+        self._threads = max(cores // self.workers, 1)
         self._running: dict[int, tuple[BaseProcess, Connection]] = {}
 
     def start(self, worker: int) -> None:
@@ -85,11 +87,13 @@ class Processes:
         return process.exitcode
 
     def _device_of(self, worker: int) -> str:
-        if self._device != "cuda":
-            return self._device
-        import torch
+        return f"cuda:{worker % _count_gpus()}" if self._device == "cuda" else self._device
 
-        return f"cuda:{worker % torch.cuda.device_count()}"
+
+def _count_gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _work(main: Connection, job: Job, device: str, threads: int) -> None:

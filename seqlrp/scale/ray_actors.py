@@ -27,13 +27,16 @@ class RayActors:
         device: "cpu", or "cuda" for a GPU each; "auto" takes GPUs where the cluster has any.
         address: of the cluster; None takes the one that this process is in, or else starts one on
             this machine, which ends with the run.
+        workers: how many there are at most; None takes as many as the cluster has room for.
 
     Raises:
         MissingPackageError: Ray is not installed.
         ShardError: there is no such cluster.
     """
 
-    def __init__(self, job: Job, device: str, address: str | None) -> None:
+    def __init__(
+        self, job: Job, device: str, address: str | None, workers: int | None = None
+    ) -> None:
         try:
             import ray
         except ImportError as error:
@@ -47,7 +50,9 @@ class RayActors:
                 ray.init(address=address, log_to_driver=False, include_dashboard=False)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise ShardError(f"There is no Ray cluster at {address}: {error}") from error
-        cuda = device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
+        room = ray.cluster_resources()
+        cuda = device == "cuda" or (device == "auto" and room.get("GPU", 0) > 0)
+        self.workers = workers or max(int(room.get("GPU" if cuda else "CPU", 0)), 1)
         self._device = "cuda" if cuda else "cpu"
         self._make = ray.remote(num_cpus=1, num_gpus=int(cuda), max_restarts=0)(_Actor)
         self._job = job

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from seqlrp.engine.batches import BatchTokens
 from seqlrp.errors import (
-    FolderInUseError,
     OptionError,
     SeqlrpWarning,
     WriteError,
@@ -28,6 +27,8 @@ from seqlrp.explaining.targets import Target, checked_target
 from seqlrp.models.devices import resolve_device
 from seqlrp.models.fingerprint import fingerprint
 from seqlrp.models.saving import load
+from seqlrp.scale.bars import BYTES, Bar
+from seqlrp.scale.lock import LOCK, locked
 from seqlrp.scale.log import Log, is_whole, read_finished
 from seqlrp.scale.plan import Plan, check_same, make_plan
 from seqlrp.scale.progress import Progress
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from seqlrp.scale.engine import Engine
 
 SHARD_SIZE = 4096  # documents
-LOCK = ".lock"
 ENGINES = ("processes", "ray")
 EngineName = Literal["processes", "ray"]
 
@@ -64,7 +64,7 @@ def explain(
     label_column: str | None = None,
     id_column: str | None = None,
     labelled: bool = True,
-    shard_size: int = SHARD_SIZE,
+    shard_size: int | None = None,
     on_error: OnError = "skip",
     on_unanswerable: OnUnanswerable = "raise",
     batch_tokens: BatchTokens = BATCH_TOKENS,
@@ -90,7 +90,8 @@ def explain(
         method: a name in `seqlrp.METHODS`.
         target: which class is explained, or which rather than which; see `seqlrp.explain`.
         engine: `"processes"` of this machine, or `"ray"`.
-        workers: how many; by default one for each core, or for each GPU. For Ray the most actors.
+        workers: how many; by default one for each core, or for each GPU, of this machine, or for
+            Ray of the cluster. Of actors of Ray it is the most.
         address: of a Ray cluster; by default the one that is running here, or a new one.
         text_column: the column of the texts; by default text, sentence, review, content, document.
         label_column: the column of the labels; by default label, labels, class, category or
@@ -98,7 +99,7 @@ def explain(
         id_column: the column of `Explanation.id`; by default the number of the document, from 0,
             over all files.
         labelled: False leaves the labels out.
-        shard_size: documents in a shard.
+        shard_size: documents in a shard; by default as many as the folder was begun with, or 4,096.
         on_error: whether a text that fails is set aside (`"skip"`) or ends the run (`"raise"`).
         on_unanswerable: `"skip"` leaves texts without a word, or with more than `max_words`, out;
             with `"raise"` they are texts that fail.
@@ -123,8 +124,8 @@ def explain(
         ShardError: workers die, and no text is at fault.
         WriteError: the file system refused; what is finished is kept.
     """
-    _check_options(engine, on_error, on_unanswerable, shard_size)
-    count, folder = _count_workers(workers, device, engine), Path(out)
+    _check_options(engine, on_error, on_unanswerable, shard_size, workers)
+    folder = Path(out)
     given = [source] if isinstance(source, str | os.PathLike) else source
     loaded = _loaded(classifier, factory)
     made = _method_of(loaded, method, options) | {
@@ -134,9 +135,9 @@ def explain(
         "batch_tokens": batch_tokens,
         "max_words": max_words,
     }
-    with _locked(folder):
+    with locked(folder):
         restore(folder)
-        plan = _plan(folder, [os.fspath(path) for path in given], made, shard_size)
+        plan = _plan(folder, [os.fspath(path) for path in given], made, shard_size, progress)
         names = _columns(plan, text_column, label_column, id_column, labelled=labelled)
         checked_target(loaded, target, labelled=names.label is not None, per_text=False)
         job = Job(
@@ -144,17 +145,23 @@ def explain(
             factory, made["model"], folder.resolve(), plan.files, names, method, options, target,
             on_unanswerable == "skip", on_error, batch_tokens, max_words,
         )  # fmt: skip
-        counted = Progress(plan, count, None if metrics is None else Path(metrics), progress)
-        make = partial(_engine, engine, job, count, device, address)
-        _run(make, folder, plan, count, on_error, counted)
+        finished = _whole(folder, read_finished(folder), progress)
+        written = None if metrics is None else Path(metrics)
+        counted = Progress(plan, finished.values(), written, progress)
+        make = partial(_engine, engine, job, device, workers, address)
+        _run(make, folder, plan, finished, counted, on_error)
     return status(folder)
 
 
-def _check_options(engine: str, on_error: str, on_unanswerable: str, shard_size: object) -> None:
+def _check_options(
+    engine: str, on_error: str, on_unanswerable: str, shard_size: object, workers: object
+) -> None:
     check_choice("engine", engine, ENGINES)
     check_choice("on_error", on_error, ("raise", "skip"))
     check_choice("on_unanswerable", on_unanswerable, ("raise", "skip"))
-    check_number("shard_size", shard_size, least=1, whole=True)
+    for name, number in (("shard_size", shard_size), ("workers", workers)):
+        if number is not None:
+            check_number(name, number, least=1, whole=True)
 
 
 def _method_of(
@@ -174,14 +181,11 @@ def _run(
     make_engine: Callable[[], Engine],
     folder: Path,
     plan: Plan,
-    workers: int,
-    on_error: OnError,
+    finished: Mapping[int, Finished],
     counted: Progress,
+    on_error: OnError,
 ) -> None:
     """Explain the shards of a plan that are not finished."""
-    finished = _whole(folder, read_finished(folder), workers)
-    for found in finished.values():
-        counted.add(found, before=True)
     todo = [shard for shard in plan.shards if shard.number not in finished]
     log = Log(folder)
     warned: set[str] = set()
@@ -194,11 +198,10 @@ def _run(
             warned.add(kind)
 
     try:
-        log.note("began", shards=len(todo), finished=len(finished), workers=workers)
         if todo:
-            scheduler = Scheduler(make_engine(), workers, log, on_error, note, counted.tick)
-            scheduler.run(todo)
-        log.note("ended", shards=len(plan.shards))
+            scheduler = Scheduler(make_engine(), log, on_error, note, counted.tick)
+            with _noted_end(log):
+                scheduler.run(todo)
     finally:
         counted.close()
         log.close()
@@ -206,17 +209,50 @@ def _run(
         write_failed(folder, plan)
 
 
-def _whole(folder: Path, finished: dict[int, Finished], workers: int) -> dict[int, Finished]:
+@contextlib.contextmanager
+def _noted_end(log: Log) -> Iterator[None]:
+    """Write into the log how a run ended."""
+    try:
+        yield
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        reason = "it was interrupted." if interrupted else f"{type(error).__name__}: {error}"
+        with contextlib.suppress(WriteError):  # which may be what stops it
+            log.note("stopped", reason=reason)
+        raise
+    log.note("ended")
+
+
+def _whole(
+    folder: Path, finished: Mapping[int, Finished], shown: bool | None
+) -> dict[int, Finished]:
     """Those finished shards whose files are as they were written."""
-    with ThreadPoolExecutor(workers) as pool:
-        whole = pool.map(partial(is_whole, folder), finished.values())
-        return {f.shard: f for f, is_good in zip(finished.values(), whole, strict=True) if is_good}
+    if not finished:
+        return {}
+    size = sum(found.size for found in finished.values())
+    whole = {}
+    with (
+        Bar("checking finished shards", size, BYTES, shown) as bar,
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+    ):
+        checked = pool.map(partial(is_whole, folder), finished.values())
+        for found, is_good in zip(finished.values(), checked, strict=True):
+            bar.add(found.size)
+            if is_good:
+                whole[found.shard] = found
+    return whole
 
 
-def _plan(folder: Path, sources: Sequence[str], made: dict[str, Any], size: int) -> Plan:
+def _plan(
+    folder: Path,
+    sources: Sequence[str],
+    made: dict[str, Any],
+    size: int | None,
+    shown: bool | None,
+) -> Plan:
     plan = Plan.load(folder)
     if plan is not None:
-        check_same(plan, sources, made, size)
+        check_same(plan, sources, made, size, shown)
         return plan
     others = sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK)
     if others:
@@ -226,7 +262,7 @@ def _plan(folder: Path, sources: Sequence[str], made: dict[str, Any], size: int)
             option="out",
             got=folder,
         )
-    plan = make_plan(sources, made, size)
+    plan = make_plan(sources, made, size or SHARD_SIZE, shown)
     plan.save(folder)
     return plan
 
@@ -249,25 +285,14 @@ def _columns(
     )
 
 
-def _engine(name: str, job: Job, workers: int, device: str, address: str | None) -> Engine:
+def _engine(name: str, job: Job, device: str, workers: int | None, address: str | None) -> Engine:
     if name == "processes":
         from seqlrp.scale.processes import Processes
 
-        return Processes(job, workers, resolve_device(device).type)
+        return Processes(job, resolve_device(device).type, workers)
     from seqlrp.scale.ray_actors import RayActors
 
-    return RayActors(job, device, address)
-
-
-def _count_workers(workers: int | None, device: str, engine: str) -> int:
-    if workers is not None:
-        check_number("workers", workers, least=1, whole=True)
-        return workers
-    if engine == "processes" and resolve_device(device).type == "cuda":
-        import torch
-
-        return torch.cuda.device_count()
-    return len(os.sched_getaffinity(0))
+    return RayActors(job, device, address, workers)
 
 
 def _loaded(
@@ -284,24 +309,3 @@ def _loaded(
             option="classifier",
         ) from error
     return classifier
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder for as long as this process lives."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise FolderInUseError(
-            f"Another run is writing to {folder}.", "Wait until it has ended, or end it."
-        ) from error
-    except OSError as error:
-        raise WriteError(f"Could not write to {folder}: {error.strerror or error}.") from error
-    try:
-        yield
-    finally:
-        lock.release()

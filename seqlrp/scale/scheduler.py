@@ -10,9 +10,10 @@ from seqlrp.scale.engine import Answer, Engine
 from seqlrp.scale.halving import Search, halve
 from seqlrp.scale.log import Log
 from seqlrp.scale.plan import Shard
+from seqlrp.scale.progress import Workers
 from seqlrp.scale.worker import Finished, OnError, Task, failure
 
-_STARTS = 3  # how often in a row a worker may end before it is ready
+_STARTS = 3  # how often in a row a worker may end before it is ready, to be started again
 _TRIES = 6  # of a shard at which workers die, though none of its texts kills one by itself
 _TICK = 1.0  # seconds
 
@@ -25,30 +26,33 @@ class Scheduler:
     the shard is explained. All of a shard is always explained at once, so that its batches, and
     the last bits of relevance, are the same however often workers die.
 
+    A worker that ends three times before it is ready is given up, as where its GPU is broken; the
+    others go on without it.
+
     Args:
         engine: where workers run.
-        workers: how many.
         log: where events are written.
         on_error: whether a text that fails ends the run, or is set aside.
         note: called with each finished shard.
-        tick: called about once a second.
+        tick: called about once a second with how many workers there are.
     """
 
     def __init__(
         self,
         engine: Engine,
-        workers: int,
         log: Log,
         on_error: OnError,
         note: Callable[[Finished], None],
-        tick: Callable[[], None],
+        tick: Callable[[Workers], None],
     ) -> None:
-        self._engine, self._workers, self._log = engine, workers, log
+        self._engine, self._log = engine, log
         self._on_error, self._note, self._tick = on_error, note, tick
         self._todo: deque[Task] = deque()
         self._running: dict[int, Task] = {}
         self._idle: list[int] = []
-        self._left = 0
+        self._left = self._most = self._died = 0
+        self._ready: set[int] = set()
+        self._any_ready = False
         self._starts: Counter[int] = Counter()  # those in a row that failed, of each worker
         self._tries: Counter[int] = Counter()
         self._searches: dict[int, Search] = {}
@@ -65,13 +69,15 @@ class Scheduler:
         self._todo.extend(map(Task, shards))
         self._left = len(self._todo)
         try:
-            for worker in range(min(self._workers, self._left)):
+            self._most = min(self._engine.workers, self._left)
+            self._log.note("began", shards=self._left, workers=self._most)
+            for worker in range(self._most):
                 self._engine.start(worker)
             while self._left:
                 for worker, answer in self._engine.wait(_TICK):
                     self._take(worker, answer)
                     self._send()
-                self._tick()
+                self._tick(Workers(self._most, len(self._ready), self._died))
         finally:
             self._engine.stop()
 
@@ -86,7 +92,11 @@ class Scheduler:
         if answer.died is not None:
             self._replace(worker, task, answer.died)
             return
+        if not self._any_ready:
+            self._log.note("ready", worker=worker)
+        self._any_ready = True
         self._starts[worker] = 0
+        self._ready.add(worker)
         self._idle.append(worker)
         if answer.finished is not None and task is not None:
             self._send()  # the worker goes on while the log is forced onto the disk
@@ -101,17 +111,12 @@ class Scheduler:
     def _replace(self, worker: int, task: Task | None, reason: str) -> None:
         """Start a worker in the place of one that died, and look at what it died of."""
         self._log.note("died", worker=worker, reason=reason, shard=task and task.shard.number)
+        self._died += 1
+        self._ready.discard(worker)
         if task is None:
-            self._starts[worker] += 1
-            if self._starts[worker] >= _STARTS:
-                raise ShardError(
-                    f"A worker ended {_STARTS} times before it was ready, the last so: {reason}",
-                    "In a script, call seqlrp.scale.explain under `if __name__ == '__main__':`; "
-                    "otherwise see what the workers print.",
-                )
-        self._engine.start(worker)
-        if task is None:
+            self._start_again(worker, reason)
             return
+        self._engine.start(worker)
         if task.attempt is not None:
             self._go_on(task.shard, reason)
             return
@@ -130,6 +135,20 @@ class Scheduler:
             numbers = range(first, first + task.shard.documents)
             self._searches[number] = halve([n for n in numbers if n not in aside])
             self._go_on(task.shard, None)
+
+    def _start_again(self, worker: int, reason: str) -> None:
+        """Start a worker that ended before it was ready, or give it up."""
+        self._starts[worker] += 1
+        if self._starts[worker] < _STARTS:
+            self._engine.start(worker)
+            return
+        self._log.note("given up", worker=worker, reason=reason)
+        if sum(starts >= _STARTS for starts in self._starts.values()) == self._most:
+            raise ShardError(
+                f"Each worker ended {_STARTS} times before it was ready, the last so: {reason}",
+                "In a script, call seqlrp.scale.explain under `if __name__ == '__main__':`; "
+                "otherwise see what the workers print.",
+            )
 
     def _go_on(self, shard: Shard, reason: str | None) -> None:
         """Go on with the search for the text at which workers die."""

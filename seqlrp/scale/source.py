@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import IO, Any, NamedTuple
@@ -102,8 +102,16 @@ def find_files(sources: Sequence[str]) -> list[SourceFile]:
     return found
 
 
-def cut(files: Sequence[SourceFile], size: int) -> tuple[list[SourceFile], list[list[Piece]]]:
+def cut(
+    files: Sequence[SourceFile], size: int, advance: Callable[[int], object] = int
+) -> tuple[list[SourceFile], list[list[Piece]]]:
     """Cut files into shards of `size` documents, the last of fewer, reading each file once.
+
+    Args:
+        files: as `find_files` found them.
+        size: documents in a shard.
+        advance: called now and then with the bytes that were read since it was called before; of a
+            Parquet file with its size, though only the footer is read.
 
     Returns:
         The files with their hashes and headers, and the pieces of each shard.
@@ -115,7 +123,7 @@ def cut(files: Sequence[SourceFile], size: int) -> tuple[list[SourceFile], list[
     shards: list[list[Piece]] = []
     room = 0
     for number, file in enumerate(files):
-        scan = _Scan(file)
+        scan, told = _Scan(file), 0
         start, count = None, 0
         for end in scan:
             start = scan.begin if start is None else start
@@ -126,9 +134,12 @@ def cut(files: Sequence[SourceFile], size: int) -> tuple[list[SourceFile], list[
             if not room:
                 shards[-1].append(Piece(number, start, end, count))
                 start, count = end, 0
+                advance(scan.read - told)
+                told = scan.read
         if start is not None and count:
             shards[-1].append(Piece(number, start, end, count))
         scanned.append(scan.file)
+        advance(max(file.size, told) - told)
     if not shards:
         raise CorpusError(f"The sources hold no document: {', '.join(f.url for f in files[:5])}.")
     return scanned, shards
@@ -266,8 +277,8 @@ class _Scan:
     def __init__(self, file: SourceFile) -> None:
         self.file = file
         self.begin = 0  # where the first document begins
+        self.read = 0  # bytes of it, but for Parquet
         self._digest = hashlib.blake2b(digest_size=16)
-        self._read = 0
 
     def __iter__(self) -> Iterator[int]:
         header: Sequence[str] = ()
@@ -278,13 +289,13 @@ class _Scan:
             elif self.file.whole:
                 for _ in self._lines(handle):
                     pass
-                yield self._read
+                yield self.read
             elif self.file.suffix in _DELIMITERS:
                 reader = _csv_rows(self.file, self._decoded(handle))
-                header, self.begin = next(reader, ()), self._read
+                header, self.begin = next(reader, ()), self.read
                 if len(set(header)) < len(header):
                     raise CorpusError(f"The header of {self.file.url} has a name twice: {header}.")
-                yield from (self._read for row in reader if row)
+                yield from (self.read for row in reader if row)
             else:
                 yield from self._ends_of_lines(handle)
         self.file = self.file._replace(digest=self._digest.hexdigest(), header=tuple(header))
@@ -293,7 +304,7 @@ class _Scan:
         with _reading(self.file.url):
             for line in handle:
                 self._digest.update(line)
-                self._read += len(line)
+                self.read += len(line)
                 yield line
 
     def _decoded(self, handle: IO[bytes]) -> Iterator[str]:
@@ -310,7 +321,7 @@ class _Scan:
                     f"{self.file.url} is a list of JSON objects, which cannot be read from its "
                     "middle; write an object a line (.jsonl), or Parquet."
                 )
-            yield self._read
+            yield self.read
 
     def _footer(self, handle: IO[bytes]) -> tuple[int, list[str]]:
         import pyarrow.parquet as pq

@@ -4,7 +4,7 @@
     PYTHONPATH=tests:. python tests/benchmarks/kills.py --moments 20 --victims actor node cluster
 
 kills the main process and a worker with SIGKILL, fills the disk (as root, who can mount one), or
-makes the folder read-only; with Ray an actor, the machine on which all actors are, or the whole
+makes the folder read-only; with Ray actors, or one of two machines, several in a run, or the whole
 cluster. Each time it goes on, and compares all files with those of an undisturbed run.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from samples.kills import Kills
 from samples.ray_kills import RayKills, ray_cluster
-from samples.sharded import RAISES, save_classifier, write_texts
+from samples.sharded import RAISES, save_classifier, slow_classifier, write_texts
 
 LOCAL = ("main", "worker", "full", "read-only")
 RAY = ("actor", "node", "cluster")
@@ -36,7 +36,7 @@ def do_harm(kills: Kills | RayKills, victim: str, moments: int, seed: int) -> No
         except AssertionError as error:
             came, wrong = came + 1, wrong + 1
             print(f"{victim}, run {tried}: {error}", flush=True)
-        if tried % 10 == 0:
+        if tried % 10 == 0 or came > tried:
             print(f"{victim}: {came} moments, {wrong} wrong", flush=True)
     took = time.monotonic() - begun
     print(f"{victim}: {came} moments in {tried} runs, {wrong} folders wrong, {took:.0f} s")
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--victims", nargs="+", choices=LOCAL + RAY, default=LOCAL)
     parser.add_argument("--texts", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=5, help="of actors or machines in a run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         folder = Path(temporary)
@@ -62,7 +63,10 @@ def main() -> None:
                 do_harm(kills, victim, options.moments, options.seed)
         if len(local) < len(options.victims):
             cluster = stack.enter_context(ray_cluster())
-            on_ray = RayKills(cluster, saved, source, folder)
+            on_ray = RayKills(
+                cluster, saved, source, folder, workers=4, kills=options.kills,
+                factory=slow_classifier,
+            )  # fmt: skip
             print(f"undisturbed on Ray: {on_ray.lasts:.1f} s", flush=True)
             for victim in (victim for victim in options.victims if victim in RAY):
                 do_harm(on_ray, victim, options.moments, options.seed)

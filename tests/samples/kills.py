@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 from unittest import mock
 
 import seqlrp.scale
@@ -74,6 +75,13 @@ def check_folder(out: Path, calm: dict[str, bytes]) -> None:
     assert contents(out) == calm, "other parts"
 
 
+class Moment(NamedTuple):
+    """So many seconds after a run has written so many lines to its log."""
+
+    lines: int
+    seconds: float
+
+
 class Moments:
     """Draws moments of a run, as likely in each part of it, however fast the machine is.
 
@@ -86,14 +94,17 @@ class Moments:
         times = [json.loads(line)["time"] for line in log.read_text().splitlines()]
         self._gaps = [max(b - a, 0.0) for a, b in pairwise([begun, *times])]
 
-    def wait(
-        self, drawn: random.Random, log: Path, goes_on: Callable[[], bool], least: int = 0
-    ) -> None:
-        """Wait until a run has written so many lines, at least some, and some time longer."""
+    def draw(self, drawn: random.Random, least: int = 0) -> Moment:
+        """Draw a moment after at least so many lines."""
         lines = drawn.randrange(least, len(self._gaps))
-        while goes_on() and (log.read_bytes().count(b"\n") if log.exists() else 0) < lines:
-            time.sleep(0.002)
-        time.sleep(drawn.uniform(0, self._gaps[lines]))
+        return Moment(lines, drawn.uniform(0, self._gaps[lines]))
+
+
+def wait_until(moment: Moment, log: Path, goes_on: Callable[[], bool]) -> None:
+    """Wait until a moment of a run has come, or it no longer goes on."""
+    while goes_on() and (log.read_bytes().count(b"\n") if log.exists() else 0) < moment.lines:
+        time.sleep(0.002)
+    time.sleep(moment.seconds)
 
 
 class Kills:
@@ -138,7 +149,7 @@ class Kills:
 
     def _at(self, drawn: random.Random, victim: str, out: Path, fault: Path) -> bool:
         main = self._start(out, fault if victim == "read-only" else None)
-        self._moments.wait(drawn, out / LOG, lambda: runs(main))
+        wait_until(self._moments.draw(drawn), out / LOG, lambda: runs(main))
         workers = children(main)
         came = runs(main) and (victim != "worker" or bool(workers))
         if came and victim == "full":

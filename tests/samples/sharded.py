@@ -7,8 +7,10 @@ import json
 import os
 import resource
 import signal
+import time
 from collections import deque
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -63,6 +65,8 @@ class InProcess:
         failed_starts: how many of the first workers die before they are ready.
     """
 
+    workers = 2
+
     def __init__(self, job: Job, deaths: Collection[int] = (), failed_starts: int = 0) -> None:
         self._job, self._deaths = job, deaths
         self._failed_starts = failed_starts
@@ -113,6 +117,16 @@ def failing_classifier(vocabulary: Vocabulary, labels: tuple[str, ...]) -> TextC
     model = FailingModel(len(vocabulary), len(labels), embedding=6, hidden=5).eval()
     model.overflows = int(vocabulary.encode([OVERFLOWS])[0])
     return TextClassifier(model, vocabulary, labels, failing_tokenizer)
+
+
+def _slow_tokenizer(text: str) -> TokenizedText:
+    time.sleep(0.05)
+    return failing_tokenizer(text)
+
+
+def slow_classifier(vocabulary: Vocabulary, labels: tuple[str, ...]) -> TextClassifier:
+    """The same, whose shards last longer than a worker needs to start, at no processor time."""
+    return replace(failing_classifier(vocabulary, labels), tokenizer=_slow_tokenizer)
 
 
 def save_classifier(folder: Path) -> Path:

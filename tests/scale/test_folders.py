@@ -11,7 +11,7 @@ from samples.sharded import failing_classifier, write_texts
 import seqlrp
 from seqlrp.analysis import known
 from seqlrp.errors import InputError, OptionError
-from seqlrp.evaluation import blocks
+from seqlrp.evaluation import measuring
 from seqlrp.evaluation import run as evaluation
 from seqlrp.explanations import parts
 
@@ -99,15 +99,15 @@ def test_shards_are_evaluated_as_one_run(planted, folder, monkeypatch, tmp_path)
         "metrics": ["word_deletion", "aopc", "comprehensiveness"], "progress": False,
     }  # fmt: skip
     one = seqlrp.evaluate(classifier, corpus, **options)
-    monkeypatch.setattr(blocks, "BLOCK", 23)
+    monkeypatch.setattr(evaluation, "BLOCK", 23)
     explained: list[str] = []
-    explain = evaluation._explain
+    explain = measuring._explain
 
     def noted(candidate, questions, *rest):  # type: ignore[no-untyped-def]
         explained.extend([candidate.name] * len(questions))
         return explain(candidate, questions, *rest)
 
-    monkeypatch.setattr(evaluation, "_explain", noted)
+    monkeypatch.setattr(measuring, "_explain", noted)
     found = seqlrp.evaluate(classifier, folder, out=tmp_path / "report", **options)
     pd.testing.assert_frame_equal(found.table, one.table, rtol=1e-4, atol=1e-5)
     assert found.made["documents"] == one.made["documents"] == 120
@@ -134,6 +134,19 @@ def test_a_folder_is_rendered_and_summed_up_as_one_run(planted, folder, tmp_path
     assert names == sorted(path.name for path in (tmp_path / "folder").iterdir())
     index = [(tmp_path / name / "index.html").read_text() for name in ("folder", "one")]
     assert index[0] == index[1]
+
+
+def test_a_damaged_part_says_what_to_do(tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
+    write_texts(tmp_path / "a.jsonl", 12)
+    explain(tmp_path / "a.jsonl", tmp_path / "out")
+    path = parts.part_path(tmp_path / "out", 1)
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(seqlrp.errors.SavedFileError, match="it writes damaged parts again"):
+        list(seqlrp.Explanations.load(tmp_path / "out"))
+    explain(tmp_path / "a.jsonl", tmp_path / "out")
+    assert len(list(seqlrp.Explanations.load(tmp_path / "out"))) == 12
 
 
 def test_a_folder_that_is_not_finished_is_refused(saved, tmp_path, explain) -> None:  # type: ignore[no-untyped-def]

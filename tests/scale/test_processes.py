@@ -16,6 +16,8 @@ from samples.sharded import KILLS, RAISES, contents, failing_classifier, write_t
 
 import seqlrp
 import seqlrp.scale
+from seqlrp.scale import processes
+from seqlrp.scale.processes import Processes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -69,6 +71,18 @@ def test_processes_give_what_one_call_gives(saved, tmp_path) -> None:  # type: i
     alone = seqlrp.explain(classifier, [found[0].text], progress=False)[0]
     assert abs(alone.relevance - found[0].relevance).max() < 1e-5
     assert not multiprocessing.active_children()
+
+
+def test_workers_share_cores_or_have_a_gpu_each(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    cores = len(os.sched_getaffinity(0))
+    assert Processes(None, "cpu", None).workers == cores
+    assert Processes(None, "cpu", 1)._threads == cores
+    monkeypatch.setattr(processes, "_count_gpus", lambda: 3)
+    on_gpus = Processes(None, "cuda", None)
+    assert on_gpus.workers == 3
+    assert [on_gpus._device_of(worker) for worker in range(4)] == [
+        "cuda:0", "cuda:1", "cuda:2", "cuda:0"
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

@@ -104,8 +104,10 @@ def test_workers_may_die(seed, tmp_path, explain) -> None:  # type: ignore[no-un
 
 
 def test_workers_may_die_before_they_are_ready(source, tmp_path, explain) -> None:  # type: ignore[no-untyped-def]
-    """As where a machine is taken away; but one that never gets ready ends the run."""
+    """As where a machine is taken away; one that never gets ready is given up."""
     assert explain(source, tmp_path / "out", failed_starts=4).explained == 47
+    assert explain(source, tmp_path / "one", failed_starts=5).explained == 47
+    assert '"event": "given up", "worker": 0' in (tmp_path / "one" / LOG).read_text()
     with pytest.raises(ShardError, match="3 times before it was ready, the last so: at the start"):
         explain(source, tmp_path / "never", failed_starts=100)
 
@@ -175,6 +177,8 @@ def test_damaged_parts_are_written_again(source, tmp_path, explain) -> None:  # 
     part.write_bytes(damaged)
     (out / "part-000003.parquet").unlink()
     assert seqlrp.scale.status(out).finished == 4  # which looks at sizes only
+    with pytest.raises(SavedFileError, match="not finished"):
+        seqlrp.Explanations.load(out)
     explain(source, out)
     assert contents(out) == before
 
@@ -191,12 +195,25 @@ def test_another_run_is_refused(source, tmp_path, explain) -> None:  # type: ign
         with pytest.raises(OptionError, match="The folder was begun with") as raised:
             explain(source, out, **options)
         assert raised.value.option == option
+    with pytest.raises(OptionError, match="The folder was begun with model") as raised:
+        seqlrp.scale.explain(small_classifier(), source, out, shard_size=10, progress=False)
+    assert raised.value.option == "model"
     content = source.read_bytes()
     source.write_bytes(content)  # another time, the same content
-    assert explain(source, out).complete
+    assert explain(source, out, shard_size=None).complete
     source.write_bytes(content[:-3] + b'!"}')
-    with pytest.raises(OptionError, match="added, taken away or changed"):
+    with pytest.raises(OptionError, match=r"texts\.jsonl has changed"):
         explain(source, out)
+    source.write_bytes(content + content[-1:])
+    with pytest.raises(OptionError, match=r"texts\.jsonl has changed"):
+        explain(source, out)
+    other = source.with_name("other.jsonl")
+    other.write_bytes(content)
+    with pytest.raises(OptionError, match=r"other\.jsonl is new among them"):
+        explain([source, other], out)
+    with pytest.raises(OptionError, match=r"texts\.jsonl is no longer among them"):
+        explain(other, out)
+    source.write_bytes(content)
     (tmp_path / "else").mkdir()
     (tmp_path / "else" / "a.txt").touch()
     with pytest.raises(OptionError, match="holds something else"):
@@ -223,13 +240,20 @@ def test_labels_that_the_classifier_does_not_know(tmp_path, explain) -> None:  #
 def test_the_log_and_the_metrics(source, tmp_path, explain, capsys) -> None:  # type: ignore[no-untyped-def]
     explain(source, tmp_path / "out", metrics=tmp_path / "m.prom", progress=None, deaths={2})
     events = [json.loads(line) for line in (tmp_path / "out" / LOG).read_text().splitlines()]
-    assert [e["event"] for e in events] == [
-        "began", "finished", "finished", "died", "finished", "finished", "finished", "ended"
-    ]  # fmt: skip
-    assert "47 of 47 texts (100.0 %)" in capsys.readouterr().err
+    assert (events[0]["shards"], events[0]["workers"]) == (5, 2)
+    names = "began ready finished finished died finished finished finished ended"
+    assert [e["event"] for e in events] == names.split()
+    shown = capsys.readouterr().err
+    assert "explaining: 47 of 47 texts (100.0 %)" in shown
+    assert "workers that died: 1" in shown
     lines = (tmp_path / "m.prom").read_text().splitlines()
     assert "seqlrp_documents_explained_total 47" in lines
     assert "# TYPE seqlrp_shards_done_total counter" in lines
+    assert "seqlrp_workers_ready 2" in lines
+    assert "seqlrp_workers_died_total 1" in lines
+    explain(source, tmp_path / "out", metrics=tmp_path / "m.prom", progress=None)  # nothing to do
+    assert capsys.readouterr().err == ""
+    assert len((tmp_path / "out" / LOG).read_text().splitlines()) == len(events)
 
 
 # A process that is killed at some moment, whatever it was about to do with a file

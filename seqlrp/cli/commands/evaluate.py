@@ -84,6 +84,9 @@ RationalesOption = Annotated[
         "[start, end] in characters. Adds the metric agreement.",
     ),
 ]
+WorkersOption = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Processes that measure, each with its cores.")
+]
 SeedOption = Annotated[
     int, typer.Option(metavar="N", help="Seed of chance, metrics and intervals.")
 ]
@@ -111,6 +114,7 @@ def evaluate(
     device: DeviceOption = Device.auto,
     factory: FactoryOption = None,
     seed: SeedOption = 0,
+    workers: WorkersOption = 1,
 ) -> None:
     """Put explanations to the test: remove the words that each method names, and ask again.
 
@@ -133,7 +137,7 @@ def evaluate(
         report = evaluate_methods(
             classifier, texts, methods=compared, metrics=measured, rationales=marked,
             ks=counts, removal=removal.value, score=score.value, random_orders=random_orders,
-            min_words=min_words, seed=seed, batch_tokens=tokens, out=out,
+            min_words=min_words, seed=seed, batch_tokens=tokens, out=out, workers=workers,
         )  # fmt: skip
     except KeyboardInterrupt:
         say(f"methods that are finished are kept in {out}; the same command goes on from there.")
