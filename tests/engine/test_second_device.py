@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from samples.architectures import ARCHITECTURES, Architecture, arguments, built, inputs
-from samples.architectures.attribution import EPSILON, attribute, check_ledger, close
+from samples.architectures.attribution import EPSILON, check_ledger, close, whole
 from samples.second_device import DEVICE, second_device
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -23,10 +23,7 @@ from seqlrp.errors import PaddingWarning
 
 @pytest.mark.parametrize("entry", ARCHITECTURES, ids=lambda entry: entry.name)
 def test_lrp_of_the_architectures(entry: Architecture) -> None:
-    model, ids = built(entry.make).double(), inputs(entry)
-    if ids.is_floating_point():
-        ids = ids.double()
-    here = attribute(entry, model, ids)
+    model, ids, here = built(entry.make), inputs(entry), whole(entry)
     with second_device():
         model.to(DEVICE)
         there = ids.to(DEVICE)

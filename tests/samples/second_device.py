@@ -19,7 +19,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+
+from seqlrp.engine.nests import map_tensors, tensors_in
 
 DEVICE = torch.device("meta")
 CPU = torch.device("cpu")
@@ -61,11 +62,11 @@ class _Mode(TorchDispatchMode):
 
 
 def _run(func: Any, args: Any, kwargs: Any) -> Any:
-    there = any(isinstance(t, There) for t in tree_leaves((args, kwargs)))
+    there = any(isinstance(t, There) for t in tensors_in((args, kwargs)))
     wanted = kwargs.get("device")
     if there and func not in _COPIES:
         _check_devices(func, args, kwargs)
-    args_held, kwargs_held = tree_map(_held, (args, dict(kwargs)))
+    args_held, kwargs_held = map_tensors((args, kwargs), _held)
     if wanted is not None:
         kwargs_held["device"] = CPU
     result = func(*args_held, **kwargs_held)
@@ -77,7 +78,7 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
         return result
     if schema.name in _SIZES_ON_THE_CPU:
         return There(result[0]), result[1]
-    return tree_map(lambda r: There(r) if type(r) is Tensor else r, result)
+    return map_tensors(result, lambda r: There(r) if type(r) is Tensor else r)
 
 
 def _check_devices(func: Any, args: Any, kwargs: Any) -> None:
@@ -85,8 +86,8 @@ def _check_devices(func: Any, args: Any, kwargs: Any) -> None:
         raise RuntimeError(f"{func}: lengths and sizes of batches must be on the CPU")
     allowed = _FROM_THE_CPU.get(func._schema.name, ())
     checked = [a for k, a in enumerate(args) if k not in allowed]
-    for tensor in tree_leaves((checked, kwargs)):
-        if isinstance(tensor, Tensor) and not isinstance(tensor, There) and tensor.ndim:
+    for tensor in tensors_in((checked, kwargs)):
+        if not isinstance(tensor, There) and tensor.ndim:
             raise RuntimeError(f"{func}: a tensor on the CPU beside one on the second device")
 
 
