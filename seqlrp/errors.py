@@ -196,6 +196,14 @@ class PaddingWarning(SeqlrpWarning):
     """The model lets padding take part in its answer."""
 
 
+class UnverifiedWarning(SeqlrpWarning):
+    """A model could not be run a second time to verify that its constants are constants."""
+
+
+class SecondTextWarning(SeqlrpWarning):
+    """The model looks up a second text, whose words are not explained."""
+
+
 class VocabularyWarning(SeqlrpWarning):
     """The vocabulary has fewer tokens than the model's embedding has rows."""
 

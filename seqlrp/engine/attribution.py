@@ -23,6 +23,9 @@ class Attribution(NamedTuple):
         units: relevance of the units of the requested modules, `[B, U]`, or `[B, C, U]` for
             `target="all"`, by name.
         error: the standard error of each relevance, of the same shape, where it is an estimate.
+        unverified: why the model was not run on other words to verify that what passes for a
+            constant is one (see `seqlrp.LRP`); "" where it was, or where the method needs no such
+            run.
     """
 
     relevance: Tensor
@@ -33,3 +36,4 @@ class Attribution(NamedTuple):
     layers: dict[str, Any] | None = None
     units: dict[str, Tensor] | None = None
     error: Tensor | None = None
+    unverified: str = ""

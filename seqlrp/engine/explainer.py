@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, NamedTuple, Protocol, overload
@@ -30,6 +31,20 @@ from seqlrp.engine.inputs import InputMode
 from seqlrp.engine.ledger import Ledger
 from seqlrp.engine.modules import parameters_of
 from seqlrp.engine.second_run import SecondRun
+from seqlrp.errors import SecondTextWarning, SeqlrpWarning, UnverifiedWarning
+
+UNVERIFIED = (
+    "The model was not run a second time, on other words, since {why}. Words that reach the scores "
+    "in a way that is not followed (through NumPy or a list, say) would pass for a constant. Take "
+    "that away for explaining; or pass verify=False, and no such run is tried."
+)
+SECOND_TEXT = (
+    "The model looks up an additional argument of shape {shape} in an embedding. If that is a "
+    "second text, or ids made of the words as those of bigrams, its share of the score is a "
+    "constant, and no word gets it: explain a model that takes one text, computes its other ids "
+    "from it and looks up one id for each word; or hand the vectors [B, T, D] of both in as one "
+    "input."
+)
 
 
 class Method(Protocol):
@@ -71,6 +86,7 @@ class Forward(NamedTuple):
     target: Tensor | None  # class indices [B], None for all classes
     against: Tensor | None  # class indices that the targets are compared with, [B]
     padding: Tensor  # bool, shaped as the ids, True on padding
+    unverified: str = ""  # why there was no second run
 
     @property
     def starts(self) -> list[Tensor]:
@@ -89,7 +105,10 @@ class Forward(NamedTuple):
     def attribution(self, relevance: Tensor, ledger: Ledger | None = None) -> Attribution:
         """Wrap relevance `[C or 1, *ids]` of the targets into the result of a method."""
         scores = self.scores.detach()
-        return Attribution(self.by_document(relevance), scores, self.target, ledger, self.against)
+        return Attribution(
+            self.by_document(relevance), scores, self.target, ledger, self.against,
+            unverified=self.unverified,
+        )  # fmt: skip
 
 
 class Explainer:
@@ -100,9 +119,9 @@ class Explainer:
             neither wrapped nor changed.
         output: which part of the model's output holds the scores, if it returns several: an
             index, a key or an attribute's name.
-        verify: on the first call for a kind of input, also run a copy of the model on other words,
-            and refuse the model if a value beside those that the method follows differs, see
-            `second_run.py`.
+        verify: on the first call for a kind of input, also run copies of the model, plainly and on
+            other words, and refuse the model if its scores or a value beside those that the method
+            follows differ, see `second_run.py`; None for a method that needs no such run.
 
     Attributes:
         name: the name of the method.
@@ -118,11 +137,13 @@ class Explainer:
     allows_empty_documents: ClassVar[bool] = True
 
     def __init__(
-        self, model: nn.Module, *, output: int | str | None = None, verify: bool = False
+        self, model: nn.Module, *, output: int | str | None = None, verify: bool | None = None
     ) -> None:
         self.model = check_model(model)
         self.output = output
-        self.verify = verify
+        self.verify = bool(verify)
+        self._unverified: dict[Hashable, str] = {None: "verify=False" if verify is False else ""}
+        self._warned: set[type[SeqlrpWarning]] = set()
         self._verified: set[Hashable] = {None}  # the kinds of input with a second run
         self._finite_versions: tuple[int, ...] | None = None
         self._check_parameters()
@@ -226,7 +247,9 @@ class Explainer:
         """
         self.check_call(inputs)
         if self.kind_of_input(inputs, additional_forward_args) in self._verified:
-            return self.run(GradientMode(), inputs, target, additional_forward_args, padding)
+            kind = self.kind_of_input(inputs, additional_forward_args)
+            found = self.run(GradientMode(), inputs, target, additional_forward_args, padding)
+            return found._replace(unverified=self._unverified.get(kind, ""))
         mode = FollowedGradientMode(self.model)
         return self.run_verified(mode, inputs, target, additional_forward_args, padding)
 
@@ -248,23 +271,47 @@ class Explainer:
         account: bool = False,
         recording: AbstractContextManager[Any] | None = None,
     ) -> Forward:
-        """Run the model as `run` does, and a copy on other words if this kind of input is new.
+        """Run the model as `run` does, and copies, see `SecondRun`, if this kind of input is new.
 
         `recording` is entered for the first run alone.
 
         Raises:
             UnfollowedWordsError: a value that was taken for a constant depends on the words.
+            ModelError: the scores are others than those of a plain call.
         """
         kind = self.kind_of_input(inputs, additional_forward_args, account)
         second = None
         if kind not in self._verified:
-            second = SecondRun(self.model, additional_forward_args)
+            second = SecondRun(self.model, inputs, additional_forward_args)
             mode.constants = second.first
         with recording or nullcontext():
             forward = self.run(mode, inputs, target, additional_forward_args, padding)
-        if second is not None and second.compare(mode, inputs, forward.padding):
+        if second is not None:
+            self._verify(second, mode, forward, kind)
+        return forward._replace(unverified=self._unverified.get(kind, ""))
+
+    def _verify(
+        self, second: SecondRun, mode: FollowingMode[Any], forward: Forward, kind: Hashable
+    ) -> None:
+        """Compare a run with runs of copies, and warn once of what that cannot find."""
+        second.check_scores(mode, forward.scores, lambda output: select_output(output, self.output))
+        second.compare(mode, forward.padding)
+        self._unverified[kind] = second.missing
+        if not second.missing:
             self._verified.add(kind)
-        return forward
+        elif second.untwinned:
+            self._warn_once(UnverifiedWarning, UNVERIFIED.format(why=second.missing))
+        if second.first.second_text is not None:
+            self._warn_once(SecondTextWarning, SECOND_TEXT.format(shape=second.first.second_text))
+
+    def _warn_once(self, category: type[SeqlrpWarning], message: str) -> None:
+        if category not in self._warned:
+            self._warned.add(category)
+            warnings.warn(message, category, stacklevel=2)
+
+    def verify_again(self) -> None:
+        """Verify the next call for each kind of input, whatever has been verified before."""
+        self._verified = {None}
 
     def check_call(self, inputs: Tensor) -> None:
         """Check the model and the input, before a mode is created for them."""

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
@@ -28,6 +29,8 @@ from seqlrp.engine.second_run import ConstantRecorder
 from seqlrp.errors import ModelError, RefusedFunctionError
 
 M = TypeVar("M", bound=Mark)
+_BRANCHES = (Tensor.__bool__, Tensor.item)
+_LOOKUPS = (F.embedding, torch.embedding, F.embedding_bag)
 
 
 class FollowingMode(InputMode, Generic[M]):
@@ -170,9 +173,16 @@ class FollowingMode(InputMode, Generic[M]):
         call = arrange(function, entry, args, kwargs)
         if writes_over_first(function, entry):
             self.constants.check_write(call.args[0])
+        if function in _LOOKUPS and self.constants.second_text is None:
+            self.constants.note_lookup(_looked_up(function, args, kwargs))
+        if function in _BRANCHES:
+            self.constants.note_branch(self, function, args[0])
         asks = entry is not None and entry.kind in (Kind.ANSWER, Kind.INTEGER)
-        if asks and self.origin_of(call.args[0]) is not None:
-            self.constants.note_question(call)
+        if asks and any(self._holds_ids(t) for t in tensors_in((args, kwargs))):
+            self.constants.note_question(call, self._holds_ids)
+
+    def _holds_ids(self, tensor: Tensor) -> bool:
+        return self.origin_of(tensor) is not None
 
     # Values that share memory
 
@@ -323,6 +333,13 @@ class FollowingMode(InputMode, Generic[M]):
             f"{full_name(function)} in {self.describe_place()}: {why or self.refusal}. "
             f"{self.advice}"
         )
+
+
+def _looked_up(function: Callable[..., Any], args: Any, kwargs: Any) -> Tensor:
+    """Return the ids that an embedding looks up."""
+    place = 1 if function is torch.embedding else 0  # the builtin takes the weight first
+    ids: Tensor = args[place] if len(args) > place else kwargs["indices"]
+    return ids
 
 
 def constant(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from seqlrp.engine.checks import refuse_no_embedding
@@ -141,6 +142,7 @@ class FollowedGradientMode(FollowingMode[Mark], GradientMode):
                 self.mark(tensor)
                 if written and tensor._base is not None:
                     self.mark(tensor._base)
-        if entry is not None and entry.kind in (Kind.ANSWER, Kind.COUNT):
+        truth = isinstance(result, Tensor) and result.dtype == torch.bool
+        if entry is not None and (truth or entry.kind in (Kind.ANSWER, Kind.COUNT)):
             self.note_answer(entry, result)
         return result

@@ -83,6 +83,7 @@ class InputMode(TorchFunctionMode):
         # For each reading with padding: the elements of the ids, and whether each one is padding.
         self._padding_read: list[tuple[Tensor, Tensor]] = []
         self.table_sizes: list[int] = []  # of every table that ids were looked up in
+        self.renormalises = False  # whether an embedding writes into its table (max_norm)
         # Ids whose memory was handed out, as to NumPy, and a copy of them.
         self._lent: list[tuple[Tensor, Tensor]] = []
 
@@ -229,13 +230,12 @@ class InputMode(TorchFunctionMode):
         if mark is not None:
             if mark.origin is None:
                 return None
-            return Provenance(mark.origin, mark.answer, mark.made_by, mark.random)
+            return _provenance(mark, mark.origin)
         base = tensor._base if isinstance(tensor, Tensor) else None
         mark = None if base is None else mark_of(base, self)
         if mark is None or mark.origin is None or not isinstance(tensor, Tensor) or base is None:
             return None
-        origin = _view_of(mark.origin, tensor, base)
-        return Provenance(origin, mark.answer, mark.made_by, mark.random)
+        return _provenance(mark, _view_of(mark.origin, tensor, base))
 
     def origin_of(self, tensor: object) -> Tensor | None:
         """Return which elements of the ids a tensor holds, or None if it holds none."""
@@ -269,7 +269,8 @@ class InputMode(TorchFunctionMode):
         if entry.name not in FRESH:
             for tensor in tensors_in(result):
                 if mark_of(tensor, self) is None:
-                    self.note(tensor, Provenance(torch.tensor(SEVERAL), answer=True))
+                    own = Provenance(torch.tensor(SEVERAL), answer=True, of_signals=True)
+                    self.note(tensor, own)
 
     def _note_write(self, target: Tensor, own: Provenance | None) -> None:
         """Note where the elements of a tensor come from that was written to in place."""
@@ -335,8 +336,9 @@ class InputMode(TorchFunctionMode):
         raise RefusedFunctionError(
             f"{self.describe_place().capitalize()} looks up ids that {own.made_by or 'a function'} "
             f"computed from the words in a way that cannot be followed, so that no vector belongs "
-            f"to one word. Hand the model ids that are computed before it runs, or the vectors "
-            f"[B, T, D] instead of the ids.",
+            f"to one word. Hand in the vectors [B, T, D] instead of the ids, or take a method that "
+            f"asks the model alone, such as 'occlusion'. (Ids of several words that are handed in "
+            f"as another argument would be a constant.)",
             function=own.made_by or None,
         )
 
@@ -386,6 +388,7 @@ class InputMode(TorchFunctionMode):
         number = self._tables.setdefault(weight.data_ptr(), len(self._tables))
         weight = weight.detach()
         if max_norm is not None:  # F.embedding renormalises the weights in place: use a copy
+            self.renormalises = True
             every = torch.arange(len(weight), device=weight.device)
             weight = F.embedding(every, weight.clone(), max_norm=max_norm, norm_type=norm_type)
         vectors = F.embedding(ids, weight)
@@ -456,6 +459,11 @@ class InputMode(TorchFunctionMode):
             padding.view(-1)[origin[is_padding & (origin != NOBODY)]] = True
             words.view(-1)[origin[~is_padding & (origin != NOBODY)]] = True
         return padding & ~words
+
+
+def _provenance(mark: Mark, origin: Tensor) -> Provenance:
+    """Return what a mark says about where the elements with this origin come from."""
+    return Provenance(origin, mark.answer, mark.made_by, mark.random, mark.of_signals)
 
 
 def _view_of(origin: Tensor, view: Tensor, base: Tensor) -> Tensor:

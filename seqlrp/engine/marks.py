@@ -51,6 +51,7 @@ class Mark(Uncopied):
         answer: with `origin`: True if it is no id but was derived from ids (a mask, an argmax).
         made_by: with `origin`: the function that combined several words, or has no tracking rule.
         random: with `origin`: the function that drew the random numbers in it.
+        of_signals: with `origin`: whether it also answers a question about signals.
         writes: the number of in-place writes to the memory of the value before the mark, see
             `Writes`.
     """
@@ -62,6 +63,7 @@ class Mark(Uncopied):
     answer: bool = False
     made_by: str = ""
     random: str = ""
+    of_signals: bool = False
     writes: int = 0
 
     @property

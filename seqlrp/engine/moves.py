@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seqlrp.engine.documents import NOBODY
 from seqlrp.engine.functions import Call, Kind, identify, names_of_kind, out_of_place
-from seqlrp.engine.nests import tensors_in
+from seqlrp.engine.nests import map_tensors, tensors_in
 
 # The kinds of functions that only move values.
 MOVING = names_of_kind(Kind.MOVE, Kind.CAST, Kind.ASSIGNMENT)
@@ -127,6 +127,18 @@ def move_numbers(call: Call, number_of: Callable[[Tensor], Tensor | None]) -> li
         elif _FILLS.get(call.name) == key:
             kwargs[key] = NOBODY
     return tensors_in(_mover(call)(*args, **kwargs))
+
+
+def with_signals_zero(call: Call, is_signal: Callable[[Tensor], bool]) -> Tensor:
+    """Return what the constants alone leave in the result of a function that moves values."""
+
+    def zero(tensor: Tensor) -> Tensor:
+        return torch.zeros_like(tensor) if is_signal(tensor) else tensor
+
+    args, kwargs = map_tensors((call.args, call.kwargs), zero)
+    with torch.no_grad():
+        result: Tensor = _mover(call)(*args, **kwargs)
+        return result.detach()
 
 
 def move_alike(call: Call, number_of: Callable[[Tensor], Tensor | None]) -> list[Tensor]:

@@ -60,12 +60,14 @@ class Provenance(NamedTuple):
         answer: whether it answers a question about ids, and holds none.
         made_by: the function that combined several words, or is not followed; "" if none did.
         random: the function that drew random numbers in it; "" if none did.
+        of_signals: whether it also answers a question about signals.
     """
 
     origin: Tensor
     answer: bool = False
     made_by: str = ""
     random: str = ""
+    of_signals: bool = False
 
     @property
     def single(self) -> bool:
@@ -76,6 +78,11 @@ class Provenance(NamedTuple):
     def weighs(self) -> bool:
         """Whether it is a mask or a weight of each word, where it is a factor of a signal."""
         return self.answer or self.single
+
+    @property
+    def asks_for_words(self) -> bool:
+        """Whether it answers a question about ids alone."""
+        return self.answer and not self.of_signals and not self.random
 
 
 Known = Callable[[Any], Provenance | None]
@@ -98,6 +105,7 @@ def derive(call: Call, kind: Kind | None, result: Any, known: Known) -> list[Pro
     if call.name == "setitem":
         results, found = [call.args[0]], [_moved(call, known)[0]]
     random = next((p.random for p in given if p.random), "")
+    of_signals = any(p.of_signals for p in given)
     own = full_name(call.function)
     provenances: list[Provenance | None] = []
     for k, tensor in enumerate(results):
@@ -107,7 +115,7 @@ def derive(call: Call, kind: Kind | None, result: Any, known: Known) -> list[Pro
             several = answer or kind in _OF_SEVERAL
             origin = _everywhere(SEVERAL if several else UNKNOWN, tensor)
         origin = origin.to(tensor.device)  # lengths are sorted on the CPU
-        provenances.append(Provenance(origin, answer, made_by or own, random))
+        provenances.append(Provenance(origin, answer, made_by or own, random, of_signals))
     return provenances
 
 

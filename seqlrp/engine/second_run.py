@@ -1,38 +1,44 @@
 """A second run on other words: do values that the laws take for constants depend on the words?
 
 A method sees which values it follows; it cannot see what a model computed elsewhere, through
-NumPy or in another thread. So on the first call for a kind of input, a model runs a second time, on
-other words with the same lengths and padding. A constant beside a signal that then has other values
-depends on the words in a way that is not followed, and is refused by name.
+NumPy or in another thread. So on the first call for a kind of input, copies of the model run again:
 
-Two kinds of constants may depend on words: those that select (an index, a mask, a condition), and
-those that weigh a signal in a product and answer a question about ids (`ids > 5`, `idf[ids]`) or
-are a number of one word each (`ids / 100`), see `provenance.py`. Both are like gates, which are
-constants by definition.
+    plainly    on the same ids, unwatched: the scores must be those of the watched run
+    changed    on other words with the same lengths and padding
+    revealing  if the model asks for certain ids: on other words with these ids among them
 
-The second run is of a copy of the model that shares its parameters; everything else is copied.
+A constant beside a signal that then has other values depends on the words in a way that is not
+followed, and is refused by name. So are a mask that several words have decided and that chooses
+among signals, a branch that is taken for other words only, and a constant that stands in the
+places of certain words.
+
+Two kinds of constants may depend on words: those that select by single words or by position (an
+index, a mask that sets to 0 or excludes), and those that weigh a signal in a product and answer a
+question about ids (`ids > 5`, `idf[ids]`) or are a number of one word each (`ids / 100`), see
+`provenance.py`. Both are like gates, which are constants by definition.
+
+The runs are of copies of the model that share its parameters; everything else is copied.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from types import FunctionType
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, NoReturn, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from seqlrp.engine.functions import Call, Function, Kind, arrange, full_name
-from seqlrp.engine.modules import modules_of, parameters_of, tensors_of
-from seqlrp.engine.moves import MOVING, moved_values
+from seqlrp.engine.inputs import Reading
+from seqlrp.engine.modules import tensors_of
+from seqlrp.engine.moves import MOVING, moved_values, with_signals_zero
 from seqlrp.engine.nests import map_tensors, tensors_in
-from seqlrp.engine.provenance import Provenance
-from seqlrp.errors import UnfollowedWordsError
+from seqlrp.engine.other_words import Frame, frame_of, other_vectors, other_words
+from seqlrp.engine.provenance import FRESH, Provenance
+from seqlrp.engine.twins import not_twinned, random_state, same_random_state, twin
+from seqlrp.errors import ModelError, UnfollowedWordsError
 
 # In these, an operand weighs the others.
 _WEIGHING = frozenset(
@@ -43,6 +49,15 @@ _WEIGHING = frozenset(
 )  # fmt: skip
 # Their law calls simpler functions, which are seen by themselves.
 _TAKEN_APART = frozenset((Kind.COMPOSED, Kind.ADDED_PRODUCT))
+# With a mask, these put constants in the places of signals.
+_PLACING = frozenset(("where", "masked_fill", "setitem", "index_put"))
+_BOUNDS = {  # of a question about an id: the ids on both sides of the bound
+    "gt": (0, 1), "greater": (0, 1), "le": (0, 1),
+    "ge": (-1, 0), "lt": (-1, 0), "less": (-1, 0),
+}  # fmt: skip
+_MOST_ASKED = 16  # ids of a tensor with which ids are compared that are shown in a second run
+_MOST_RUNS = 3  # of revealing runs, each of which shows as many ids as it has places
+EXCLUDED = -1e4  # a constant that is no larger excludes from a softmax or a maximum
 
 
 class _StopSecondRunError(Exception):
@@ -54,6 +69,8 @@ class WatchedRun(Protocol):
 
     constants: ConstantRecorder | None
     table_sizes: list[int]
+    readings: list[Reading]
+    renormalises: bool
 
     def again(self, model: nn.Module) -> WatchedRun:
         """Return a new run like this one, for another model."""
@@ -79,12 +96,14 @@ class Constant(NamedTuple):
         module: the dotted name of the module that called it.
         value: a copy of the tensor, or a number.
         weighs: whether it answers a question about ids and weighs a signal in a product.
+        decides: how it decides which signals are used, or which way the model takes; or "".
     """
 
     function: str
     module: str
     value: Any
-    weighs: bool
+    weighs: bool = False
+    decides: str = ""
 
     def alike(self, other: Constant) -> bool:
         """Return whether both were seen at the same step of a model."""
@@ -98,8 +117,14 @@ class Constant(NamedTuple):
             return bool(self.value != other.value) and not math.isnan(self.value)
         if not self.value.dtype.is_floating_point:
             return not torch.equal(self.value, other.value)
-        least = 100 * torch.finfo(self.value.dtype).eps
-        return not torch.allclose(self.value, other.value, least, 0.0, equal_nan=True)
+        one, two = self.value, other.value
+        close = torch.isclose(one, two, 100 * torch.finfo(one.dtype).eps, 0.0, equal_nan=True)
+        return not bool((close | _excludes(one, two) | _excludes(two, one)).all())
+
+
+def _excludes(here: Tensor, there: Tensor) -> Tensor:
+    """Return where a constant excludes from a softmax or a maximum, and the other one is 0."""
+    return (here <= EXCLUDED) & (there == 0)
 
 
 class ConstantRecorder:
@@ -107,13 +132,24 @@ class ConstantRecorder:
 
     Attributes:
         seen: the constants, in order.
-        special: ids that the model compares words with, such as that of the padding.
-        second: whether this is the run on other words, which must not change the parameters.
+        asked: ids that the model compares words with, such as that of the padding.
+        asks_signals: whether values that are followed may decide which way the model goes.
+        finished: whether the run went on to its end.
+        second_text: the shape of an additional argument that an embedding looked up; or None.
+        writes: whether the model writes into a parameter.
+        second: whether this is a run on other words, which must not change the parameters.
     """
 
-    def __init__(self, model: nn.Module, *, second: bool = False) -> None:
+    def __init__(self, model: nn.Module, additional: Any = None, *, second: bool = False) -> None:
+        self.second_text: list[int] | None = None
+        self._additional = {
+            t.untyped_storage().data_ptr()
+            for t in tensors_in((additional,))
+            if not t.dtype.is_floating_point and t.layout is torch.strided
+        }
         self.seen: list[Constant] = []
-        self.special: set[int] = {0}
+        self.asked: set[int] = {0}
+        self.asks_signals = self.finished = self.writes = False
         self.second = second
         self._own = {
             t.untyped_storage().data_ptr(): t._version for t in tensors_of(model) if _has_memory(t)
@@ -128,30 +164,54 @@ class ConstantRecorder:
         kwargs: Any,
     ) -> None:
         """Note the constants among the arguments of a function that is called with a signal."""
-        if entry is not None and entry.kind in _TAKEN_APART:
+        kind = None if entry is None else entry.kind
+        if kind in _TAKEN_APART:
             return
         call = arrange(function, entry, args, kwargs)
-        kind = None if entry is None else entry.kind
-        seen = None
+        asks = kind in (None, Kind.ANSWER, Kind.COUNT, Kind.ORDER) and call.name not in FRESH
+        self.asks_signals = self.asks_signals or asks
+        where = (full_name(function), run.place())
+        masks = [(mask, run.provenance_of(mask)) for mask in _masks(call)]
+        for mask, own in masks:
+            if own is not None and own.asks_for_words and not own.single:
+                self.seen.append(Constant(*where, mask.clone(), decides=_SELECTS))
+        by_words = any(own is None or own.asks_for_words for _, own in masks)
+        if call.name in _PLACING and by_words:
+            if any(not isinstance(v, Tensor) or not run.is_signal(v) for v in _placed(call)):
+                self.seen.append(Constant(*where, with_signals_zero(call, run.is_signal)))
+            return
         for value in _values(call, kind):
-            if isinstance(value, Tensor):
-                if run.is_signal(value) or self._is_own(value):
-                    continue
+            if not isinstance(value, Tensor):
+                self.seen.append(Constant(*where, value))
+            elif not run.is_signal(value) and not self._is_own(value):
                 own = run.provenance_of(value)
-                answer = own is not None and own.weighs
-                value = value.detach().clone()
-            else:
-                answer = False
-            seen = seen or (full_name(function), run.place())
-            self.seen.append(Constant(*seen, value, answer and kind in _WEIGHING))
+                weighs = own is not None and own.weighs and kind in _WEIGHING
+                self.seen.append(Constant(*where, value.detach().clone(), weighs))
 
-    def note_question(self, call: Call) -> None:
-        """Note the ids that a model asks for."""
-        for value in call.args[1:]:
-            if isinstance(value, Tensor) and value.numel() <= 16:
-                self.special.update(int(v) for v in value.reshape(-1).tolist())
-            elif isinstance(value, int):
-                self.special.add(value)
+    def note_question(self, call: Call, ids: Callable[[Any], bool]) -> None:
+        """Note which ids a model asks for; `ids` says whether a tensor holds ids."""
+        for value in (*call.args, *call.kwargs.values()):
+            if isinstance(value, int):
+                self.asked.add(value)
+                self.asked.update(_around(call.name, value))
+            elif isinstance(value, Tensor) and not ids(value) and value.numel():
+                numbers = value.reshape(-1)
+                few = torch.linspace(0, len(numbers) - 1, min(len(numbers), _MOST_ASKED)).long()
+                if not value.dtype.is_floating_point and value.dtype != torch.bool:
+                    self.asked.update(int(n) for n in numbers[few.to(value.device)].tolist())
+
+    def note_lookup(self, ids: Tensor) -> None:
+        """Note that an embedding looks up what may be an additional argument of the model."""
+        if ids.layout is torch.strided and ids.untyped_storage().data_ptr() in self._additional:
+            self.second_text = list(ids.shape)
+
+    def note_branch(self, run: WatchedRun, function: Callable[..., Any], answer: Tensor) -> None:
+        """Note which way a model takes, as in `if (ids == 5).any()`."""
+        own = run.provenance_of(answer)
+        truth = answer.dtype == torch.bool or function is Tensor.__bool__
+        if own is not None and own.asks_for_words and answer.numel() == 1 and truth:
+            outcome = bool(answer.item())
+            self.seen.append(Constant(full_name(function), run.place(), outcome, decides=_BRANCHES))
 
     def _is_own(self, value: Tensor) -> bool:
         """Return whether a tensor is a parameter or buffer of the model, or a view, unchanged."""
@@ -162,13 +222,35 @@ class ConstantRecorder:
     def check_write(self, target: Tensor) -> None:
         """Stop before the run on other words changes a parameter, which both models share."""
         owner = target if target._base is None else target._base
-        if self.second and isinstance(owner, nn.Parameter):
-            raise _StopSecondRunError
+        if isinstance(owner, nn.Parameter):
+            self.writes = True
+            if self.second:
+                raise _StopSecondRunError
 
 
 def _has_memory(tensor: Tensor) -> bool:
     """Return whether a tensor has memory in which writes are counted."""
     return tensor.layout is torch.strided and not tensor.is_inference()
+
+
+def _masks(call: Call) -> list[Tensor]:
+    """Return the masks by which a function selects among values."""
+    if call.name not in MOVING:
+        return []
+    return [t for t in tensors_in((call.args, call.kwargs)) if t.dtype == torch.bool]
+
+
+def _placed(call: Call) -> list[Any]:
+    """Return the values that a function puts together, but for a number of 0."""
+    places = call.args[1:3] if call.name == "where" else (*call.args[:1], *call.args[2:3])
+    values = [v for v in (*places, *call.kwargs.values()) if isinstance(v, (Tensor, int, float))]
+    return [v for v in values if isinstance(v, Tensor) or v != 0]
+
+
+def _around(name: str, bound: int) -> list[int]:
+    """Return the ids on both sides of a bound; none if one side holds 0 alone."""
+    below, above = (bound + step for step in _BOUNDS.get(name, (0, 0)))
+    return [below, above] if below > 0 else []
 
 
 def _values(call: Call, kind: Kind | None) -> list[Any]:
@@ -178,158 +260,179 @@ def _values(call: Call, kind: Kind | None) -> list[Any]:
         return list(call.args[1:2]) if kind is Kind.COPY else list(moved_values(call))
     if kind not in (Kind.SUM, *_WEIGHING):  # integers are lengths here, and select
         return [t for t in tensors_in(nest) if t.dtype.is_floating_point]
-    numbers = [n for n in (*call.args, *call.kwargs.values()) if isinstance(n, float)]
-    return [*tensors_in(nest), *numbers]
+    numbers = (int, float) if kind is Kind.SUM else float
+    given = (*call.args, *call.kwargs.values())
+    return [*tensors_in(nest), *(n for n in given if isinstance(n, numbers))]
 
 
-def check_constants(first: ConstantRecorder, second: ConstantRecorder) -> None:
+_UNFOLLOWED = (
+    "depends on the words in a way that is not followed (through NumPy or a list, another thread, "
+    "a cast to integers, or arithmetic with ids): on other words it has other values. Relevance "
+    "through it would be lost. Compute it with torch functions from what an embedding looked up, "
+    "or pass verify=False to take it for a constant."
+)
+_SELECTS = "selects values by a question about several words"
+_BRANCHES = "takes another way on other words"
+_DECIDED = (
+    "so that certain words decide what the model uses or adds, and get no relevance for it. Let "
+    "what they add be a vector that an embedding looks up, or pass verify=False to leave their "
+    "choice unexplained. (If the model asks for its padding, declare it: padding_idx= of the "
+    "embedding, or a batch with padding in it.)"
+)
+
+
+def check_constants(first: ConstantRecorder, second: ConstantRecorder, *, asks: bool) -> None:
     """Refuse a model in which a constant of the first run has other values in the second.
 
-    If control flow differs between the runs, as where words decide how long a loop is, the rest is
-    not compared.
+    Where the runs take different ways, the rest is not compared. If nothing that torch computes can
+    have decided that, Python code decided it by the words, and the model is refused, too.
+
+    Args:
+        first: what was seen in the first run.
+        second: what was seen in the second run.
+        asks: whether the model asks for ids of words, which may rightly decide where it goes on.
 
     Raises:
         UnfollowedWordsError: a constant depends on the words; it names module and function.
     """
     for one, other in zip(first.seen, second.seen, strict=False):
         if not one.alike(other):
+            if (one.function, one.module) != (other.function, other.module):
+                _check_same_way(first, second, one, asks)
             return
         if not one.weighs and one.differs(other):
-            where = f"module '{one.module}'" if one.module else "the model's own forward"
-            shape = list(one.value.shape) if isinstance(one.value, Tensor) else "one number"
-            raise UnfollowedWordsError(
-                f"{one.function} in {where} got a tensor of shape {shape} that depends on the "
-                f"words in a way that is not followed (through NumPy or a list, another thread, a "
-                f"cast to integers, or arithmetic with ids): on other words it has other values. "
-                f"Relevance through it would be lost. Compute it with torch functions from what "
-                f"an embedding looked up, or pass verify=False to take it for a constant.",
-                function=one.function,
-                module=one.module,
-            )
+            _refuse(one)
+    if len(first.seen) != len(second.seen):
+        longer = max((first.seen, second.seen), key=len)
+        _check_same_way(first, second, longer[min(len(first.seen), len(second.seen))], asks)
 
 
-def twin(model: nn.Module) -> nn.Module | None:
-    """Return a copy of a model that shares its parameters; None if it cannot be kept apart.
-
-    Hooks that are functions may have side effects outside the model, so such a model is not copied:
-    None.
-    """
-    modules = modules_of(model)
-    hooks = [
-        hook
-        for module in modules
-        for table in (module._forward_hooks, module._forward_pre_hooks)
-        for hook in table.values()
-    ]
-    everywhere = nn.modules.module
-    if everywhere._global_forward_hooks or everywhere._global_forward_pre_hooks:
-        return None
-    if any(isinstance(hook, FunctionType) for hook in hooks):
-        return None
-    if any("forward" in vars(module) for module in modules):  # a function put in its place
-        return None
-    memo: dict[int, Any] = {id(p): p for p in parameters_of(model)}
-    try:
-        return copy.deepcopy(model, memo)
-    except Exception:
-        return None  # it holds a lock or a file
+def _check_same_way(
+    first: ConstantRecorder, second: ConstantRecorder, at: Constant, asks: bool
+) -> None:
+    """Refuse a model that uses other constants on other words, which it looks at in Python."""
+    if second.finished and not (asks or first.asks_signals or second.asks_signals):
+        _refuse(at._replace(decides="is called on some words only"))
 
 
-def other_words(ids: Tensor, padding: Tensor, special: set[int], sizes: list[int]) -> Tensor | None:
-    """Return other ids for a batch, by one permutation of the vocabulary; None if there are none.
-
-    Args:
-        ids: the ids.
-        padding: bool, shaped as the ids; they stay where it is True.
-        special: ids that stay as they are, unless they stand between words.
-        sizes: the sizes of the tables that the model looks ids up in.
-    """
-    top = int(ids.max()) + 1
-    limit = min([size for size in sizes if size >= top], default=top)
-    fixed = special - _inside(ids, padding, special)
-    free = torch.tensor([k for k in range(limit) if k not in fixed])
-    if len(free) < 2:
-        return None
-    order = free[torch.randperm(len(free), generator=torch.Generator().manual_seed(0))]
-    mapping = torch.arange(limit)
-    mapping[order] = order.roll(1)
-    mapping = mapping.to(ids)
-    known = (ids >= 0) & (ids < limit) & ~padding
-    changed = torch.where(known, mapping[ids.long().clamp(0, limit - 1)], ids)
-    return None if torch.equal(changed, ids) else changed
-
-
-def _inside(ids: Tensor, padding: Tensor, special: set[int]) -> set[int]:
-    """Return the special ids that stand between words: they are words, and frame no text."""
-    framing = padding | torch.isin(ids, torch.tensor(sorted(special)).to(ids))
-    words = (~framing).int()
-    between = (words.cumsum(-1) > 0) & (words.flip(-1).cumsum(-1).flip(-1) > 0)
-    return set(ids[framing & between & ~padding].tolist())
-
-
-def other_vectors(vectors: Tensor) -> Tensor:
-    """Return other vectors for a batch, 0 where these are."""
-    generator = torch.Generator().manual_seed(0)
-    factors = torch.rand(vectors.shape, generator=generator) + 0.5
-    return vectors * factors.to(vectors)
-
-
-@contextmanager
-def same_random_state() -> Iterator[None]:
-    """Leave the random state of Python, NumPy and torch as it was before."""
-    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    devices = list(range(torch.cuda.device_count())) if used else []
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
+def _refuse(found: Constant) -> NoReturn:
+    where = f"module '{found.module}'" if found.module else "the model's own forward"
+    value = "a number"
+    if isinstance(found.value, Tensor):
+        value = f"a tensor of shape {list(found.value.shape)}"
+    what = f"{found.decides}, {_DECIDED}" if found.decides else f"got {value} that {_UNFOLLOWED}"
+    raise UnfollowedWordsError(
+        f"{found.function} in {where} {what}",
+        function=found.function,
+        module=found.module,
+        code="words_decide" if found.decides else "words_in_a_constant",
+    )
 
 
 class SecondRun:
-    """Runs a model again on other words and compares its constants; made before the first run.
+    """Runs a model again and compares; made before the first run.
 
     Args:
         model: the model.
+        inputs: the ids or vectors.
         additional: what the model takes after its input.
+
+    Attributes:
+        missing: why there is no second run; "" if there is one.
+        untwinned: whether that is because the model cannot be copied.
     """
 
-    def __init__(self, model: nn.Module, additional: Any) -> None:
-        self.twin = twin(model)
-        self.first = ConstantRecorder(model)
-        self._additional = map_tensors(additional, Tensor.clone)
+    def __init__(self, model: nn.Module, inputs: Tensor, additional: Any) -> None:
+        self.first = ConstantRecorder(model, additional)
+        self.missing = not_twinned(model)
+        self._inputs, self._additional = inputs, map_tensors(additional, Tensor.clone)
+        if not self.missing:
+            try:
+                self._model = twin(model)
+            except Exception as error:
+                self.missing = f"the model cannot be copied ({type(error).__name__}: {error})"
+        self.untwinned = bool(self.missing)
+        self._random = random_state()
 
-    def compare(
-        self,
-        mode: WatchedRun,
-        inputs: Tensor,
-        padding: Tensor,
-    ) -> bool:
-        """Run the twin on other words, and compare; return whether there was a second run.
+    def _plain_output(self) -> Any:
+        """Return what a copy of the model returns if nothing watches it; None if it raises."""
+        arguments = self._additional if isinstance(self._additional, tuple) else [self._additional]
+        arguments = map_tensors([] if self._additional is None else arguments, Tensor.clone)
+        with torch.enable_grad(), same_random_state(self._random), suppress(Exception):
+            output = twin(self._model)(self._inputs.clone(), *arguments)
+            return map_tensors(output, Tensor.detach)
+        return None
+
+    def check_scores(self, mode: WatchedRun, scores: Tensor, select: Callable[[Any], Any]) -> None:
+        """Refuse a model with other scores than it has if nothing watches it.
 
         Args:
             mode: that of the first run.
-            inputs: the ids or vectors of the first run.
+            scores: those of the first run, `[B, C]`.
+            select: returns the part of the model's output that holds the scores.
+
+        Raises:
+            ModelError: they differ by more than rounding.
+        """
+        if self.missing or self.first.writes or mode.renormalises:
+            return  # a copy would write into the parameters that it shares
+        output = self._plain_output()
+        if output is None:
+            return
+        plain = select(output).reshape(scores.shape)
+        dtype = torch.promote_types(plain.dtype, scores.dtype)
+        size = float(plain.abs().max().clamp_min(1e-3))
+        most = float((plain.to(dtype) - scores.detach().to(dtype)).abs().max())
+        if most <= (100 * torch.finfo(plain.dtype).eps) ** 0.5 * size:
+            return
+        raise ModelError(
+            f"The model returns other scores while its torch functions are watched: they differ "
+            f"by up to {most:.3g}, where the largest is {size:.3g}. Either it computes in a way "
+            f"that is not followed rightly (ids written by a pointer, say, or a function that "
+            f"looks whether it is watched), or its scores change from call to call. Write that "
+            f"step with plain torch functions.",
+            code="other_scores_when_watched",
+        )
+
+    def compare(self, mode: WatchedRun, padding: Tensor) -> None:
+        """Run copies of the model on other words, and compare; set `missing` if there are none.
+
+        Args:
+            mode: that of the first run.
             padding: bool, shaped as the ids, True on padding.
 
         Raises:
             UnfollowedWordsError: a constant depends on the words.
         """
-        if self.twin is None:
-            return False
-        other = (
-            other_vectors(inputs)
-            if inputs.dtype.is_floating_point
-            else other_words(inputs, padding, self.first.special, mode.table_sizes)
-        )
-        if other is None:
-            return False
-        again = mode.again(self.twin)
-        second = again.constants = ConstantRecorder(self.twin, second=True)
+        if self.missing:
+            return
+        if self._inputs.dtype.is_floating_point:
+            self._compare_with(mode, other_vectors(self._inputs), asks=False)
+            return
+        tables = (reading.table for reading in mode.readings)
+        declared = {t.padding_idx for t in tables if t is not None and t.padding_idx is not None}
+        frame = frame_of(self._inputs, padding, self.first.asked, declared)
+        for shown in ((), *_portions(frame, self._inputs)):
+            other = other_words(self._inputs, padding, frame, mode.table_sizes, shown)
+            if other is None:
+                self.missing = "there are no other words to put in"
+                return
+            self._compare_with(mode, other, asks=bool(frame.shown))
+
+    def _compare_with(self, mode: WatchedRun, other: Tensor, *, asks: bool) -> None:
+        """Run a copy of the model on other words or vectors, and compare."""
+        model = twin(self._model)
+        again = mode.again(model)
+        second = again.constants = ConstantRecorder(model, second=True)
         # These words may lead elsewhere; what was seen until then can be compared.
         with torch.enable_grad(), same_random_state(), suppress(Exception):
-            again.run(self.twin, other, self._additional)
-        check_constants(self.first, second)
-        return True
+            again.run(model, other, map_tensors(self._additional, Tensor.clone))
+            second.finished = True
+        check_constants(self.first, second, asks=asks)
+
+
+def _portions(frame: Frame, ids: Tensor) -> Sequence[tuple[int, ...]]:
+    """Return the ids that are shown in each of the revealing runs."""
+    size = max(ids.numel() // 2, 1)
+    starts = range(0, min(len(frame.shown), _MOST_RUNS * size), size)
+    return [frame.shown[start : start + size] for start in starts]

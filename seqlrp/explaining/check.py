@@ -24,9 +24,9 @@ from seqlrp.explaining.pairs import leave_out_same_class
 from seqlrp.explaining.questions import Question, QuestionStream
 from seqlrp.explaining.skipped import MAX_WORDS, OnUnanswerable, SkippedTexts
 from seqlrp.explaining.targets import Target
-from seqlrp.explaining.unread import find_unread, words_to_try
+from seqlrp.explaining.unread import find_uncredited, find_unread, words_to_try
 from seqlrp.explanations.record import ALL
-from seqlrp.methods import Method
+from seqlrp.methods import Explainer, Method
 from seqlrp.text.corpora import Corpus
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ def check(
         batch_tokens: the most tokens in a batch, padding included.
         max_words: longer texts are refused, or left out where `on_unanswerable` is `"skip"`.
         variants: at most so many texts with one word replaced are read, to find words that have
-            relevance although the model does not read them; 0 leaves that out.
+            relevance although the model does not read them, and as many to find words that have
+            none although the score changes with them; 0 leaves that out.
         progress: show a bar; None shows one where stderr is a terminal.
         options: options of `seqlrp.LRP`, e.g. `epsilon=0.01`.
 
@@ -111,10 +112,12 @@ def check(
     documents = [question.document for question in questions]
     batches = batches_by_length([classifier.length(d) for d in documents], batch_tokens)
     run = partial(_run, classifier, questions, batches, progress)
-    found = run(lrp)
+    found = run(lrp, verify=True)
     unread, read_tried = find_unread(
         classifier, questions, words_to_try(found.amounts, variants), variants
     )
+    without = words_to_try(found.amounts, variants, without=True)
+    uncredited, without_tried = find_uncredited(classifier, questions, without, variants)
     report = CheckReport(
         found.ledger,
         lrp.parameters,
@@ -127,6 +130,9 @@ def check(
         strongest=found.strongest,
         unread=tuple(unread),
         read_tried=read_tried,
+        uncredited=tuple(uncredited),
+        without_tried=without_tried,
+        unverified=found.unverified,
     )
     return _try_smaller_epsilons(classifier, report, options, run)
 
@@ -168,7 +174,7 @@ def _try_smaller_epsilons(
     classifier: TextClassifier,
     report: CheckReport,
     options: dict[str, Any],
-    run: Callable[[Method], _Found],
+    run: Callable[..., _Found],
 ) -> CheckReport:
     """Add the share of the words with smaller values of epsilon, where it takes too much."""
     if not report.stabiliser_is_largest:
@@ -191,6 +197,7 @@ class _Found(NamedTuple):
         reads_padding: whether the model reads padding.
         strongest: of each text, the class that is explained and the word that speaks most for it.
         amounts: of each text, the relevance of each word.
+        unverified: why the model was not run on other words, see `Attribution`; or "".
     """
 
     ledger: Ledger
@@ -198,6 +205,7 @@ class _Found(NamedTuple):
     reads_padding: bool
     strongest: list[tuple[str, str]]
     amounts: list[list[float]]
+    unverified: str
 
 
 def _run(
@@ -206,22 +214,28 @@ def _run(
     batches: Sequence[Sequence[int]],
     progress: bool | None,
     method: Method,
+    *,
+    verify: bool = False,
 ) -> _Found:
-    """Explain the questions batch by batch."""
+    """Explain the questions batch by batch, and verify each batch if asked to."""
     ledgers: list[Ledger] = []
     precision = torch.float32
     strongest: dict[int, tuple[str, str]] = {}
     amounts: dict[int, list[float]] = {}
     padding: list[float] = []  # the share of padding, where it counts: the report says it
+    unverified = ""
     hidden = None if progress is None else not progress
     with padding_told_to(padding.append):
         for batch in tqdm(batches, desc="checking", unit="batch", disable=hidden):
             asked = [questions[k] for k in batch]
+            if verify and isinstance(method, Explainer):
+                method.verify_again()
             found, words = attribute_batch(classifier, method, asked)
             assert found.ledger is not None
             assert found.target is not None
             ledgers.append(found.ledger)
             precision = found.scores.dtype
+            unverified = unverified or found.unverified
             labels = [classifier.labels[class_] for class_ in found.target.tolist()]
             said = zip(labels, _strongest_words(found, words, asked), strict=True)
             strongest.update(zip(batch, said, strict=True))
@@ -232,7 +246,7 @@ def _run(
     in_order = range(len(questions))
     return _Found(
         _join_ledgers(ledgers, order), precision, bool(padding),
-        [strongest[k] for k in in_order], [amounts[k] for k in in_order],
+        [strongest[k] for k in in_order], [amounts[k] for k in in_order], unverified,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seqlrp.engine.ledger import Entry, Ledger
 from seqlrp.errors import check_choice
-from seqlrp.explaining.unread import UnreadWord
+from seqlrp.explaining.unread import UncreditedWord, UnreadWord
 from seqlrp.explanations.ledger_names import LEDGER_NAMES
 from seqlrp.show.visible import one_line
 
@@ -34,6 +34,7 @@ CONTRAST = (
     "what speaks for both alike cancels there, which may be little."
 )
 BESIDE = " Read gradient_x_input beside it."  # where a pair is compared already
+TESTED = "On other words they had the same values: they are the model's, not the text's."
 # For each kind of ledger entry: where its relevance goes, and what to do about it.
 KINDS = {
     "padding": (
@@ -47,7 +48,7 @@ KINDS = {
         "stays in initial states",
         f"The model has an answer before it reads a word.{CONTRAST}",
     ),
-    "constant": ("stays in constants", f"They are the model's, not the text's.{CONTRAST}"),
+    "constant": ("stays in constants", f"{TESTED}{CONTRAST}"),
     "gate": (
         "ends in gates",
         "Gates pass nothing on here: take gate_rule='all', or another method such as "
@@ -91,6 +92,10 @@ class CheckReport:
             it.
         unread: the words that have relevance although the model does not read them.
         read_tried: how many words with relevance were replaced to see whether the model reads them.
+        uncredited: the words that have no relevance, and with which the scores change.
+        without_tried: how many words without relevance were replaced to see that.
+        unverified: why the model was not run on other words to verify its constants; "" where it
+            was, for every batch of these texts.
     """
 
     ledger: Ledger
@@ -105,6 +110,9 @@ class CheckReport:
     strongest: Sequence[tuple[str, str]] = ()
     unread: Sequence[UnreadWord] = ()
     read_tried: int = 0
+    uncredited: Sequence[UncreditedWord] = ()
+    without_tried: int = 0
+    unverified: str = ""
 
     def __len__(self) -> int:
         return len(self.ledger.score)
@@ -158,6 +166,8 @@ class CheckReport:
         # Amounts that cancel count in full on both sides: their shares alone say little.
         found = (
             self._credits_unread(),
+            self._changes_without_credit(),
+            self._constants_may_be_words(),
             self._many_unknown(),
             self._cancels() or self._little_reaches(),
             self._padding_takes_part(),
@@ -213,6 +223,26 @@ class CheckReport:
             f"the model does not read them: {shown}. Nothing that it computes changes with another "
             f"word there. It overwrites or moves ids in a way that is not followed; do not trust "
             f"the relevance, and please report the model."
+        )
+
+    def _changes_without_credit(self) -> str | None:
+        if not self.uncredited:
+            return None
+        shown = ", ".join(f"{one_line(w.word)!r} in text {w.document}" for w in self.uncredited[:5])
+        return (
+            f"{len(self.uncredited)} of {self.without_tried} words without relevance that were "
+            f"tried change the scores, whichever word takes their place: {shown}. That is as it "
+            f"should be where a maximum or a rectifier leaves the word out; otherwise the model "
+            f"asks for that word in a way that is not followed."
+        )
+
+    def _constants_may_be_words(self) -> str | None:
+        if not self.unverified or not self.shares.get("constant", 0) >= 0.01:
+            return None
+        return (
+            f"Whether the {_percent(self.shares['constant'])} that stays in constants depends on "
+            f"the words was not tested ({self.unverified}): it may be the words', in a way that is "
+            f"not followed."
         )
 
     def _many_unknown(self) -> str | None:
@@ -313,7 +343,13 @@ class CheckReport:
             return f"Take a smaller epsilon; it is {shown}, and 0 absorbs nothing.{self._tried}"
         if kind == "padding" and self.pad_to is not None:
             return f"Texts are padded to {self.pad_to} words, and the model reads the padding, too."
-        return KINDS[kind][1].replace(CONTRAST, BESIDE if self.compared else CONTRAST)
+        if kind == "constant" and self.unverified:
+            return KINDS[kind][1].replace(TESTED, "").replace(CONTRAST, self._contrast).lstrip()
+        return KINDS[kind][1].replace(CONTRAST, self._contrast)
+
+    @property
+    def _contrast(self) -> str:
+        return BESIDE if self.compared else CONTRAST
 
     @property
     def _tried(self) -> str:
@@ -399,6 +435,8 @@ class CheckReport:
                 f"{'has' if len(self.unread) == 1 else 'have'} relevance that the model does not "
                 f"read."
             )
+        verified = f"no ({self.unverified})" if self.unverified else "yes"
+        lines.append(f"Verified by runs on other words: {verified}.")
         if self.tokens:
             lines.append(f"Words unknown to the vocabulary: {_percent(self.unknown_share)}.")
         return "\n".join(lines)

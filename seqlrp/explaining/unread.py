@@ -1,4 +1,4 @@
-"""Finds words that have relevance although the model does not read them.
+"""Finds words with relevance that the model does not read, and others that it needs.
 
 A model may overwrite ids, cut texts off or put words in another order, and an explanation that
 credits a word in a wrong place looks as plausible as a right one. So a few words with relevance are
@@ -10,6 +10,10 @@ That a score does not react says little: behind a dead rectifier, a maximum or a
 relevance may rightly go to a word whose exchange changes no score. So the scores alone do not
 decide, and what is merely looked up or moved does not count: the vector of a word that is then
 overwritten by that of another is not read.
+
+Words without relevance are tried, too: *uncredited* is one with which the score changes, whichever
+word takes its place. That may be right, as where a maximum does not choose it, but would choose the
+other words; or the model asks for that word, in a way that is not followed.
 """
 
 from __future__ import annotations
@@ -20,12 +24,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from seqlrp.engine.functions import Kind, identify
 from seqlrp.engine.nests import tensors_in
-from seqlrp.engine.second_run import same_random_state
+from seqlrp.engine.twins import same_random_state
 from seqlrp.models.classifier import Batch
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 
 REPLACEMENTS = 3  # words that take the place of one, until the model reacts
 LEAST = 1e-6  # relevance below this share of the strongest word's may be rounding
+CHANGED = 1e-3  # a change of the scores, as a share of the largest, that is more than rounding
 # These hand values on as they are.
 _MOVING = frozenset(
     (
@@ -60,8 +65,24 @@ class UnreadWord(NamedTuple):
     relevance: float
 
 
+class UncreditedWord(NamedTuple):
+    """A word that has no relevance, and with which the score changes.
+
+    Attributes:
+        document: the number of the text, from 0 on.
+        place: the number of the token in the text, from 0 on.
+        word: the token.
+        change: the smallest change of a score that was found, where another word took its place.
+    """
+
+    document: int
+    place: int
+    word: str
+    change: float
+
+
 class Relevant(NamedTuple):
-    """A word with relevance, which is tried: see `UnreadWord`; `number` is that of its question."""
+    """A word that is tried: see `UnreadWord`; `number` is that of its question."""
 
     number: int
     place: int
@@ -98,18 +119,21 @@ class FloatingArguments(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def words_to_try(relevance: Sequence[Sequence[float]], most: int) -> list[Relevant]:
+def words_to_try(
+    relevance: Sequence[Sequence[float]], most: int, *, without: bool = False
+) -> list[Relevant]:
     """Choose at most `most` words that have relevance, by chance but always the same.
 
     Args:
         relevance: that of each word of each text.
         most: how many are chosen.
+        without: choose words that have no relevance instead.
     """
     found = [
         Relevant(number, place, float(amount))
         for number, amounts in enumerate(relevance)
         for place, amount in enumerate(amounts)
-        if abs(amount) > LEAST * max(map(abs, amounts))
+        if (abs(amount) > LEAST * max(map(abs, amounts))) != without
     ]
     if len(found) <= most:
         return found
@@ -154,15 +178,67 @@ def find_unread(
     return unread, tried
 
 
+def find_uncredited(
+    classifier: TextClassifier, questions: Sequence[Question], words: Sequence[Relevant], most: int
+) -> tuple[list[UncreditedWord], int]:
+    """Return words with which the scores change, of some without relevance, and how many of them.
+
+    Args:
+        classifier: the classifier.
+        questions: the texts.
+        words: the words to be tried, text by text.
+        most: the most texts with a replaced word that the model reads.
+    """
+    known = set(range(len(classifier.vocabulary)))
+    known -= {classifier.vocabulary.pad, classifier.vocabulary.unk}
+    random = np.random.default_rng(0)
+    found: list[UncreditedWord] = []
+    tried, left, before = 0, most, -1
+    for word in words:
+        document = questions[word.number].document
+        others = sorted(known - {int(document.ids[word.place])})
+        if len(others) < REPLACEMENTS or left < REPLACEMENTS:
+            continue
+        if word.number != before:
+            as_it_is, before = _scores(classifier, _batch(classifier, document)), word.number
+        tried += 1
+        changes = []
+        for other in random.choice(others, REPLACEMENTS, replace=False):
+            left -= 1
+            scores = _scores(classifier, _batch(classifier, document, word.place, int(other)))
+            changes.append(float((scores - as_it_is).abs().max()))
+            if changes[-1] <= CHANGED * float(as_it_is.abs().max()):
+                break
+        else:
+            token = document.source.tokens[word.place]
+            found.append(UncreditedWord(word.number, word.place, token, min(changes)))
+    return found, tried
+
+
+def _scores(classifier: TextClassifier, batch: Batch) -> Tensor:
+    """Return the scores of a batch of one text."""
+    with same_random_state():
+        scores: Tensor = classifier.output(batch)
+    return scores.double()
+
+
+def _batch(
+    classifier: TextClassifier, document: EncodedText, place: int | None = None, other: int = 0
+) -> Batch:
+    """Return a batch of one text, with another word at a place."""
+    batch = classifier.batch([document])
+    if place is None:
+        return batch
+    ids = batch.ids.clone()
+    ids.view(-1)[batch.words.flatten().nonzero()[place]] = other
+    return Batch(ids, batch.words, classifier.arguments(ids, batch.words))
+
+
 def _record(
     classifier: TextClassifier, document: EncodedText, place: int | None = None, other: int = 0
 ) -> list[bytes]:
     """Return digests of what the model computes with, with another word at a place."""
-    batch = classifier.batch([document])
-    if place is not None:
-        ids = batch.ids.clone()
-        ids.view(-1)[batch.words.flatten().nonzero()[place]] = other
-        batch = Batch(ids, batch.words, classifier.arguments(ids, batch.words))
+    batch = _batch(classifier, document, place, other)
     recorder = FloatingArguments(classifier.model)
     with same_random_state(), recorder:
         output = classifier.output(batch)

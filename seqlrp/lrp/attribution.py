@@ -60,10 +60,12 @@ class LRP(Explainer):
             commas between the names.
         impl: the kernel for fused recurrences: `"auto"`, `"torch"`, `"reference"` (a slow, readable
             loop over the steps) or `"triton"` (LSTM and GRU on a CUDA device).
-        verify: on the first call for a kind of input, also run a copy of the model on other words
-            of the same lengths, and refuse the model if a value that was taken for a constant
-            depends on the words in a way that is not followed. It costs one forward pass, once; it
-            is left out with `on_unknown="absorb"`.
+        verify: on the first call for a kind of input, also run copies of the model: plainly, and on
+            other words of the same lengths. Refuse the model if its scores are others while it is
+            watched, or if a value that was taken for a constant depends on the words in a way that
+            is not followed. It costs two forward passes, once (more if the model asks for certain
+            ids); it is left out with `on_unknown="absorb"`. Where it cannot be done, a warning says
+            so once, and `Attribution.unverified` why.
 
     Raises:
         ModelError: the model cannot be explained as it is; the message says why.
@@ -101,6 +103,8 @@ class LRP(Explainer):
             gates,
         )
         super().__init__(model, output=output, verify=verify and on_unknown == "raise")
+        if on_unknown == "absorb":
+            self._unverified[None] = 'on_unknown="absorb"'
         check_gates(self.options.gates, model)
 
     def __repr__(self) -> str:

@@ -222,7 +222,7 @@ class BaselineExplainer(CopiesExplainer):
         baseline: AnyBaseline = "zero",
         batch_tokens: BatchTokens = BATCH_TOKENS,
         output: int | str | None = None,
-        verify: bool = False,
+        verify: bool | None = None,
     ) -> None:
         super().__init__(model, batch_tokens=batch_tokens, output=output, verify=verify)
         self.baseline = Baseline(baseline)

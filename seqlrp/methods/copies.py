@@ -42,7 +42,7 @@ class CopiesExplainer(Explainer):
         *,
         batch_tokens: BatchTokens = BATCH_TOKENS,
         output: int | str | None = None,
-        verify: bool = False,
+        verify: bool | None = None,
     ) -> None:
         Budget(batch_tokens, torch.device("cpu"))  # checks batch_tokens
         super().__init__(model, output=output, verify=verify)

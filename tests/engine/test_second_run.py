@@ -1,10 +1,12 @@
-"""The second run leaves no trace, and is silent where constants are constants."""
+"""Words that decide or count are refused; constants are left alone, and a run leaves no trace."""
 
 # mypy: disable-error-code="no-any-return, no-untyped-call"
 
 from __future__ import annotations
 
 import random
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import seqlrp
-from seqlrp.engine.second_run import other_vectors, other_words, twin
-from seqlrp.errors import UnfollowedWordsError
+from seqlrp.errors import ModelError, SecondTextWarning, UnfollowedWordsError, UnverifiedWarning
 
 IDS = torch.tensor([[3, 7, 2, 9], [8, 6, 1, 1]])
 
@@ -68,37 +69,6 @@ def test_a_kind_of_input_is_verified_once() -> None:
     assert seqlrp.LRP(Stateful(), verify=False)._verified == {None}
 
 
-def test_a_twin_shares_parameters_and_nothing_else() -> None:
-    model = Stateful()
-    other: Any = twin(model)
-    assert other.emb.weight is model.emb.weight
-    assert other.state is not model.state
-    assert other.seen is not model.seen
-    model.fc.register_forward_hook(lambda *_: None)
-    assert twin(model) is None
-
-
-def test_other_words_keep_padding_and_special_ids() -> None:
-    padding = torch.zeros_like(IDS, dtype=torch.bool)
-    padding[1, 3] = True
-    other = other_words(IDS, padding, {0, 9}, [12, 50])
-    assert other is not None
-    assert other[0, 3] == 9
-    assert other[1, 3] == IDS[1, 3]
-    changed = ~padding & (IDS != 9)
-    assert (other[changed] != IDS[changed]).all()
-    assert other.max() < 12
-    assert other_words(IDS, padding, set(range(12)), [12]) is None
-
-
-def test_other_vectors_keep_zeros() -> None:
-    vectors = torch.randn(2, 3, 4)
-    vectors[1, 2] = 0
-    other = other_vectors(vectors)
-    assert (other[1, 2] == 0).all()
-    assert (other != vectors)[0].all()
-
-
 def test_integers_of_signals_are_refused_with_module_and_function() -> None:
     class Rounded(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -116,3 +86,207 @@ def test_integers_of_signals_are_refused_with_module_and_function() -> None:
         seqlrp.LRP(Model().eval()).attribute(IDS, 0)
     assert found.value.module == "rounded"
     assert found.value.function == "torch.Tensor.add"
+
+
+class Pooled(nn.Module):
+    """The mean of its vectors, and what `add` makes of the scores, `[B, 2]`, and the ids."""
+
+    def __init__(self, add: Callable[..., Tensor], padding: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.emb, self.head = nn.Embedding(200, 4, padding_idx=padding), nn.Linear(4, 2, bias=False)
+        self.other, self.unknown = nn.Embedding(20, 4), nn.Parameter(torch.ones(4))
+        self.add = add
+        self.kept: Any = None
+        self.eval()
+
+    def forward(self, ids: Tensor, *more: Tensor) -> Tensor:
+        return self.add(self, self.head(self.emb(ids).mean(1)), ids, *more)
+
+
+BONUS, LEXICON = torch.tensor([5.0, 0.0]), torch.arange(110, 190)
+WORDS = torch.tensor([[4, 6, 2, 3, 8, 5, 7], [9, 3, 6, 5, 1, 2, 4]])
+HARMLESS = torch.tensor([[4, 6, 2, 3, 8, 9, 7], [9, 3, 6, 8, 1, 2, 4]])
+
+
+def added_to_rows(m: Pooled, o: Tensor, ids: Tensor) -> Tensor:
+    o = o.clone()
+    o[(ids == 5).any(1)] += BONUS
+    return o
+
+
+def replaced(m: Pooled, o: Tensor, ids: Tensor) -> Tensor:
+    x = m.emb(ids)
+    x[ids == 5] = torch.ones(4)
+    return m.head(x.mean(1))
+
+
+# What one word, or how words are alike, adds to the scores.
+DECIDED: dict[str, Callable[[Any, Tensor, Tensor], Tensor]] = {
+    "isin": lambda m, o, ids: o + 5 * torch.isin(ids, LEXICON).sum(1, keepdim=True),
+    "count": lambda m, o, ids: o + (ids == 5).sum(),
+    "count_as_number": lambda m, o, ids: o + int((ids == 5).sum()),
+    "branch": lambda m, o, ids: o + BONUS if (ids == 5).any() else o,
+    "branch_item": lambda m, o, ids: o + BONUS if (ids == 5).any().item() else o,
+    "where_of_sums": lambda m, o, ids: torch.where((ids == 5).any(1, True), o + BONUS, o),
+    "where_added": lambda m, o, ids: o + torch.where((ids == 5).any(1, True), BONUS, 0 * BONUS),
+    "rows": added_to_rows,
+    "bound": lambda m, o, ids: o + (ids > 198).sum(1, keepdim=True),
+    "replaced": replaced,
+    "where_parameter": lambda m, o, ids: m.head(
+        torch.where((ids == 5).unsqueeze(-1), m.unknown, m.emb(ids)).mean(1)
+    ),
+    "filled": lambda m, o, ids: m.head(
+        m.emb(ids).masked_fill((ids == 5).unsqueeze(-1), 3.0).mean(1)
+    ),
+    "as_arithmetic": lambda m, o, ids: m.head(
+        (m.emb(ids) + (ids == 5).float().unsqueeze(-1) * m.unknown).mean(1)
+    ),
+}
+ALIKE: dict[str, Callable[[Any, Tensor, Tensor], Tensor]] = {
+    "unique": lambda m, o, ids: o + torch.tensor([[float(r.unique().numel())] for r in ids]),
+    "pairs": lambda m, o, ids: o + (ids[:, :, None] == ids[:, None]).sum((1, 2))[:, None].float(),
+    "set": lambda m, o, ids: o + torch.tensor([[len(set(r)) / len(r)] for r in ids.tolist()]),
+}
+
+
+@pytest.mark.parametrize("ids", [WORDS, HARMLESS, HARMLESS[:1], WORDS[1:]], ids=len)
+@pytest.mark.parametrize("name", DECIDED)
+def test_what_words_decide_is_refused_also_where_the_words_are_missing(
+    name: str, ids: Tensor
+) -> None:
+    with pytest.raises(UnfollowedWordsError) as found:
+        seqlrp.LRP(Pooled(DECIDED[name])).attribute(ids, 0)
+    assert found.value.code in ("words_decide", "words_in_a_constant")
+
+
+@pytest.mark.parametrize("ids", [WORDS, torch.tensor([[4, 4, 4, 4, 7]]), torch.full((2, 4), 3)])
+@pytest.mark.parametrize("name", ALIKE)
+def test_whether_words_are_alike_is_refused(name: str, ids: Tensor) -> None:
+    with pytest.raises(UnfollowedWordsError, match="add in the model's own forward"):
+        seqlrp.LRP(Pooled(ALIKE[name])).attribute(ids, 0)
+
+
+def test_a_branch_in_python_is_refused_if_the_word_is_there() -> None:
+    model = Pooled(lambda m, o, ids: o + BONUS if 5 in ids.flatten().tolist() else o)
+    with pytest.raises(UnfollowedWordsError, match="called on some words only"):
+        seqlrp.LRP(model).attribute(WORDS, 0)
+    seqlrp.LRP(model).attribute(HARMLESS, 0)  # nothing can tell what Python would ask for
+
+
+def at_separator(m: Pooled, o: Tensor, ids: Tensor) -> Tensor:
+    place = (ids == 5).int().argmax(1)
+    return o + m.head(m.emb(ids)[torch.arange(len(ids)), place])
+
+
+# Questions about single words, and about padding, that select or weigh.
+ALLOWED: dict[str, Callable[[Any, Tensor, Tensor], Tensor]] = {
+    "mask": lambda m, o, ids: m.head((m.emb(ids) * (ids > 5).unsqueeze(-1)).mean(1)),
+    "left_out": lambda m, o, ids: m.head(
+        m.emb(ids).masked_fill((ids == 5).unsqueeze(-1), 0).mean(1)
+    ),
+    "excluded": lambda m, o, ids: m.head(
+        m.emb(ids).masked_fill((ids == 5).unsqueeze(-1), -1e9).amax(1)
+    ),
+    "attended": lambda m, o, ids: m.head(
+        ((m.emb(ids).sum(-1) + -1e9 * (ids == 5)).softmax(1).unsqueeze(-1) * m.emb(ids)).sum(1)
+    ),
+    "two_tables": lambda m, o, ids: m.head(
+        torch.where((ids == 5).unsqueeze(-1), m.other(ids.clamp(max=19)), m.emb(ids)).mean(1)
+    ),
+    "separator": at_separator,
+    "length": lambda m, o, ids: o + (ids != 0).sum(1, keepdim=True),
+    "any_word": lambda m, o, ids: o + BONUS if (ids != 0).any() else o,
+    "checked": lambda m, o, ids: o if (ids < 200).all() else 2 * o,
+    "rows_of_words": lambda m, o, ids: torch.where((ids != 0).any(1, True), o + BONUS, o),
+}
+
+
+@pytest.mark.parametrize("ids", [WORDS, HARMLESS[:1], torch.tensor([[4, 5, 3, 0], [5, 3, 0, 0]])])
+@pytest.mark.parametrize("name", ALLOWED)
+@pytest.mark.filterwarnings("ignore::seqlrp.errors.PaddingWarning")
+def test_questions_about_single_words_and_padding_may_select(name: str, ids: Tensor) -> None:
+    model = Pooled(ALLOWED[name])
+    found = seqlrp.LRP(model).attribution(ids, 0)
+    expect = seqlrp.LRP(model, verify=False).attribution(ids, 0)
+    assert torch.equal(found.relevance, expect.relevance)
+    assert (found.unverified, expect.unverified) == ("", "verify=False")
+
+
+def test_a_padding_that_an_embedding_declares_is_not_put_between_words() -> None:
+    length = Pooled(lambda m, o, ids: o + (ids != 1).sum(1, keepdim=True), padding=1)
+    seqlrp.LRP(length).attribute(HARMLESS[:1], 0)
+    length.emb.padding_idx = None
+    with pytest.raises(UnfollowedWordsError):
+        seqlrp.LRP(length).attribute(HARMLESS[:1], 0)
+
+
+def test_scores_must_be_those_of_a_plain_call() -> None:
+    watched = torch.overrides._get_current_function_mode
+    model = Pooled(lambda m, o, ids: o if watched() is None else 1.1 * o)
+    with pytest.raises(ModelError, match="other scores while") as found:
+        seqlrp.LRP(model).attribute(WORDS, 0)
+    assert found.value.code == "other_scores_when_watched"
+    seqlrp.LRP(model, verify=False).attribute(WORDS, 0)
+
+
+def test_a_plain_call_does_not_write_into_parameters() -> None:
+    class Renormalised(Pooled):
+        def forward(self, ids: Tensor, *more: Tensor) -> Tensor:
+            x = nn.functional.embedding(ids, self.emb.weight, max_norm=0.1)
+            return self.head(x.mean(1))
+
+    model = Renormalised(lambda m, o, ids: o)
+    before = model.emb.weight.detach().clone()
+    seqlrp.LRP(model).attribute(WORDS, 0)
+    assert torch.equal(model.emb.weight, before)
+
+
+def test_what_is_not_verified_is_said_once() -> None:
+    model = Pooled(lambda m, o, ids: o + torch.from_numpy(TABLE[ids.numpy()].mean(1)))
+    model.kept = threading.Lock()
+    lrp = seqlrp.LRP(model)
+    with pytest.warns(UnverifiedWarning, match="cannot be copied"):
+        found = lrp.attribution(WORDS, 0)
+    assert "lock" in found.unverified
+    assert "lock" in lrp.attribution(WORDS, 0).unverified  # and no further warning
+    quiet = seqlrp.LRP(model, verify=False).attribution(WORDS, 0)
+    assert quiet.unverified == "verify=False"
+
+
+TABLE = np.random.default_rng(0).normal(size=(200, 2)).astype("float32")
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_a_model_with_old_weight_norm_is_verified_in_every_call() -> None:
+    model = Pooled(lambda m, o, ids: o + torch.from_numpy(TABLE[ids.numpy()].mean(1)))
+    model.head = torch.nn.utils.weight_norm(model.head)
+    lrp = seqlrp.LRP(model)
+    for _ in range(2):
+        with pytest.raises(UnfollowedWordsError):
+            lrp.attribute(WORDS, 0)
+
+
+def test_a_second_text_is_told_once() -> None:
+    def both(m: Pooled, o: Tensor, ids: Tensor, title: Tensor) -> Tensor:
+        return o + m.head(m.emb(title).mean(1))
+
+    lrp, title = seqlrp.LRP(Pooled(both)), torch.tensor([[3, 4], [5, 6]])
+    with pytest.warns(SecondTextWarning, match=r"shape \[2, 2\]"):
+        lrp.attribute(WORDS, 0, title)
+    lrp.attribute(WORDS, 0, title)
+
+
+def test_later_calls_run_the_model_once() -> None:
+    calls = []
+
+    class Counted(Pooled):
+        def forward(self, ids: Tensor, *more: Tensor) -> Tensor:
+            calls.append(1)
+            return super().forward(ids, *more)
+
+    lrp = seqlrp.LRP(Counted(lambda m, o, ids: o))
+    lrp.attribute(WORDS, 0)
+    assert len(calls) == 3  # watched, plainly, on other words
+    lrp.attribute(WORDS, 0)
+    assert len(calls) == 4

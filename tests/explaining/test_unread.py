@@ -151,11 +151,11 @@ def test_the_number_of_texts_that_are_read_is_bounded() -> None:
     counts = {}
     for variants in (0, 9, 200):
         calls.clear()
-        found = seqlrp.check(made, TEXTS * 5, variants=variants)
+        found = seqlrp.check(made, TEXTS * 5, variants=variants, verify=False)
         counts[variants] = len(calls)
         assert found.read_tried <= variants
     assert counts[9] - counts[0] <= 9 + 10  # and each text as it is
-    assert seqlrp.check(made, TEXTS, variants=0).read_tried == 0
+    assert seqlrp.check(made, TEXTS, variants=0, verify=False).read_tried == 0
     with pytest.raises(seqlrp.errors.OptionError):
         seqlrp.check(made, TEXTS, variants=-1)
 
@@ -167,3 +167,40 @@ def test_words_without_relevance_are_not_tried() -> None:
     assert len(many) == 20
     assert many == words_to_try([[1.0] * 50] * 4, 20)
     assert len({w.number for w in many}) > 1
+
+
+def asked_for(m: Model, ids: Tensor) -> Tensor:
+    """The word "good" has a vector of 0, and adds a number in Python where nothing sees it."""
+    with torch.no_grad():
+        m.emb.weight[2] = 0
+    bonus = [[5.0 * (2 in row)] * 4 for row in ids.tolist()]
+    return m.map(m.emb(ids)) + torch.tensor(bonus).unsqueeze(1)
+
+
+@pytest.mark.filterwarnings("ignore::seqlrp.errors.UnverifiedWarning")
+def test_a_word_without_relevance_with_which_the_score_changes_is_named() -> None:
+    made = classifier(asked_for)
+    found = seqlrp.check(made, TEXTS[:1], epsilon=0, verify=False)
+    assert [(w.document, w.place, w.word) for w in found.uncredited] == [(0, 0, "good")]
+    assert any("'good' in text 0" in warning for warning in found.warnings)
+    assert found.unverified == "verify=False"
+    assert "Verified by runs on other words: no (verify=False)." in found.summary()
+    assert "not the text's" not in found.summary().split("Biases")[0]
+    assert any("was not tested" in warning for warning in found.warnings)
+
+
+def test_a_later_batch_with_a_word_that_is_asked_for_in_python_is_refused_by_check() -> None:
+    def bonus(m: Model, ids: Tensor) -> Tensor:
+        there = [[1.0 * (7 in row)] * 4 for row in ids.tolist()]
+        return m.map(m.emb(ids)) + torch.tensor(there).unsqueeze(1)
+
+    texts = ["good film bad plot good", "dull long"]
+    with pytest.raises(seqlrp.errors.UnfollowedWordsError):
+        seqlrp.check(classifier(bonus), texts, batch_tokens=5)
+
+
+def test_constants_that_were_tested_are_the_models() -> None:
+    found = seqlrp.check(classifier(lambda m, ids: m.map(m.emb(ids)) + 9), TEXTS)
+    assert found.unverified == ""
+    assert "Verified by runs on other words: yes." in found.summary()
+    assert any("On other words they had the same values" in w for w in found.warnings)

@@ -332,7 +332,9 @@ class BranchOnLength(Base):
 
 @model
 class BranchOnWord(Base):
-    """A word decides which of two maps reads the text: a selection."""
+    """A word decides which of two maps reads the text, and gets nothing for it: refused."""
+
+    truth = None
 
     def __init__(self):
         super().__init__()
@@ -343,12 +345,6 @@ class BranchOnWord(Base):
         for row in ids:
             layer = self.other if (row == 9).any() else self.dense
             rows.append(torch.tanh(layer(self.embedding(row))).sum(0))
-        return self.head(torch.stack(rows))
-
-    def truth(self, words):
-        x = words.vectors(self.embedding)
-        layers = (self.other, self.dense, self.dense)
-        rows = [tanh(f(row)).sum(0) for f, row in zip(layers, x, strict=True)]
         return self.head(torch.stack(rows))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from seqlrp.engine import documents as docs
 from seqlrp.engine.functions import Call, Kind, names_of_kind
 from seqlrp.engine.nests import tensors_in
+from seqlrp.engine.provenance import SEVERAL, Provenance
 from seqlrp.lrp.laws.elementwise import is_bare, mixture
 from seqlrp.lrp.laws.extremes import extremes
 from seqlrp.lrp.run import Run
@@ -104,4 +105,5 @@ def larger(run: Run, call: Call) -> Tensor:
     first = a.detach() >= b.detach()
     if call.name in ("minimum", "min", "fmin"):
         first = a.detach() <= b.detach()
+    run.note(first, Provenance(torch.tensor(SEVERAL), answer=True, of_signals=True))
     return run.do(torch.where, first, a, b)

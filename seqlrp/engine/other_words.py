@@ -1,0 +1,108 @@
+"""Other words for a second run: chosen so that what depends on the words changes.
+
+A model may ask whether a word stands in a text, how often, or whether words are alike. So every
+word is replaced; words that are all different become alike in pairs, and others become all
+different; and ids that the model compares words with are put between the words.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Ids = npt.NDArray[np.int64]
+_TRIES = 8  # of places in the shuffled vocabulary, until no word stays where it was
+
+
+class Frame(NamedTuple):
+    """Which ids stay as they are in a second run, and which are shown in it.
+
+    Attributes:
+        fixed: ids that frame the texts, as padding, or their beginning and end.
+        shown: ids that the model asks for, and that are words or stand in no text.
+    """
+
+    fixed: frozenset[int]
+    shown: tuple[int, ...]
+
+
+def frame_of(ids: Tensor, padding: Tensor, asked: set[int], padding_ids: set[int]) -> Frame:
+    """Return which of the ids that a model asks for frame the texts, and which are words.
+
+    An id frames the texts if it stands at their ends only. 0, and what embeddings declare as the
+    padding, does so unless it stands between words.
+
+    Args:
+        ids: the ids of a batch.
+        padding: bool, shaped as the ids.
+        asked: ids that the model compares words with.
+        padding_ids: the `padding_idx` of its embeddings.
+    """
+    asked = asked | padding_ids | {0}
+    framing = padding | torch.isin(ids, torch.tensor(sorted(asked)).to(ids))
+    words = (~framing).int()
+    between = (words.cumsum(-1) > 0) & (words.flip(-1).cumsum(-1).flip(-1) > 0)
+    inside = set(ids[framing & between & ~padding].tolist())
+    there = asked & set(ids.reshape(-1).tolist())
+    fixed = frozenset((there | padding_ids | {0}) - inside)
+    return Frame(fixed, tuple(sorted(asked - fixed)))
+
+
+def other_words(
+    ids: Tensor, padding: Tensor, frame: Frame, sizes: list[int], shown: tuple[int, ...] = ()
+) -> Tensor | None:
+    """Return other ids for a batch, of the same lengths; None if there are none.
+
+    Args:
+        ids: the ids.
+        padding: bool, shaped as the ids; they stay where it is True.
+        frame: the ids that stay.
+        sizes: the sizes of the tables that the model looks ids up in.
+        shown: ids that are put in every second place.
+    """
+    top = int(ids.max()) + 1
+    limit = min([size for size in sizes if size >= top], default=top)
+    fixed = np.array(sorted(frame.fixed), dtype=np.int64)
+    free = np.setdiff1d(np.arange(limit), fixed)
+    if len(free) < 2:
+        return None
+    order = np.random.default_rng(0).permutation(free)
+    shown = tuple(word for word in shown if 0 <= word < limit)
+    old = ids.cpu().long().numpy()
+    kept = padding.cpu().numpy() | (old < 0) | (old >= limit) | np.isin(old, fixed)
+    new, start = old.copy(), 0
+    texts = (array.reshape(len(ids) if ids.ndim > 1 else 1, -1) for array in (new, kept))
+    for row, stay in zip(*texts, strict=True):
+        row[~stay] = _other_text(row[~stay], order, start)
+        if shown:
+            places = np.flatnonzero(~stay)[::2]
+            row[places] = np.resize(np.roll(shown, -start), len(places))
+        start += int((~stay).sum())
+    return None if np.array_equal(new, old) else torch.from_numpy(new).to(ids)
+
+
+def _other_text(old: Ids, order: Ids, start: int) -> Ids:
+    """Return other words for a text, different at each place; alike in pairs if they were not."""
+    count = len(old)
+    steps = np.arange(count)
+    if count > 1 and len(np.unique(old)) == count:
+        steps //= 2
+    for first in range(start, start + _TRIES):
+        new: Ids = order[(first + steps) % len(order)]
+        if not (new == old).any():
+            return new
+    same = new == old
+    places = {int(word): place for place, word in enumerate(order)}
+    new[same] = [order[(places[int(word)] + 1) % len(order)] for word in old[same]]
+    return new
+
+
+def other_vectors(vectors: Tensor) -> Tensor:
+    """Return other vectors for a batch, 0 where these are."""
+    generator = torch.Generator().manual_seed(0)
+    factors = torch.rand(vectors.shape, generator=generator) + 0.5
+    return vectors * factors.to(vectors)
