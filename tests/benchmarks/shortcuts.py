@@ -331,8 +331,13 @@ def prepare(setup: Setup) -> Prepared:
     return Prepared(classifier, explained, gradient, holds, held, turned)
 
 
-def run(setup: Setup) -> Iterator[Any]:
-    """Plant, train, analyse; a row for each artefact, or one row where nothing is planted."""
+def run(setup: Setup, *, others: bool = True) -> Iterator[Any]:
+    """Plant, train, analyse; a row for each artefact, or one row where nothing is planted.
+
+    Args:
+        setup: what is planted and trained.
+        others: cluster other vectors than relevance by word, too.
+    """
     found = prepare(setup)
     classifier, explained = found.classifier, found.explained
     strategies = find_strategies(explained, classifier, projection="none", progress=False)
@@ -354,13 +359,12 @@ def run(setup: Setup) -> Iterator[Any]:
         }
         yield base | {"alarms": alarmed, "decisive": int((table.verdict == "decisive").sum())}
         return
-    others = _others(found)
+    by_vectors = (strategies, *_others(found)) if others else (strategies,)
     for class_, artefact in enumerate(setup.artefacts):
         label, own = names[class_], found.holds == class_
-        by_vectors = dict(zip(CLUSTERS, (strategies, *others), strict=True))
         yield (
             base
-            | {name: best_f1(s, label, own) for name, s in by_vectors.items()}
+            | {name: best_f1(s, label, own) for name, s in zip(CLUSTERS, by_vectors, strict=others)}
             | {"turned": found.turned[class_]}
             | found_as(table, artefact, label)
         )
@@ -386,6 +390,7 @@ def summary(rows: pd.DataFrame) -> str:
         "| not used, reported as used |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    rows = rows.reindex(columns=rows.columns.union(list(CLUSTERS), sort=False))
     planted_ = rows[rows["kind"] != "nothing"]
     for (kind, share), own in planted_.groupby(["kind", "share"], sort=False):
         lines.append(_line(f"{kind} | {share:.0%}", own))
@@ -426,7 +431,7 @@ def _line(head: str, own: pd.DataFrame, of: Callable[[pd.Series[bool]], str] = _
     used, reported = own["turned"] >= USED, own["verdict"].isin(["used", "decisive"])
     first, of_class = (own[name].between(1, 3) for name in ("place", "place_in_class"))
     cells = [
-        *(of(own[name] >= F1) for name in CLUSTERS),
+        *("–" if own[name].isna().all() else of(own[name] >= F1) for name in CLUSTERS),
         of(used),
         *(of(found[used]) for found in (reported, reported & first, reported & of_class)),
         of(reported[~used]),
@@ -446,6 +451,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs=3, type=int, default=[2000, 600, 300])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--kept", type=Path, help="a folder for models and explanations")
+    parser.add_argument("--proof-only", action="store_true", help="cluster relevance by word alone")
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows = _read(given.out)
@@ -458,7 +464,7 @@ def main() -> None:
                 continue
             done.add((name, kind, share, seed))
             setup = Setup(corpus, given.sizes, kind, share, seed, given.epochs, given.kept)
-            found = [{**row, "corpus": name} for row in run(setup)]
+            found = [{**row, "corpus": name} for row in run(setup, others=not given.proof_only)]
             with given.out.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(row) + "\n" for row in found)
             rows += found
