@@ -16,6 +16,7 @@ from seqlrp.analysis.known import KnownExplanations
 from seqlrp.analysis.scikit import scikit
 from seqlrp.analysis.shortcuts import COLUMNS, find_shortcuts
 from seqlrp.analysis.strategies import SAMPLE, Strategies, find_strategies
+from seqlrp.analysis.terms import count_terms
 from seqlrp.engine.batches import BatchTokens
 from seqlrp.errors import InputError, OptionError
 from seqlrp.explaining.explain import BATCH_TOKENS, chosen_method, iter_explanations
@@ -105,8 +106,9 @@ def analyse(
     else:
         skipped = SkippedTexts(on_unanswerable)
         explanations = _explained(classifier, corpus, chosen, kept, skipped, batch_tokens, progress)
-    words = class_words(explanations)
-    found = _strategies(explanations, classifier, kept, given, progress)
+    terms = count_terms(explanations)
+    words = class_words(explanations, terms=terms)
+    found = _strategies(explanations, classifier, kept, {**given, "terms": terms}, progress)
     table = _shortcuts(
         classifier, explanations, words, found, candidates, shortcuts, kept, seed, batch_tokens,
         progress,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from seqlrp.analysis.indexed_texts import IndexedTexts, Integers, Phrase
+from seqlrp.analysis.suspicion import Likeness, least_share, lift, suspicion
 from seqlrp.analysis.terms import class_relevance
 from seqlrp.errors import OptionError
 
@@ -26,7 +27,9 @@ LENGTH = "the length"
 
 STRATEGY_WORDS = 2  # candidates of each strategy, and of the words of each class
 CLASS_WORDS = 12
-MOST, LEAST = 60, 4  # candidates in all, and in any case of each class,
+COMPARED = 40  # words of a class whose texts are compared
+OF_CLASS = 20  # candidates of a class at most,
+MOST, LEAST = 60, 4  # in all, and in any case of each class,
 _CLASSES = 50  # which holds for the largest classes
 _LONGEST = 6  # tokens of a phrase
 _FIXED = 0.8  # a word belongs to a phrase where it stands there in this share of the cases
@@ -72,6 +75,7 @@ def words_candidate(
 
 def find_candidates(
     texts: IndexedTexts,
+    likeness: Likeness,
     explanations: Sequence[Explanation],
     class_words: pd.DataFrame,
     strategies: Strategies | None,
@@ -79,31 +83,59 @@ def find_candidates(
     """Collect candidates to test: words of strategies and of classes, positions, lengths.
 
     A word that always stands in one phrase is tried as that phrase, and two words of a strategy
-    that stand together are tried as a pair, too; words of strategies and of the class are taken in
-    turn. In all there are at most 60 candidates, or 4 per class if there are more
-    than 15 classes; of more than 50 classes, only the largest have any.
+    that stand together are tried as a pair, too. The words of the class that are most like an
+    artefact, those of strategies and the strongest words of the class are taken in turn. A class
+    has at most 20 candidates. In all there are at most 60, or 4 per class if there are more than 15
+    classes; of more than 50 classes, only the largest have any.
     """
     labels = texts.classifier.labels
     by_class: list[list[Candidate]] = []
     sizes = np.bincount(texts.predicted)
     largest = np.argsort(-sizes, kind="stable")[:_CLASSES]
     for class_ in np.sort(largest[sizes[largest] > 0]).tolist():
-        from_strategies = _from_strategies(texts, strategies, class_)
-        listed = class_words["word"][
-            (class_words["class"] == labels[class_]) & (class_words["low"] > 0)
-        ]
         rows = np.flatnonzero(texts.predicted == class_)
         inside = set(rows.tolist())
-        from_words = (
-            words_candidate([_phrase(texts, (str(word),), inside)], class_, "class words")
-            for word in listed.head(CLASS_WORDS)
+        listed = class_words[(class_words["class"] == labels[class_]) & (class_words["low"] > 0)]
+        strongest = listed["word"].head(CLASS_WORDS).tolist()
+        sources = (
+            _suspicious(texts, likeness, listed, class_, inside),
+            _from_strategies(texts, strategies, class_),
+            _words(texts, strongest, class_, "class words", inside),
         )
         special = [*_positions(texts, explanations, class_), *_lengths(texts, class_)]
-        in_turn = itertools.chain(*itertools.zip_longest(from_strategies, from_words))
+        in_turn = itertools.chain(*itertools.zip_longest(*sources))
         own = [candidate for candidate in in_turn if candidate is not None]
         by_class.append(_distinct([*own[:2], *special, *own[2:]]))
-    most = max(LEAST, MOST // max(len(by_class), 1))
+    most = min(max(LEAST, MOST // max(len(by_class), 1)), OF_CLASS)
     return [candidate for own in by_class for candidate in own[:most]]
+
+
+def _words(
+    texts: IndexedTexts, words: Iterable[str], class_: int, source: str, inside: set[int]
+) -> Iterator[Candidate]:
+    """A candidate for each word, with the phrase that it stands in."""
+    for word in words:
+        yield words_candidate([_phrase(texts, (word,), inside)], class_, source)
+
+
+def _suspicious(
+    texts: IndexedTexts, likeness: Likeness, listed: pd.DataFrame, class_: int, inside: set[int]
+) -> list[Candidate]:
+    """The words of a class that are most like an artefact, by relevance and counts alone."""
+    listed = listed[[texts.number(word) is not None for word in listed["word"]]]
+    if listed.empty:
+        return []
+    low = listed["low"].to_numpy(np.float64)
+    numbers = np.array([texts.number(word) for word in listed["word"]], np.int64)
+    held, own = texts.frequency[numbers], texts.classes == class_
+    of_class = texts.frequency_in(np.flatnonzero(own))[numbers]
+    lifts = lift(least_share(of_class / held, held), own.mean())
+    first = np.argsort(-suspicion(low, lifts, np.nan), kind="stable")[:COMPARED]
+    words = listed["word"].iloc[first].tolist()
+    found = list(_words(texts, words, class_, "words of any subject", inside))
+    alike = [likeness.of(candidate.phrases, class_) for candidate in found]
+    order = np.argsort(-suspicion(low[first], lifts[first], alike), kind="stable")
+    return _distinct(found[k] for k in order.tolist())[:CLASS_WORDS]
 
 
 def given_candidates(texts: IndexedTexts, words: Iterable[str]) -> list[Candidate]:
@@ -213,7 +245,9 @@ def _positions(
     held = [class_relevance(explanations[row]) for row in rows if len(texts.tokens[row]) > 2]
     if not held:
         return
-    average = float(np.mean([np.abs(r).mean() for r in held]))
+    lengths = np.array([len(r) for r in held])
+    sums = np.add.reduceat(np.abs(np.concatenate(held)), np.cumsum(lengths) - lengths)
+    average = float(np.mean(sums / lengths))
     for place, name in POSITIONS.items():
         there = float(np.mean([r[place] for r in held]))
         if average > 0 and there >= _FOCUS * average:

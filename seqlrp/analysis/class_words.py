@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,6 +46,7 @@ def class_words(
     length: int = 2,
     fold_case: bool = True,
     min_documents: int | None = None,
+    terms: Terms | None = None,
 ) -> pd.DataFrame:
     """For each class, the words that the model rests on, and those that counting alone would name.
 
@@ -61,6 +63,7 @@ def class_words(
         min_documents: words in fewer documents of a class are left out; in a class with fewer
             documents than that, those that are not in all of them. By default 5, and 1 for
             sentences, which are seldom said twice.
+        terms: what `count_terms` with these options has counted already.
 
     Returns:
         One row for each class and word, with columns
@@ -86,9 +89,10 @@ def class_words(
         min_documents = 1 if by == "sentence" else MIN_DOCUMENTS
     check_number("min_documents", min_documents, least=1, whole=True)
     seen = _Origins([], set(), set())
-    terms = count_terms(
-        map(seen.note, explanations), by, length=length, fold_case=fold_case, pipeline=pipeline
-    )
+    noted = map(seen.note, explanations)
+    if terms is None:
+        terms = count_terms(noted, by, length=length, fold_case=fold_case, pipeline=pipeline)
+    deque(noted, maxlen=0)  # what was not read by counting
     labels = seen.labels()
     return words_of_classes(terms, np.array(seen.classes, np.int64), labels, min_documents)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from seqlrp.analysis.edits import Run, run_of
 from seqlrp.analysis.vectors import encoded_explanations
@@ -34,6 +35,7 @@ class IndexedTexts:
         tokens: the tokens of each text, in lower case.
         predicted: the predicted classes, `[N]`.
         true: the true classes, `[N]`, `UNLABELLED` where they are not known.
+        classes: the true classes where any is known, otherwise the predicted ones, `[N]`.
         probabilities: of all classes, `[N, C]`.
         words: the words.
         frequency: how many texts hold each word, `[V]`.
@@ -52,6 +54,8 @@ class IndexedTexts:
         self.true = np.array(
             [UNLABELLED if e.label is None else e.label for e in explanations], np.int64
         )
+        labelled = bool((self.true != UNLABELLED).any())
+        self.classes = self.true if labelled else self.predicted
         scores = np.array([e.scores for e in explanations], np.float64)
         self.probabilities = classifier.probabilities(scores.reshape(-1, len(classifier.labels)))
         self._encoded: list[EncodedText] | None = None
@@ -78,6 +82,7 @@ class IndexedTexts:
         sorted_words = words[order]
         first = np.ones(len(words), bool)  # the first place of a word in a text
         first[1:] = (sorted_words[1:] != sorted_words[:-1]) | (self._rows[1:] != self._rows[:-1])
+        self._distinct = self._rows[first], sorted_words[first]  # each word once in each text
         self.frequency = np.bincount(sorted_words[first], minlength=len(places))
         firsts = self._ends - counts
         self.known = self._known(self._rows[firsts].tolist(), self._at[firsts].tolist())
@@ -97,6 +102,21 @@ class IndexedTexts:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def frequency_in(self, rows: Integers) -> Integers:
+        """How many of some texts hold each word, `[V]`."""
+        inside = np.zeros(len(self), bool)
+        inside[rows] = True
+        texts, words = self._distinct
+        found: Integers = np.bincount(words[inside[texts]], minlength=len(self.words))
+        return found
+
+    def counts(self) -> sparse.csr_array:
+        """How often each word stands in each text, `[N, V]`."""
+        words = np.repeat(np.arange(len(self.words)), np.diff(self._ends, prepend=0))
+        ones = np.ones(len(words))
+        shape = (len(self), len(self.words))
+        return sparse.coo_array((ones, (self._rows, words)), shape=shape).tocsr()
 
     def document(self, row: int) -> EncodedText:
         """One text as the classifier reads it."""

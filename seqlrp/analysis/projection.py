@@ -16,6 +16,7 @@ Projection = Literal["tsne", "spectral", "umap", "none"]
 
 SAMPLE = 1000  # t-SNE of more takes longer than everything else together
 _STEPS = 350  # of t-SNE
+_ANGLE = 0.8  # of its tree: maps are as good as with 0.5, by divergence and by trustworthiness
 _NEIGHBOURS = 3  # whose places a document that was not drawn stands between
 
 
@@ -81,7 +82,8 @@ def _projected(
         axes = left[:, :2] * sizes[:2]
         start[:, : axes.shape[1]] += (1e-4 * axes / max(axes[:, 0].std(), 1e-12)).astype(np.float32)
     method_ = scikit("manifold").TSNE(
-        perplexity=min(30.0, (count - 1) / 3), init=start, random_state=seed, max_iter=_STEPS
-    )
+        perplexity=min(30.0, (count - 1) / 3), init=start, random_state=seed, max_iter=_STEPS,
+        angle=_ANGLE,
+    )  # fmt: skip
     found = method_.fit_transform(dense.astype(np.float32)).astype(np.float64)
     return found

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DESCRIPTION = "analysis.json"
-_VERSION = 1
+_VERSION = 2
 
 
 def write_frames(folder: Path, frames: Mapping[str, pd.DataFrame], about: dict[str, Any]) -> None:

@@ -39,6 +39,8 @@ _SAID = {
 _SOURCES = {
     "given": "It was named by whoever asked",
     "class words": "It is among the strongest words of the class",
+    "words of any subject": "It speaks for the class, which nearly alone holds it, and its texts "
+    "have little else in common",
     "positions": "Relevance there is far above the average",
     "lengths": "Texts of the class are nearly all longer, or shorter, than the others",
 }
@@ -149,6 +151,11 @@ def evidence(row: Mapping[Any, Any]) -> str:
     source = str(row["source"])
     told = [f"{_SOURCES.get(source, f'It tells {source} from the rest of its class')}."]
     told += _holders(row)
+    if not np.isnan(row["likeness"]):
+        told.append(
+            f"By their other words, the texts with it are {max(row['likeness'], 0):.1f} times as "
+            "alike as any of the class; a word of a subject has more, an artefact about 1."
+        )
     if not np.isnan(row["alone"]) and row["alone"] > 0:
         told.append(
             f"{percent(row['alone'])} of the texts it was taken out of are right with it and wrong "

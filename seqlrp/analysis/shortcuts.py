@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import false_discovery_control, norm
+from scipy.stats import false_discovery_control
 from tqdm import tqdm
 
 from seqlrp.analysis.candidates import Candidate, find_candidates, given_candidates
-from seqlrp.analysis.indexed_texts import UNLABELLED, IndexedTexts
+from seqlrp.analysis.indexed_texts import UNLABELLED, Floats, IndexedTexts
 from seqlrp.analysis.interventions import Effect, Proof, intervene
+from seqlrp.analysis.suspicion import Likeness, least_share, lift, suspicion
 from seqlrp.engine.batches import BatchTokens
 from seqlrp.errors import check_number
 from seqlrp.explaining.explain import BATCH_TOKENS
@@ -40,8 +41,7 @@ ALONE = 0.25
 # interval. Above it stand artefacts and a few words of a topic; function words do not come so high
 # in corpora of any size (`docs/explanation/results.md`).
 EXCLUSIVE = 0.75
-MOST_TEXTS, LEAST_TEXTS = 100, 60  # texts of an intervention
-_PASSES = 2  # changed texts for each text of the corpus, in all
+MOST_TEXTS = 100  # texts of an intervention
 
 COLUMNS = {
     "candidate": "str", "kind": "str", "source": "str", "class": "str", "verdict": "str",
@@ -50,8 +50,9 @@ COLUMNS = {
     "removed_high": "float64", "removed_change": "float64", "removed_texts": "int64",
     "inserted_control": "float64", "inserted_excess": "float64", "inserted_low": "float64",
     "inserted_high": "float64", "inserted_change": "float64", "inserted_texts": "int64",
-    "documents": "int64", "exclusive": "float64", "exclusive_low": "float64", "alone": "float64",
-    "accuracy_with": "float64", "accuracy_without": "float64",
+    "documents": "int64", "exclusive": "float64", "exclusive_low": "float64",
+    "likeness": "float64", "alone": "float64", "accuracy_with": "float64",
+    "accuracy_without": "float64",
 }  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def find_shortcuts(
     strategies: Strategies | None = None,
     *,
     candidates: Iterable[str] = (),
-    most: int | None = None,
+    most: int = MOST_TEXTS,
     seed: int = 0,
     batch_tokens: BatchTokens = BATCH_TOKENS,
     progress: bool | None = None,
@@ -88,8 +89,7 @@ def find_shortcuts(
         class_words: the table of `seqlrp.analysis.class_words.class_words`.
         strategies: what `find_strategies` found; None leaves their words out.
         candidates: words and phrases to try besides; `"a + b"` for two that are tried together.
-        most: the most texts of an intervention; by default 100, and fewer (at least 60) where all
-            changed texts together would be more than twice the corpus.
+        most: the most texts of an intervention.
         seed: of the texts and controls that are drawn.
         batch_tokens: the most tokens in a batch, padding included.
         progress: show a bar; None shows one where standard error is a terminal.
@@ -97,10 +97,11 @@ def find_shortcuts(
         note: is told each new proof.
 
     Returns:
-        One row a candidate, decisive ones first. Within a verdict they are ordered by the share of
-        predictions that they turn beyond their control, times the log odds of `exclusive_low` (not
-        below 0), because what stands in one class alone is rather a shortcut; those that share a
-        word with one before them, of the same class, come after the others. The columns are
+        One row a candidate, decisive ones first. Within a verdict they are ordered by what speaks
+        for an artefact: the share of predictions that they surely turn beyond their control (the
+        larger `low`), times the log odds of `exclusive_low` less those of the class among all texts
+        (not below 0), over the square of `likeness` (not below 1). Those that share a word with one
+        before them, of the same class, come after the others. The columns are
 
         - candidate, kind ("words", "position" or "length"), source, class.
         - verdict: "used", where p is below 0.05 and, in one intervention, it turns more predictions
@@ -119,6 +120,10 @@ def find_shortcuts(
         - documents: how many texts hold it.
         - exclusive: the share of these that are of the class; exclusive_low is the lower end of its
             95 % interval (Wilson 1927). Both are missing where there is no such text.
+        - likeness: how many times as alike the texts of the class with it are, by their other
+            words (the mean cosine of two of them, of tf · idf), as any two texts of the class.
+            About 1 for an artefact that stands anywhere, and more for a word of a subject; missing
+            where fewer than three texts hold it.
         - alone: the share of those tried that are right with it and wrong without it.
         - accuracy_with, accuracy_without: on the texts that hold it and on the others.
 
@@ -129,16 +134,13 @@ def find_shortcuts(
         OptionError: a candidate is no word.
         InputError: explanations of another classifier.
     """
-    if most is not None:
-        check_number("most", most, least=2, whole=True)
+    check_number("most", most, least=2, whole=True)
     texts = IndexedTexts(explanations, classifier)
     tried = given_candidates(texts, candidates)
     names = {(c.name, c.class_) for c in tried}
-    found = find_candidates(texts, explanations, class_words, strategies)
+    likeness = Likeness(texts)
+    found = find_candidates(texts, likeness, explanations, class_words, strategies)
     tried += [c for c in found if (c.name, c.class_) not in names]
-    if most is None:
-        affordable = _PASSES * len(texts) // (4 * max(len(tried), 1))
-        most = min(MOST_TEXTS, max(LEAST_TEXTS, affordable))
     proofs = []
     hidden = None if progress is None else not progress
     for candidate in tqdm(tried, desc="interventions", unit="candidate", disable=hidden):
@@ -148,31 +150,36 @@ def find_shortcuts(
             proof = intervene(candidate, texts, most=most, seed=seed, batch_tokens=batch_tokens)
             note(key, proof)
         proofs.append(proof)
-    return _table(texts, tried, proofs)
+    return _table(texts, likeness, tried, proofs)
 
 
 def _table(
-    texts: IndexedTexts, candidates: Sequence[Candidate], proofs: Sequence[Proof]
+    texts: IndexedTexts,
+    likeness: Likeness,
+    candidates: Sequence[Candidate],
+    proofs: Sequence[Proof],
 ) -> pd.DataFrame:
     import pandas as pd
 
     raw = [min(1.0, 2 * min(proof.removed.p, proof.inserted.p)) for proof in proofs]
     corrected = false_discovery_control(raw) if raw else np.zeros(0)
     rows = [
-        _row(texts, candidate, proof, float(p))
+        _row(likeness, texts, candidate, proof, float(p))
         for candidate, proof, p in zip(candidates, proofs, corrected, strict=True)
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
-    return table.iloc[_order(table)].reset_index(drop=True)
+    sizes = np.bincount(texts.classes[texts.classes >= 0], minlength=len(texts.classifier.labels))
+    shares = sizes[[c.class_ for c in candidates]] / max(int(sizes.sum()), 1)
+    return table.iloc[_order(table, shares)].reset_index(drop=True)
 
 
-def _order(table: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """The rows by verdict, then by suspicion; see `find_shortcuts`."""
+def _order(table: pd.DataFrame, shares: Floats) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """The rows by verdict, then by suspicion; `shares` of the class, see `find_shortcuts`."""
     rank = table["verdict"].map({DECISIVE: 0, USED: 1, UNUSED: 2}).to_numpy(np.int64)
-    excess = table[["removed_excess", "inserted_excess"]].max(axis=1).fillna(-1).to_numpy()
-    low = np.clip(table["exclusive_low"].fillna(EXCLUSIVE).to_numpy(), 0.5, None)
-    suspicion = excess * np.log(low / (1 - low))
-    order = np.lexsort((np.arange(len(table)), -excess, -suspicion, rank))
+    surely = table[["removed_low", "inserted_low"]].max(axis=1).fillna(-1).to_numpy()
+    lifts = lift(table["exclusive_low"].fillna(EXCLUSIVE), shares)
+    suspicious = suspicion(np.maximum(surely, 0), lifts, table["likeness"])
+    order = np.lexsort((np.arange(len(table)), -surely, -suspicious, rank))
     again = np.zeros(len(table), np.int64)  # whether a row shares a word with one before it
     seen: set[tuple[str, str]] = set()
     for k in order.tolist():
@@ -183,15 +190,15 @@ def _order(table: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.intp]]:
     return order[np.lexsort((again[order], rank[order]))]
 
 
-def _row(texts: IndexedTexts, candidate: Candidate, proof: Proof, p: float) -> dict[str, Any]:
+def _row(
+    likeness: Likeness, texts: IndexedTexts, candidate: Candidate, proof: Proof, p: float
+) -> dict[str, Any]:
     held = texts.holding(candidate.phrases)
-    labelled = bool((texts.true != UNLABELLED).any())
-    classes = texts.true if labelled else texts.predicted
     right = np.where(texts.true == UNLABELLED, np.nan, texts.true == texts.predicted)
     rest = np.setdiff1d(np.arange(len(texts)), held)
     removed, inserted = proof.removed, proof.inserted
-    share = float((classes[held] == candidate.class_).mean()) if len(held) else np.nan
-    low = least_share(share, len(held))
+    share = float((texts.classes[held] == candidate.class_).mean()) if len(held) else np.nan
+    low = float(least_share(share, len(held)))
     controls = [e.control for e in (removed, inserted) if e.texts]
     row: dict[str, Any] = {
         "candidate": candidate.name,
@@ -206,6 +213,7 @@ def _row(texts: IndexedTexts, candidate: Candidate, proof: Proof, p: float) -> d
         "documents": len(held),
         "exclusive": share,
         "exclusive_low": low,
+        "likeness": likeness.of(candidate.phrases, candidate.class_),
         "alone": proof.alone,
         "accuracy_with": _mean(right[held]),
         "accuracy_without": _mean(right[rest]) if candidate.kind == "words" else np.nan,
@@ -220,15 +228,6 @@ def _row(texts: IndexedTexts, candidate: Candidate, proof: Proof, p: float) -> d
             f"{name}_texts": effect.texts,
         }
     return row
-
-
-def least_share(share: float, n: int) -> float:
-    """The lower end of the 95 % interval of a share of n texts (Wilson 1927); NaN of none."""
-    if not n:
-        return np.nan
-    z = float(norm.ppf(0.975))
-    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return float((share + z**2 / (2 * n) - half) / (1 + z**2 / n))
 
 
 def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float:

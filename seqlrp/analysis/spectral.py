@@ -121,8 +121,8 @@ def embedding(found: Spectrum, clusters: int) -> Floats:
 
 def cluster(points: Floats, clusters: int, seed: int, starts: int = 5) -> npt.NDArray[np.int64]:
     """The cluster of each point `[n]` by k-means, at most as many as there are distinct points."""
-    distinct = len(np.unique(points.round(12), axis=0))
-    clusters = min(clusters, distinct)
+    if len(np.unique(points[:, -1].round(12))) < clusters:  # soon seen; sorting rows takes long
+        clusters = min(clusters, len(np.unique(points.round(12), axis=0)))
     if clusters < 2:
         return np.zeros(len(points), np.int64)
     means = scikit("cluster").KMeans(clusters, n_init=starts, random_state=seed)

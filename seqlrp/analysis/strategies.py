@@ -21,7 +21,7 @@ from seqlrp.analysis.explanatory_power import vote
 from seqlrp.analysis.projection import Projection, project
 from seqlrp.analysis.scikit import scikit
 from seqlrp.analysis.strategy_table import describe_strategies
-from seqlrp.analysis.terms import count_terms, explained_class
+from seqlrp.analysis.terms import Terms, count_terms, explained_class
 from seqlrp.analysis.vectors import Vectors, document_vectors
 from seqlrp.errors import InputError, OptionError, check_choice, check_number
 from seqlrp.explanations.sampling import reservoir
@@ -223,6 +223,7 @@ def find_strategies(
     sample: int = SAMPLE,
     projection: Projection = "tsne",
     seed: int = 0,
+    terms: Terms | None = None,
     progress: bool | None = None,
 ) -> Strategies:
     """Find groups of texts within each class that the classifier decides alike.
@@ -251,6 +252,7 @@ def find_strategies(
         projection: of the map: "tsne", "spectral", "umap" (where umap-learn is installed) or
             "none". 1,000 texts are projected, others put between their nearest neighbours there.
         seed: of the samples, of k-means and of the map.
+        terms: the words of these explanations, where `count_terms` has counted them already.
         progress: show a bar; None shows one where standard error is a terminal.
 
     Raises:
@@ -280,7 +282,7 @@ def find_strategies(
     places = project(points, projection, neighbours=neighbours, seed=seed)
     documents = found.documents(_ids(held), [labels[c] for c in classes.tolist()], places)
     table, words = describe_strategies(
-        held, count_terms(held), points, classes, documents, found.stability
+        held, terms or count_terms(held), points, classes, documents, found.stability
     )
     eigenvalues = {labels[c]: found.clusterings[c].eigenvalues for c in found.clusterings}
     scan, references = found.scan(labels), found.references

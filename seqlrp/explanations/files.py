@@ -22,6 +22,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -232,7 +233,7 @@ def _checksum(row: Row) -> str:
 
     It finds accidents; who changes a file on purpose can write it anew.
     """
-    found = hashlib.blake2b(digest_size=8)
+    parts: list[bytes] = []
     for name, kind in COLUMNS.items():
         value = row.get(name)
         if name == "checksum":
@@ -245,11 +246,18 @@ def _checksum(row: Row) -> str:
             content = value.encode()
         elif type(value) is int:
             content = b"%d" % value  # as JSON writes it
+        elif name == "labels":
+            content = _labels(tuple(value))
         else:
             content = _sorted_json(value).encode()
-        found.update(f"{name} {'-' if value is None else len(content)} ".encode())
-        found.update(content)
-    return found.hexdigest()
+        parts += (f"{name} {'-' if value is None else len(content)} ".encode(), content)
+    return hashlib.blake2b(b"".join(parts), digest_size=8).hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _labels(names: tuple[str, ...]) -> bytes:
+    """The names of the classes as JSON, which are the same for all rows."""
+    return _sorted_json(names).encode()
 
 
 def _check_row(row: Row, explanation: Explanation) -> None:

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from samples.planted import PLANTED, PRESENT, planted_classifier, planted_corpus
-from scipy.stats import binomtest
 
 import seqlrp
 from seqlrp.analysis.class_words import class_words
 from seqlrp.analysis.interventions import Effect, gap_like, paired_interval
-from seqlrp.analysis.shortcuts import find_shortcuts, least_share, verdict
+from seqlrp.analysis.shortcuts import find_shortcuts, verdict
 from seqlrp.errors import OptionError
 
 
@@ -103,13 +102,6 @@ def test_what_stands_in_other_classes_too_is_not_decisive() -> None:
     much = Effect(100, 0.9, 0.1, 0.8, 0.7, 0.9, 0.8, 1e-9)
     assert verdict(much, much, 1e-8, 0.74) == "used"
     assert verdict(much, much, 1e-8, float("nan")) == "decisive"  # in no text that was analysed
-
-
-@given(st.integers(1, 200), st.data())
-def test_least_share_is_that_of_scipy(n: int, data: st.DataObject) -> None:
-    held = data.draw(st.integers(0, n))
-    interval = binomtest(held, n).proportion_ci(method="wilson")
-    assert least_share(held / n, n) == pytest.approx(interval.low, abs=1e-9)
 
 
 def test_a_part_comes_after_what_shares_no_word_with_the_whole() -> None:

@@ -21,6 +21,7 @@ from multiprocessing import get_context
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 import torch
 
 import seqlrp
@@ -28,6 +29,8 @@ from seqlrp.analysis.class_words import class_words
 from seqlrp.analysis.corpus_analysis import CorpusAnalysis
 from seqlrp.analysis.shortcuts import find_shortcuts
 from seqlrp.analysis.strategies import find_strategies
+from seqlrp.analysis.terms import Terms, count_terms
+from seqlrp.explanations.collection import Explanations
 from seqlrp.text.corpora import Corpus
 
 Result = TypeVar("Result")
@@ -76,13 +79,21 @@ def measure(model: str, name: str, size: int) -> dict[str, tuple[float, float]]:
     seqlrp.analyse(classifier, whole.part(slice(0, 40)), progress=False)  # what is loaded once
     stages, quiet = Stages(), {"progress": False}
     explained = stages.run("explain", seqlrp.explain, classifier, corpus, **quiet)
-    words = stages.run("words", class_words, explained)
-    found = stages.run("strategies and map", find_strategies, explained, classifier, **quiet)
+    terms, words = stages.run("words", _words, explained)
+    found = stages.run(
+        "strategies and map", find_strategies, explained, classifier, terms=terms, **quiet
+    )
     table = stages.run("shortcuts", find_shortcuts, explained, classifier, words, found, **quiet)
     analysis = CorpusAnalysis(words, found, table, explained, {"corpus": name, "method": "lrp"})
     with tempfile.TemporaryDirectory() as folder:
         stages.run("page and tables", analysis.save, folder)
     return stages.found
+
+
+def _words(explained: Explanations) -> tuple[Terms, pd.DataFrame]:
+    """The words of all texts, counted once as `analyse` does, and those of each class."""
+    terms = count_terms(explained)
+    return terms, class_words(explained, terms=terms)
 
 
 def main() -> None:

@@ -236,6 +236,41 @@ def alarms(table: pd.DataFrame) -> list[tuple[str, str]]:
     return [(name, label) for name, label in found if all(map(empty, name.split()))]
 
 
+class Setup(NamedTuple):
+    """What is planted and trained in a run.
+
+    Attributes:
+        corpus: its texts: those to train on, to analyse and held out, one after the other.
+        sizes: how many texts each of these has.
+        kind: a name in `KINDS`, or "nothing".
+        share: of the texts of a class that get an artefact.
+        seed: of what is drawn.
+        epochs: of the training.
+        kept: a folder for models and explanations; None keeps none.
+    """
+
+    corpus: Corpus
+    sizes: Sequence[int]
+    kind: str
+    share: float
+    seed: int
+    epochs: int
+    kept: Path | None
+
+    @property
+    def artefacts(self) -> tuple[Artefact, ...]:
+        """What is planted, each in the class of its number."""
+        return KINDS.get(self.kind, ())
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the model and the explanations are kept."""
+        if self.kept is None:
+            return None
+        name = f"{self.corpus.name}-{self.kind}-{self.share}-{self.seed}-{self.epochs}"
+        return self.kept / name.replace(" ", "_")
+
+
 class Prepared(NamedTuple):
     """A classifier that was trained on planted texts, and what it makes of others.
 
@@ -256,45 +291,37 @@ class Prepared(NamedTuple):
     turned: list[float]
 
 
-def prepare(
-    corpus: Corpus,
-    kind: str,
-    share: float,
-    seed: int,
-    sizes: Sequence[int],
-    epochs: int,
-    kept: Path | None,
-) -> Prepared:
-    """Plant, train and explain; what was done before is read from the folder `kept`."""
-    random = np.random.default_rng(seed)
-    artefacts = KINDS.get(kind, ())
+def prepare(setup: Setup) -> Prepared:
+    """Plant, train and explain; what was done before is read from the folder."""
+    random, sizes = np.random.default_rng(setup.seed), setup.sizes
     train, analysed, held = (
-        corpus.part(slice(sum(sizes[:k]), sum(sizes[: k + 1]))) for k in range(3)
+        setup.corpus.part(slice(sum(sizes[:k]), sum(sizes[: k + 1]))) for k in range(3)
     )
-    train, _ = planted(train, artefacts, share, random)
-    analysed, holds = planted(analysed, artefacts, share, random)
-    folder = None
-    if kept is not None:
-        folder = kept / f"{corpus.name}-{kind}-{share}-{seed}-{epochs}".replace(" ", "_")
-        if (folder / "turned.json").is_file():
-            return Prepared(
-                seqlrp.load(folder / "model"),
-                Explanations.load(folder / "lrp.parquet"),
-                Explanations.load(folder / "gradient.parquet"),
-                holds,
-                held,
-                json.loads((folder / "turned.json").read_text("utf-8")),
-            )
+    train, _ = planted(train, setup.artefacts, setup.share, random)
+    analysed, holds = planted(analysed, setup.artefacts, setup.share, random)
+    folder = setup.folder
+    if folder is not None and (folder / "turned.json").is_file():
+        return Prepared(
+            seqlrp.load(folder / "model"),
+            Explanations.load(folder / "lrp.parquet"),
+            Explanations.load(folder / "gradient.parquet"),
+            holds,
+            held,
+            json.loads((folder / "turned.json").read_text("utf-8")),
+        )
     classifier = seqlrp.fit(
-        train, embedding=32, hidden=24, epochs=epochs, min_count=2, max_size=6000,
-        learning_rate=5e-3, batch_size=32, validation_fraction=0.1, seed=seed, progress=False,
-        device="cpu",
+        train, embedding=32, hidden=24, epochs=setup.epochs, min_count=2, max_size=6000,
+        learning_rate=5e-3, batch_size=32, validation_fraction=0.1, seed=setup.seed,
+        progress=False, device="cpu",
     ).classifier  # fmt: skip
     explained = seqlrp.explain(classifier, analysed, progress=False)
     gradient = Explanations()
-    if artefacts:
+    if setup.artefacts:
         gradient = seqlrp.explain(classifier, analysed, "gradient_x_input", progress=False)
-    turned = [is_used(classifier, held, a, class_, random) for class_, a in enumerate(artefacts)]
+    turned = [
+        is_used(classifier, held, artefact, class_, random)
+        for class_, artefact in enumerate(setup.artefacts)
+    ]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         seqlrp.save(classifier, folder / "model")
@@ -304,57 +331,52 @@ def prepare(
     return Prepared(classifier, explained, gradient, holds, held, turned)
 
 
-def run(
-    corpus: Corpus,
-    kind: str,
-    share: float,
-    seed: int,
-    sizes: Sequence[int],
-    epochs: int,
-    kept: Path | None,
-) -> Iterator[Any]:
-    """Plant, train, analyse; a row for each artefact, or one row where nothing is planted."""
-    classifier, explained, gradient, holds, held, turned = prepare(
-        corpus, kind, share, seed, sizes, epochs, kept
-    )
+def run(setup: Setup, *, others: bool = True) -> Iterator[Any]:
+    """Plant, train, analyse; a row for each artefact, or one row where nothing is planted.
+
+    Args:
+        setup: what is planted and trained.
+        others: cluster other vectors than relevance by word, too.
+    """
+    found = prepare(setup)
+    classifier, explained = found.classifier, found.explained
     strategies = find_strategies(explained, classifier, projection="none", progress=False)
     table = find_shortcuts(
-        explained, classifier, class_words(explained), strategies, seed=seed, progress=False
+        explained, classifier, class_words(explained), strategies, seed=setup.seed, progress=False
     )
     base = {
-        "corpus": corpus.name, "kind": kind, "share": share, "seed": seed, "epochs": epochs,
+        "corpus": setup.corpus.name, "kind": setup.kind, "share": setup.share,
+        "seed": setup.seed, "epochs": setup.epochs,
         "accuracy": float(np.mean([e.predicted == e.label for e in explained])),
         "strategies": len(strategies.table) / strategies.table["class"].nunique(),
     }  # fmt: skip
-    artefacts = KINDS.get(kind, ())
-    if not artefacts:
-        random = np.random.default_rng(seed)
-        found = {
-            name: is_used(classifier, held, phrase(name), corpus.label_names.index(label), random)
+    names = setup.corpus.label_names
+    if not setup.artefacts:
+        random = np.random.default_rng(setup.seed)
+        alarmed = {
+            name: is_used(classifier, found.held, phrase(name), names.index(label), random)
             for name, label in alarms(table)
         }
-        yield base | {"alarms": found, "decisive": int((table.verdict == "decisive").sum())}
+        yield base | {"alarms": alarmed, "decisive": int((table.verdict == "decisive").sum())}
         return
-    others = _others(explained, gradient, classifier)
-    for class_, artefact in enumerate(artefacts):
-        label, own = corpus.label_names[class_], holds == class_
-        by_vectors = dict(zip(CLUSTERS, (strategies, *others), strict=True))
+    by_vectors = (strategies, *_others(found)) if others else (strategies,)
+    for class_, artefact in enumerate(setup.artefacts):
+        label, own = names[class_], found.holds == class_
         yield (
             base
-            | {name: best_f1(s, label, own) for name, s in by_vectors.items()}
-            | {"turned": turned[class_]}
+            | {name: best_f1(s, label, own) for name, s in zip(CLUSTERS, by_vectors, strict=others)}
+            | {"turned": found.turned[class_]}
             | found_as(table, artefact, label)
         )
 
 
-def _others(
-    explained: Explanations, gradient: Explanations, classifier: seqlrp.TextClassifier
-) -> tuple[Strategies, Strategies, Strategies]:
+def _others(found: Prepared) -> tuple[Strategies, Strategies, Strategies]:
     """The same clustering of Σ R x, of gradient × input and of plain word counts."""
+    classifier, explained = found.classifier, found.explained
     by_sums = find_strategies(
         explained, classifier, kind="relevance", projection="none", progress=False
     )
-    by_gradient = find_strategies(gradient, classifier, projection="none", progress=False)
+    by_gradient = find_strategies(found.gradient, classifier, projection="none", progress=False)
     counts = count_terms(explained).counts.astype(np.float32)
     by_counts = find_strategies(explained, vectors=counts, projection="none", progress=False)
     return by_sums, by_gradient, by_counts
@@ -368,6 +390,7 @@ def summary(rows: pd.DataFrame) -> str:
         "| not used, reported as used |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    rows = rows.reindex(columns=rows.columns.union(list(CLUSTERS), sort=False))
     planted_ = rows[rows["kind"] != "nothing"]
     for (kind, share), own in planted_.groupby(["kind", "share"], sort=False):
         lines.append(_line(f"{kind} | {share:.0%}", own))
@@ -408,7 +431,7 @@ def _line(head: str, own: pd.DataFrame, of: Callable[[pd.Series[bool]], str] = _
     used, reported = own["turned"] >= USED, own["verdict"].isin(["used", "decisive"])
     first, of_class = (own[name].between(1, 3) for name in ("place", "place_in_class"))
     cells = [
-        *(of(own[name] >= F1) for name in CLUSTERS),
+        *("–" if own[name].isna().all() else of(own[name] >= F1) for name in CLUSTERS),
         of(used),
         *(of(found[used]) for found in (reported, reported & first, reported & of_class)),
         of(reported[~used]),
@@ -428,6 +451,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs=3, type=int, default=[2000, 600, 300])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--kept", type=Path, help="a folder for models and explanations")
+    parser.add_argument("--proof-only", action="store_true", help="cluster relevance by word alone")
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows = _read(given.out)
@@ -439,8 +463,8 @@ def main() -> None:
             if (name, kind, share, seed) in done:
                 continue
             done.add((name, kind, share, seed))
-            rows_of_run = run(corpus, kind, share, seed, given.sizes, given.epochs, given.kept)
-            found = [{**row, "corpus": name} for row in rows_of_run]
+            setup = Setup(corpus, given.sizes, kind, share, seed, given.epochs, given.kept)
+            found = [{**row, "corpus": name} for row in run(setup, others=not given.proof_only)]
             with given.out.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(row) + "\n" for row in found)
             rows += found
