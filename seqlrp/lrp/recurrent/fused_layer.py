@@ -251,7 +251,7 @@ class _Recurrence(torch.autograd.Function):
         layer: Layer = ctx.layer
         saved, factors = ctx.saved_tensors[: ctx.operands], ctx.saved_tensors[ctx.operands :]
         device = gammas[0].device.type
-        narrow = torch.is_autocast_enabled(device)
+        narrow = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
         with torch.autocast(device, enabled=False) if narrow else nullcontext():
             results = _backward(layer, ctx.kernel, saved, factors, gammas)
         gamma_x = results[0].x if len(results) == 1 else results[0].x + results[1].x
