@@ -103,7 +103,8 @@ def unit_scores(
             total=len(texts.documents), desc="Scoring units", unit="text", disable=hidden
         ) as bar:
             if criterion in _OF_RELEVANCE:
-                lrp = LRP(watched, **options)
+                # Of a copy with passages no other copy can be made, to verify it.
+                lrp = LRP(watched, **{"verify": False, **options})
                 budget = Budget(batch_tokens, classifier.device)
                 given = (classifier, lrp, texts, places)
                 if criterion in _CONTRASTS:
