@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seqlrp.engine.documents import NOBODY
 from seqlrp.engine.functions import Call, Function, Kind, arrange, full_name
 from seqlrp.engine.modules import modules_of, parameters_of, tensors_of
 from seqlrp.engine.moves import MOVING, moved_values
@@ -79,12 +80,14 @@ class Constant(NamedTuple):
         module: the dotted name of the module that called it.
         value: a copy of the tensor, or a number.
         weighs: whether it answers a question about ids and weighs a signal in a product.
+        counts: which elements of the value are compared, bool; None for all.
     """
 
     function: str
     module: str
     value: Any
     weighs: bool
+    counts: Tensor | None = None
 
     def alike(self, other: Constant) -> bool:
         """Return whether both were seen at the same step of a model."""
@@ -98,8 +101,12 @@ class Constant(NamedTuple):
             return bool(self.value != other.value) and not math.isnan(self.value)
         if not self.value.dtype.is_floating_point:
             return not torch.equal(self.value, other.value)
-        least = 100 * torch.finfo(self.value.dtype).eps
-        return not torch.allclose(self.value, other.value, least, 0.0, equal_nan=True)
+        one, another = self.value, other.value
+        if self.counts is not None and other.counts is not None:
+            both = self.counts & other.counts
+            one, another = one[both], another[both]
+        least = 100 * torch.finfo(one.dtype).eps
+        return not torch.allclose(one, another, least, 0.0, equal_nan=True)
 
 
 class ConstantRecorder:
@@ -144,6 +151,13 @@ class ConstantRecorder:
                 answer = False
             seen = seen or (full_name(function), run.place())
             self.seen.append(Constant(*seen, value, answer and kind in _WEIGHING))
+
+    def note_reading(self, run: WatchedRun, vectors: Tensor, origin: Tensor) -> None:
+        """Note the vectors `[..., D]` that were looked up by ids that come from no word."""
+        nobody = origin == NOBODY
+        if bool(nobody.any()):
+            found = vectors.detach().clone()
+            self.seen.append(Constant("embedding", run.place(), found, False, nobody))
 
     def note_question(self, call: Call) -> None:
         """Note the ids that a model asks for."""

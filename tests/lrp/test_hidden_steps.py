@@ -59,9 +59,31 @@ def unused_random_numbers(m: Model, x: Tensor) -> Tensor:
     return m.lin(x).sum(1)
 
 
+@torch.no_grad()
+def doubled_in_place(m: Model, x: Tensor) -> Tensor:
+    y = torch.tanh(m.lin(x))
+    torch.mul(y, 2.0, out=y)
+    return torch.sigmoid(y, out=torch.empty(0, dtype=y.dtype)) * m.lin(x).amax(2, keepdim=True)
+
+
+@torch.no_grad()
+def largest_in_a_pair(m: Model, x: Tensor) -> Tensor:
+    x = m.lin(x)
+    out = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0], dtype=torch.int64)
+    torch.max(x, 1, out=out)
+    return out[0]
+
+
 @pytest.mark.parametrize(
     ("step", "same"),
     [
+        (
+            lambda m, x: doubled_in_place(m, x).sum(1),
+            lambda m, x: (
+                torch.sigmoid(torch.tanh(m.lin(x)) * 2.0) * m.lin(x).amax(2, keepdim=True)
+            ).sum(1),
+        ),
+        (largest_in_a_pair, lambda m, x: m.lin(x).max(1).values),
         (
             lambda m, x: m.lin(x).sum(axis=1, keepdims=True).squeeze(1),
             lambda m, x: m.lin(x).sum(1),
@@ -97,6 +119,26 @@ def replaced_storage(m: Model, x: Tensor) -> Tensor:
     return y.sum(1)
 
 
+@torch.no_grad()
+def replaced_signal(m: Model, x: Tensor) -> Tensor:
+    y = m.lin(x)
+    y.set_(y.flip(1).clone())
+    return (y * torch.arange(4).unsqueeze(1)).sum(1)
+
+
+@torch.no_grad()
+def gate_replaced_by_a_signal(m: Model, x: Tensor) -> Tensor:
+    gate = torch.softmax(m.lin(x), 1)
+    gate.set_(m.lin(x).detach())
+    return (gate * x).sum(1)
+
+
+def data_of_a_signal(m: Model, x: Tensor) -> Tensor:
+    y = m.lin(x)
+    y.data = y.flip(1)
+    return (y * torch.arange(4).unsqueeze(1)).sum(1)
+
+
 def sparse(m: Model, x: Tensor) -> Tensor:
     return torch.stack([torch.eye(4, dtype=x.dtype).to_sparse() @ row for row in x]).sum(1)
 
@@ -106,6 +148,9 @@ def sparse(m: Model, x: Tensor) -> Tensor:
     [
         lambda m, x: (_Doubled.apply(x) + x).sum(1),
         replaced_storage,
+        replaced_signal,
+        gate_replaced_by_a_signal,
+        data_of_a_signal,
         sparse,
         lambda m, x: (x + torch.rand_like(x)).sum(1),
     ],
