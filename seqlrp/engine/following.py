@@ -136,6 +136,12 @@ class FollowingMode(InputMode, Generic[M]):
             self._refuse_hidden(value)
 
     def _refuse_hidden(self, value: Tensor) -> NoReturn:
+        if value.is_inference():
+            raise RefusedFunctionError(
+                f"{self.describe_place().capitalize()} uses a tensor of shape {list(value.shape)} "
+                f"that was computed in torch.inference_mode(), in which nothing can be followed. "
+                f"Take torch.no_grad() in the forward pass instead, which gives the same values."
+            )
         raise RefusedFunctionError(
             f"{self.describe_place().capitalize()} uses a tensor of shape {list(value.shape)} "
             f"that was computed where it cannot be followed: in another thread, in inference mode, "
@@ -147,6 +153,8 @@ class FollowingMode(InputMode, Generic[M]):
     def _check_not_batched(self, value: Tensor) -> None:
         if value.layout is not torch.strided:
             self.refuse(torch.sparse.mm, f"a tensor of layout {value.layout} cannot be followed")
+        if value.is_nested:
+            self.refuse(torch.nested.nested_tensor, "a nested tensor cannot be followed")
         if torch._C._functorch.is_batchedtensor(value):
             self.refuse(torch.vmap, "what runs inside cannot be followed")
 
@@ -215,12 +223,15 @@ class FollowingMode(InputMode, Generic[M]):
         it. Which one that is shows once all documents are there.
         """
         mark.documents = mark.unassigned = documents
-        if documents is None or not self.account or self.count is None:
+        if documents is None:
+            return
+        mark.documents = docs.shrink(documents)  # a recurrence takes one number for each row
+        if not self.account or self.count is None:
             return
         if bool((documents == docs.NOBODY).any()):
             counts = torch.bincount((documents + 1).reshape(-1), minlength=self.count + 1)
             if bool((counts[1:] > 0).all()):
-                mark.documents = docs.assign_unowned(documents)
+                mark.documents = docs.shrink(docs.assign_unowned(documents))
 
     def mark_hidden_base(self, base: Tensor) -> None:
         """Mark the base of a result that is a view, as pooling returns, before it is written to."""

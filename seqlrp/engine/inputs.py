@@ -179,6 +179,9 @@ class InputMode(TorchFunctionMode):
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if torch.is_inference_mode_enabled():  # the model's own, in which there is no graph
+            with torch.inference_mode(False):
+                return self.__torch_function__(function, types, args, kwargs)
         entry = identify(function)
         if entry is not None and entry.kind is Kind.QUESTION:
             return function(*args, **kwargs)
@@ -216,7 +219,7 @@ class InputMode(TorchFunctionMode):
             result = self.call(function, args, kwargs)
             if own is not None and only_reshapes(call):
                 self.note(call.args[0], own)
-            else:
+            elif not self.is_signal(call.args[0]):  # nor has it become one: z[ids > 5] = x[ids > 5]
                 self._note_write(call.args[0], own)
             return result
         result = self.call(function, args, kwargs)

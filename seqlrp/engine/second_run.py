@@ -33,7 +33,7 @@ from seqlrp.engine.modules import modules_of, parameters_of, tensors_of
 from seqlrp.engine.moves import MOVING, moved_values
 from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.engine.provenance import Provenance
-from seqlrp.errors import UnfollowedWordsError
+from seqlrp.errors import SeqlrpError, UnfollowedWordsError
 
 # In these, an operand weighs the others.
 _WEIGHING = frozenset(
@@ -46,8 +46,8 @@ _WEIGHING = frozenset(
 _TAKEN_APART = frozenset((Kind.COMPOSED, Kind.ADDED_PRODUCT))
 
 
-class _StopSecondRunError(Exception):
-    """The second run cannot go on without changing the model."""
+class _StopSecondRunError(SeqlrpError):
+    """The second run cannot go on without changing the model; nobody tries the model again."""
 
 
 class WatchedRun(Protocol):
