@@ -93,9 +93,12 @@ def _check_modules(model: nn.Module) -> None:
                 module=name,
             )
         if module.training and not _has_no_mode(module):
+            quantized = any(".quantized." in type(m).__module__ for m in modules_of(model))
+            also = " A quantized model is refused then, too: explain it as it was before."
             raise TrainingModeError(
                 f"{where} ({type(module).__name__}) is in training mode, where dropout and batch "
-                f"normalisation change the answer from call to call; call model.eval() first.",
+                f"normalisation change the answer from call to call; call model.eval() first."
+                f"{also * quantized}",
                 module=name,
             )
 
@@ -270,8 +273,9 @@ def check_scores(output: Any, documents: int | None, *, probabilities: bool) -> 
         )
     if probabilities:
         raise ProbabilityError(
-            "The model returns probabilities (its last step is a softmax, a sigmoid or a "
-            "log-softmax); relevance starts from scores. Return what goes into that step."
+            "The model returns probabilities or what it computes from them (in its last steps is a "
+            "softmax, sigmoid, log-softmax, logsigmoid or exponential); relevance starts from "
+            "scores. Return what goes into that step."
         )
     if not scores.requires_grad:
         refuse_no_embedding()

@@ -198,8 +198,6 @@ class DispatchMode(FollowingMode[M]):
         law = self.law_of(function, entry, dependent)
         if law is None:
             self.refuse(function)
-        if kwargs.get("out") is not None:
-            self.refuse(function, "a result written to out=")
         result = law(self, arrange(function, entry, args, kwargs))
         if entry is not None and entry.kind in (Kind.ANSWER, Kind.COUNT):
             self.note_answer(entry, result)

@@ -30,6 +30,14 @@ def failure_of(
         return error
     if isinstance(error, RuntimeError) and HOOKED in str(error):
         return RefusedFunctionError(HOOKED)
+    hooked = _with_backward_hook(model)
+    if isinstance(error, RuntimeError) and "backward hooks" in str(error) and hooked is not None:
+        return RefusedFunctionError(
+            f"Module '{hooked}' has a backward hook (register_full_backward_hook), which takes its "
+            f"output out of what can be followed. Remove the hook for explaining (its handle has "
+            f"remove()).",
+            module=hooked,
+        )
     cause = error.__cause__ or error.__context__
     if isinstance(error, SystemError) and isinstance(cause, ModelError):
         return cause  # C code of torch lost the error raised in it
@@ -49,6 +57,14 @@ def failure_of(
         f"the part of the model after it by handing its vectors [B, T, D] in.",
         code="fails_when_watched",
     )
+
+
+def _with_backward_hook(model: nn.Module) -> str | None:
+    """Return the name of a module with a backward hook, or None."""
+    hooked = (
+        name for name, m in model.named_modules() if m._backward_hooks or m._backward_pre_hooks
+    )
+    return next(hooked, None)
 
 
 def missing_argument_error(model: nn.Module, arguments: tuple[Any, ...]) -> ModelError | None:

@@ -21,8 +21,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from seqlrp.engine import documents as docs
 from seqlrp.engine.functions import Function, Kind, arrange, full_name, writes_over_first
-from seqlrp.engine.inputs import InputMode
-from seqlrp.engine.marks import Mark, mark_of, put_mark, writes_to
+from seqlrp.engine.inputs import InputMode, Reading
+from seqlrp.engine.marks import Mark, mark_of, place_of, put_mark, writes_to
 from seqlrp.engine.modules import tensors_of
 from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.engine.second_run import ConstantRecorder
@@ -72,6 +72,12 @@ class FollowingMode(InputMode, Generic[M]):
         """The name of each module, by its id."""
         return {id(module): name for name, module in self.modules.items()}
 
+    def read(self, reading: Reading) -> Tensor:
+        """Make the vectors of a reading a leaf, and record those that belong to no word."""
+        if self.constants is not None:
+            self.constants.note_reading(self, reading.vectors, reading.origin)
+        return super().read(reading)
+
     # Marks
 
     @abstractmethod
@@ -100,6 +106,8 @@ class FollowingMode(InputMode, Generic[M]):
         mark: M | None = mark_of(value, self)  # type: ignore[assignment]
         if mark is None or mark.origin is not None:
             return None
+        if mark.place != place_of(value, mark):
+            self._refuse_hidden(value)
         node = value.grad_fn
         if node is None and mark.needs_graph and not value.requires_grad:
             self._refuse_hidden(value)
@@ -131,16 +139,25 @@ class FollowingMode(InputMode, Generic[M]):
             self._refuse_hidden(value)
 
     def _refuse_hidden(self, value: Tensor) -> NoReturn:
+        if value.is_inference():
+            raise RefusedFunctionError(
+                f"{self.describe_place().capitalize()} uses a tensor of shape {list(value.shape)} "
+                f"that was computed in torch.inference_mode(), in which nothing can be followed. "
+                f"Take torch.no_grad() in the forward pass instead, which gives the same values."
+            )
         raise RefusedFunctionError(
             f"{self.describe_place().capitalize()} uses a tensor of shape {list(value.shape)} "
-            f"that was computed where it cannot be followed: in another thread, in an autograd "
-            f"function of its own, in scripted code, before this call, or through a second tensor "
-            f"on the same memory. Compute it in the forward pass with torch functions."
+            f"that was computed where it cannot be followed: in another thread, in inference mode, "
+            f"in an autograd function of its own, in scripted code, before this call, by set_ or "
+            f".data =, or through a second tensor on the same memory. Compute it in the forward "
+            f"pass with torch functions."
         )
 
     def _check_not_batched(self, value: Tensor) -> None:
         if value.layout is not torch.strided:
             self.refuse(torch.sparse.mm, f"a tensor of layout {value.layout} cannot be followed")
+        if value.is_nested:
+            self.refuse(torch.nested.nested_tensor, "a nested tensor cannot be followed")
         if torch._C._functorch.is_batchedtensor(value):
             self.refuse(torch.vmap, "what runs inside cannot be followed")
 
@@ -216,12 +233,15 @@ class FollowingMode(InputMode, Generic[M]):
         it. Which one that is shows once all documents are there.
         """
         mark.documents = mark.unassigned = documents
-        if documents is None or not self.account or self.count is None:
+        if documents is None:
+            return
+        mark.documents = docs.shrink(documents)  # a recurrence takes one number for each row
+        if not self.account or self.count is None:
             return
         if bool((documents == docs.NOBODY).any()):
             counts = torch.bincount((documents + 1).reshape(-1), minlength=self.count + 1)
             if bool((counts[1:] > 0).all()):
-                mark.documents = docs.assign_unowned(documents)
+                mark.documents = docs.shrink(docs.assign_unowned(documents))
 
     def mark_hidden_base(self, base: Tensor) -> None:
         """Mark the base of a result that is a view, as pooling returns, before it is written to."""

@@ -328,7 +328,8 @@ def _full_name(function: Any) -> str:
         return (
             str(resolved).replace("torch.nn.functional", "F").replace("torch.functional", "torch")
         )
-    return str(getattr(function, "__qualname__", None) or getattr(function, "__name__", function))
+    name = str(getattr(function, "__qualname__", None) or getattr(function, "__name__", function))
+    return name.replace("_VariableFunctionsClass", "torch")
 
 
 @functools.cache
@@ -381,5 +382,5 @@ def writes_over_first(function: Any, entry: Function | None) -> bool:
     """Return whether a function writes over its first argument."""
     if entry is not None:
         return entry.in_place or entry.kind is Kind.ASSIGNMENT
-    name = getattr(function, "__name__", "")
+    name = getattr(function, "__name__", "").partition(".")[0]  # torch.ops.aten.add_.Tensor
     return name.endswith("_") and not name.startswith("__")

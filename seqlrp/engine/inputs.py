@@ -8,7 +8,7 @@ returns can be assigned to its word and document. All other values pass through 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +22,13 @@ from seqlrp.engine.functions import (
     Function,
     Kind,
     arrange,
+    full_name,
     function_name,
     identify,
     writes_over_first,
 )
-from seqlrp.engine.marks import Mark, mark_of, put_mark, release_marked
+from seqlrp.engine.marks import Mark, mark_of, place_of, put_mark, release_marked
+from seqlrp.engine.moves import only_reshapes
 from seqlrp.engine.nests import map_tensors, out_of_inference_mode, tensors_in
 from seqlrp.engine.provenance import FRESH, SEVERAL, Provenance, derive
 from seqlrp.errors import (
@@ -35,8 +37,6 @@ from seqlrp.errors import (
     VocabularyError,
 )
 
-# They hand out the memory of a tensor, which can then be written to unseen.
-_LENDING = frozenset(("numpy", "__array__", "__dlpack__", "untyped_storage"))
 _PROBABILITY_NODES = ("SoftmaxBackward0", "LogSoftmaxBackward0", "SigmoidBackward0")
 
 
@@ -84,14 +84,16 @@ class InputMode(TorchFunctionMode):
         self._padding_read: list[tuple[Tensor, Tensor]] = []
         self.table_sizes: list[int] = []  # of every table that ids were looked up in
         self.renormalises = False  # whether an embedding writes into its table (max_norm)
-        # Ids whose memory was handed out, as to NumPy, and a copy of them.
-        self._lent: list[tuple[Tensor, Tensor]] = []
+        # All memory that holds ids, by its address, and a copy of what stands there.
+        self._contents: dict[int, tuple[Tensor, Tensor]] = {}
 
     def follow(self, ids: Tensor) -> Tensor:
         """Return a copy of the ids that this mode follows."""
         self.ids_shape = tuple(ids.shape)
         origin = self._whole = self._places(ids)
-        return put_mark(ids.clone(), Mark(run=self, origin=origin))
+        followed = put_mark(ids.clone(), Mark(run=self, origin=origin))
+        self._note_content(followed)
+        return followed
 
     def read(self, reading: Reading) -> Tensor:
         """Make the vectors of a reading a leaf; return those that the model uses, `[..., D]`."""
@@ -178,11 +180,16 @@ class InputMode(TorchFunctionMode):
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if torch.is_inference_mode_enabled():  # the model's own, in which there is no graph
+            with torch.inference_mode(False):
+                return self.__torch_function__(function, types, args, kwargs)
         entry = identify(function)
         if entry is not None and entry.kind is Kind.QUESTION:
             return function(*args, **kwargs)
         if function is torch._C._set_grad_enabled:
             return self.grad_enabled(bool(args[0]))
+        if kwargs.get("out") is not None and self._meets_words((args, kwargs)):
+            return self._write_out(function, types, args, kwargs)
         marked, followed = False, []
         for tensor in tensors_in((args, kwargs) if kwargs else args):
             mark = mark_of(tensor, self)
@@ -195,9 +202,8 @@ class InputMode(TorchFunctionMode):
         if not marked:
             return self.call(function, args, kwargs)
         if followed:
-            self._check_lent()
-            if getattr(function, "__name__", "") in _LENDING:
-                self._lent += [(ids, ids.clone()) for ids in followed]
+            for tensor in followed:
+                self._check_content(tensor)
             looked_up = self._find_lookup(function, args, kwargs, followed)
             if looked_up is not None:
                 return self._from_table(function, args, kwargs, *looked_up)
@@ -208,14 +214,62 @@ class InputMode(TorchFunctionMode):
                     return self._embedding_bag(function, args, kwargs)
         if writes_over_first(function, entry) and not self.is_signal(args[0]):
             call = arrange(function, entry, args, kwargs)
+            if not isinstance(call.args[0], Tensor):
+                self._refuse_ids(full_name(function))
             own = self._derive(call, entry, call.args[0])[0]  # before values are overwritten
             result = self.call(function, args, kwargs)
-            self._note_write(call.args[0], own)
+            if own is not None and only_reshapes(call):
+                self.note(call.args[0], own)
+            elif not self.is_signal(call.args[0]):  # nor has it become one: z[ids > 5] = x[ids > 5]
+                self._note_write(call.args[0], own)
             return result
         result = self.call(function, args, kwargs)
         if not isinstance(result, Tensor) or mark_of(result, self) is None:  # no signal
             self._follow(arrange(function, entry, args, kwargs), entry, result)
         return result
+
+    def _meets_words(self, nest: Any) -> bool:
+        """Return whether any tensor among the arguments depends on the words."""
+        return any(
+            t.grad_fn is not None or mark_of(t, self) is not None or mark_of(t._base, self)
+            for t in tensors_in(nest)
+        )
+
+    def _write_out(
+        self, function: Callable[..., Any], types: Any, args: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        """Call a function without `out`, and copy its result there, which can be followed.
+
+        Raises:
+            RefusedFunctionError: `out` has another shape or dtype than the result.
+        """
+        targets = tensors_in(kwargs["out"])
+        memory = {target.untyped_storage().data_ptr() for target in targets}
+
+        def keep(operand: Tensor) -> Tensor:  # the backward pass needs its old values
+            if operand.untyped_storage().data_ptr() not in memory:
+                return operand
+            copied: Tensor = self.__torch_function__(torch.clone, types, (operand,))
+            return copied
+
+        function = getattr(function, "overloadpacket", function)  # of torch.ops.aten.add.out
+        rest = {name: value for name, value in kwargs.items() if name != "out"}
+        result = self.__torch_function__(function, types, *map_tensors((args, rest), keep))
+        for target, value in zip(targets, tensors_in(result), strict=True):
+            new = target.numel() == 0 and not self._meets_words(target)
+            if new and target.dtype == value.dtype:
+                target.resize_(value.shape)
+            if target.dtype != value.dtype or target.shape != value.shape:
+                raise RefusedFunctionError(
+                    f"{full_name(function)} in {self.describe_place()} writes a result of shape "
+                    f"{list(value.shape)} and dtype {value.dtype} to out= of shape "
+                    f"{list(target.shape)} and dtype {target.dtype}, which cannot be followed. "
+                    f"Give out= the shape and dtype of the result, or call it without out=.",
+                    function=full_name(function),
+                )
+            self.__torch_function__(Tensor.copy_, types, (target, value))
+        written = iter(targets)
+        return map_tensors(result, lambda _: next(written))
 
     # What was computed from ids
 
@@ -263,6 +317,8 @@ class InputMode(TorchFunctionMode):
             # One number stands for several elements, each of which may be written to.
             own = own._replace(origin=origin.expand(tensor.shape).clone())
         put_mark(tensor, Mark(run=self, **own._asdict()))
+        if not own.answer:
+            self._note_content(tensor)
 
     def note_answer(self, entry: Function, result: Any) -> None:
         """Note that a result, if it has values at all, answers a question about signals."""
@@ -284,13 +340,20 @@ class InputMode(TorchFunctionMode):
                 self.note(base, own._replace(origin=own.origin.new_tensor(SEVERAL)))
             return
         if before is None:
+            if base.untyped_storage().data_ptr() in self._contents:
+                self._refuse_ids("a second tensor on their memory")
             origin = torch.full_like(base, NOBODY, dtype=torch.int64)
             self.note(base, Provenance(origin, False, own.made_by))
             before = Provenance(_view_of(origin, target, base))
             self.note(target, before._replace(made_by=own.made_by))
         self._keep_readings(before.origin)
         before.origin.copy_(own.origin)
-        self._lent = [(ids, ids.clone()) for ids, _ in self._lent]
+        if not own.single:
+            for tensor in (target, base):
+                mark = mark_of(tensor, self)
+                if mark is not None:
+                    mark.made_by = own.made_by
+        self._note_content(target)
 
     def _keep_readings(self, origin: Tensor) -> None:
         """Give readings a copy of an origin that is about to be overwritten."""
@@ -311,19 +374,36 @@ class InputMode(TorchFunctionMode):
         """Describe the running module in words, for an error message."""
         return "the model"
 
-    def _check_lent(self) -> None:
-        """Refuse ids that were written to where it cannot be seen.
+    def _note_content(self, ids: Tensor) -> None:
+        """Note what stands in the memory of ids, so that a hidden write to it is found."""
+        if ids.layout is not torch.strided:
+            return
+        storage = ids.untyped_storage()
+        with torch.inference_mode(ids.is_inference()):
+            whole = torch.empty(0, dtype=ids.dtype, device=ids.device).set_(storage)
+        self._contents[storage.data_ptr()] = whole, whole.clone()
+
+    def _check_content(self, ids: Tensor) -> None:
+        """Refuse ids that were changed where it cannot be seen.
 
         Raises:
-            RefusedFunctionError: their values are no longer those that they were handed out with.
+            RefusedFunctionError: they have other memory than when they were marked, or other
+                values than when they were last written to.
         """
-        for ids, before in self._lent:
-            if not torch.equal(ids, before):
-                raise RefusedFunctionError(
-                    f"{self.describe_place().capitalize()} changes ids through memory that it "
-                    f"shares with NumPy, which cannot be followed. Change them with torch "
-                    f"functions, or before the model runs."
-                )
+        if ids.layout is not torch.strided:
+            return
+        mark = mark_of(ids, self)
+        noted = self._contents.get(ids.untyped_storage().data_ptr())
+        moved = noted is None or (mark is not None and mark.place != place_of(ids, mark))
+        if moved or (noted is not None and not torch.equal(*noted)):
+            self._refuse_ids("set_, resize_, .data = or memory that NumPy shares, for example")
+
+    def _refuse_ids(self, how: str) -> NoReturn:
+        """Refuse ids that are changed in a way that is not followed."""
+        raise RefusedFunctionError(
+            f"{self.describe_place().capitalize()} changes ids where it cannot be followed: by "
+            f"{how}. Change them with copy_ or another torch function, or before the model runs."
+        )
 
     def _check_single(self, own: Provenance | None) -> None:
         """Refuse to look up ids that are not known to come from one word each.

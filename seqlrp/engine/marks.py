@@ -54,6 +54,7 @@ class Mark(Uncopied):
         of_signals: with `origin`: whether it also answers a question about signals.
         writes: the number of in-place writes to the memory of the value before the mark, see
             `Writes`.
+        place: where the value lay in memory when it was marked, see `place_of`.
     """
 
     run: Any
@@ -65,6 +66,7 @@ class Mark(Uncopied):
     random: str = ""
     of_signals: bool = False
     writes: int = 0
+    place: Any = None
 
     @property
     def written(self) -> Tensor | None:
@@ -181,11 +183,33 @@ def release_marked(model: nn.Module) -> None:
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    return tensor.detach() if hasattr(tensor, _ATTRIBUTE) else tensor
+    mark: Mark | None = getattr(tensor, _ATTRIBUTE, None)
+    if mark is None:
+        return tensor
+    if mark.origin is None:  # the output may be the same tensor, and keeps its mark and graph
+        return tensor.detach()
+    delattr(tensor, _ATTRIBUTE)  # a buffer that ids are written into stays the object it was
+    return tensor
+
+
+def place_of(tensor: Tensor, mark: Mark) -> Any:
+    """Return where a tensor with this mark lies in memory; None if it has no address.
+
+    `set_` and `.data =` give a tensor other memory, which a function mode does not see. For ids,
+    where it is cheap, strides are part of the answer.
+    """
+    if tensor.layout is not torch.strided or torch._C._functorch.is_functorch_wrapped_tensor(
+        tensor
+    ):
+        return None
+    if mark.origin is None:
+        return tensor.data_ptr()
+    return tensor.data_ptr(), tensor.shape, tensor.stride()
 
 
 def put_mark(tensor: Tensor, mark: Mark) -> Tensor:
     """Mark a tensor, and return it."""
+    mark.place = place_of(tensor, mark)
     writes = writes_to(tensor, mark.run)
     mark.writes = 0 if writes is None else len(writes.regions)
     setattr(tensor, _ATTRIBUTE, mark)

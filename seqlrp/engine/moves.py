@@ -48,6 +48,13 @@ def mixes(name: str) -> bool:
     return name in _VALUES
 
 
+def only_reshapes(call: Call) -> bool:
+    """Return whether a function written in place, as `t_`, changes the shape and no value."""
+    entry = identify(call.function)
+    in_place = entry is not None and entry.in_place and entry.kind is Kind.MOVE
+    return in_place and not mixes(call.name)
+
+
 def fills(call: Call) -> bool:
     """Return whether one of the values that a function combines is a number other than 0."""
     given = [call.argument(index, key) for index, key in _VALUES.get(call.name, ())]

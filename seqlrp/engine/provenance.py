@@ -99,7 +99,8 @@ def derive(call: Call, kind: Kind | None, result: Any, known: Known) -> list[Pro
     if call.name in FRESH or by_shape or of_numbers:
         return [None] * len(results)
     given = [p for t in tensors_in((call.args, call.kwargs)) if (p := known(t)) is not None]
-    made_by = next((p.made_by for p in given if p.made_by and not p.answer), "")
+    # The first function that combined words is to blame, and not one that moved them before.
+    made_by = next((p.made_by for p in given if p.made_by and not (p.answer or p.single)), "")
     only_answers = all(p.answer for p in given)
     found = [] if call.name == "setitem" else _origins(call, kind, results, known)
     if call.name == "setitem":

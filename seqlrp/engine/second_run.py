@@ -30,6 +30,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 import torch
 from torch import Tensor, nn
 
+from seqlrp.engine.documents import NOBODY
 from seqlrp.engine.functions import Call, Function, Kind, arrange, full_name
 from seqlrp.engine.inputs import Reading
 from seqlrp.engine.modules import tensors_of
@@ -38,7 +39,7 @@ from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.engine.other_words import Frame, frame_of, other_vectors, other_words
 from seqlrp.engine.provenance import FRESH, Provenance
 from seqlrp.engine.twins import not_twinned, random_state, same_random_state, twin
-from seqlrp.errors import ModelError, UnfollowedWordsError
+from seqlrp.errors import ModelError, SeqlrpError, UnfollowedWordsError
 
 # In these, an operand weighs the others.
 _WEIGHING = frozenset(
@@ -60,8 +61,8 @@ _MOST_RUNS = 3  # of revealing runs, each of which shows as many ids as it has p
 EXCLUDED = -1e4  # a constant that is no larger excludes from a softmax or a maximum
 
 
-class _StopSecondRunError(Exception):
-    """The second run cannot go on without changing the model."""
+class _StopSecondRunError(SeqlrpError):
+    """The second run cannot go on without changing the model; nobody tries the model again."""
 
 
 class WatchedRun(Protocol):
@@ -97,6 +98,7 @@ class Constant(NamedTuple):
         value: a copy of the tensor, or a number.
         weighs: whether it answers a question about ids and weighs a signal in a product.
         decides: how it decides which signals are used, or which way the model takes; or "".
+        counts: which elements of the value are compared, bool; None for all.
     """
 
     function: str
@@ -104,6 +106,7 @@ class Constant(NamedTuple):
     value: Any
     weighs: bool = False
     decides: str = ""
+    counts: Tensor | None = None
 
     def alike(self, other: Constant) -> bool:
         """Return whether both were seen at the same step of a model."""
@@ -118,6 +121,9 @@ class Constant(NamedTuple):
         if not self.value.dtype.is_floating_point:
             return not torch.equal(self.value, other.value)
         one, two = self.value, other.value
+        if self.counts is not None and other.counts is not None:
+            both = self.counts & other.counts
+            one, two = one[both], two[both]
         close = torch.isclose(one, two, 100 * torch.finfo(one.dtype).eps, 0.0, equal_nan=True)
         return not bool((close | _excludes(one, two) | _excludes(two, one)).all())
 
@@ -187,6 +193,13 @@ class ConstantRecorder:
                 own = run.provenance_of(value)
                 weighs = own is not None and own.weighs and kind in _WEIGHING
                 self.seen.append(Constant(*where, value.detach().clone(), weighs))
+
+    def note_reading(self, run: WatchedRun, vectors: Tensor, origin: Tensor) -> None:
+        """Note the vectors `[..., D]` that were looked up by ids that come from no word."""
+        nobody = origin == NOBODY
+        if bool(nobody.any()):
+            found = vectors.detach().clone()
+            self.seen.append(Constant("embedding", run.place(), found, counts=nobody))
 
     def note_question(self, call: Call, ids: Callable[[Any], bool]) -> None:
         """Note which ids a model asks for; `ids` says whether a tensor holds ids."""

@@ -85,3 +85,28 @@ class Copier(Keeper):
 def test_a_copied_mark_means_nothing() -> None:
     with pytest.raises(SeqlrpError):  # nothing is known of the copy, and that is said
         seqlrp.LRP(Copier().eval()).attribute(IDS)
+
+
+class Board(nn.Module):
+    """Writes its ids into a buffer, and reads them there."""
+
+    board: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(10, 4), nn.Linear(4, 2)
+        self.register_buffer("board", torch.zeros(3, 6, dtype=torch.int64))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        self.board[: len(ids), : ids.shape[1]] = ids
+        return self.head(self.embedding(self.board[: len(ids), : ids.shape[1]]).mean(1))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("method", [seqlrp.LRP, DeepLIFT, seqlrp.METHODS["gradient_x_input"]])
+def test_a_buffer_that_a_model_writes_into_stays_the_same_object(method: Any) -> None:
+    model = Board().eval()
+    board = model.board
+    method(model).attribute(IDS, target=1)
+    assert model.board is board
+    assert not vars(board)
+    assert board[:2, :4].equal(IDS)

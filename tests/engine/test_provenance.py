@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import seqlrp
-from seqlrp.errors import ModelError, UnfollowedWordsError
+from seqlrp.errors import ModelError, RefusedFunctionError, UnfollowedWordsError
 
 V, D, T = 20, 3, 6
 IDS = torch.tensor([[3, 7, 2, 9, 5, 4], [8, 6, 3, 11, 0, 0]])
@@ -93,6 +94,50 @@ def by_kept(m: Sum, ids: Tensor) -> Tensor:
     return m.emb(ids * kept)
 
 
+BACK = torch.arange(T - 1, -1, -1)
+
+
+def gathered_into_zeros(m: Sum, ids: Tensor) -> Tensor:
+    out = torch.zeros_like(ids)
+    torch.gather(ids, 1, BACK.expand(len(ids), -1), out=out)
+    return m.emb(out)
+
+
+def gathered_over_ids(m: Sum, ids: Tensor) -> Tensor:
+    out = ids.clone()
+    torch.index_select(ids, 1, BACK, out=out)
+    return m.emb(torch.add(out, 1, out=out) - 1)
+
+
+def joined_into_nothing(m: Sum, ids: Tensor) -> Tensor:
+    out = torch.empty(0, dtype=torch.int64)
+    torch.cat([ids[:, 1:], ids[:, :1]], 1, out=out)
+    return m.emb(out)
+
+
+def flipped_into_a_view(m: Sum, ids: Tensor) -> Tensor:
+    wide = torch.zeros(len(ids), 2 * T, dtype=torch.int64)
+    torch.add(ids.flip(1), 0, out=wide[:, 2:-4])
+    return m.emb(wide[:, 2:-4])
+
+
+def largest_into_a_pair(m: Sum, ids: Tensor) -> Tensor:
+    out = torch.zeros(len(ids), 2, dtype=torch.int64), torch.zeros(len(ids), 2, dtype=torch.int64)
+    return m.emb(torch.topk(ids, 2, 1, out=out).values)
+
+
+def turned_and_turned_back(m: Sum, ids: Tensor) -> Tensor:
+    z = ids.flip(1)
+    z.t_()
+    return m.emb(z.t())
+
+
+def swapped(m: Sum, ids: Tensor) -> Tensor:
+    z = ids.clone()
+    torch.utils.swap_tensors(z, ids.flip(1))
+    return m.emb(z)
+
+
 def sorted_by_values(m: Sum, ids: Tensor) -> Tensor:
     return m.emb(ids.sort(1).values)
 
@@ -133,6 +178,13 @@ def every(row: list[int], other: list[int] | None = None) -> Tensor:
         (by_data, every([0, 0, 2, 3, 4, 5])),
         (by_kept, every([0, 1, 2, -1, -1, -1])),
         (sorted_by_values, every([2, 0, 5, 4, 1, 3], [4, 5, 2, 1, 0, 3])),
+        (gathered_into_zeros, every([5, 4, 3, 2, 1, 0])),
+        (gathered_over_ids, every([5, 4, 3, 2, 1, 0])),
+        (joined_into_nothing, every([1, 2, 3, 4, 5, 0])),
+        (flipped_into_a_view, every([5, 4, 3, 2, 1, 0])),
+        (largest_into_a_pair, every([3, 1], [3, 0])),
+        (turned_and_turned_back, every([5, 4, 3, 2, 1, 0])),
+        (swapped, every([5, 4, 3, 2, 1, 0])),
         (lambda m, ids: m.emb(torch.where(torch.arange(T) < 2, 4, ids)), every([-1, -1, *OF_2])),
         (lambda m, ids: m.emb(torch.where(ids > 8, 1, ids)), every([0, 1, 2, 3, 4, 5])),
         (lambda m, ids: m.emb(ids.float().long()), every([0, 1, 2, 3, 4, 5])),
@@ -227,6 +279,90 @@ def test_what_is_not_followed_is_refused_by_name(look: Look, beside: bool) -> No
         model(IDS.clone())
     with pytest.raises(ModelError):
         seqlrp.LRP(model).attribute(IDS, 0)
+
+
+def by_memory(z: Tensor, other: Tensor) -> None:
+    z.__setstate__((other.untyped_storage(), 0, other.shape, other.stride()))
+
+
+def by_numpy_before(z: Tensor, other: Tensor) -> None:
+    array = z.numpy()
+    z.copy_(other)
+    array[...] = array[:, ::-1].copy()
+
+
+def by_a_thread(z: Tensor, other: Tensor) -> None:
+    thread = threading.Thread(target=z.copy_, args=(other,))
+    thread.start()
+    thread.join()
+
+
+def by_dlpack(z: Tensor, other: Tensor) -> None:
+    torch.from_dlpack(torch._C._to_dlpack(z)).copy_(other)  # type: ignore[attr-defined]
+
+
+HIDDEN_WRITES: dict[str, Callable[[Tensor, Tensor], object]] = {
+    "set_": lambda z, other: z.set_(other),  # type: ignore[call-overload]
+    "set_ by strides": lambda z, other: z.set_(z.untyped_storage(), 0, z.shape, (1, 2)),
+    "data": lambda z, other: setattr(z, "data", other),
+    "real": lambda z, other: setattr(z, "real", other),
+    "setstate": by_memory,
+    "resize_": lambda z, other: z.resize_(2, T - 1),
+    "as_strided_": lambda z, other: z.as_strided_((2, T), (1, 2)),
+    "storage": lambda z, other: z.untyped_storage().copy_(other.clone().untyped_storage()),
+    "NumPy": by_numpy_before,
+    "DLPack": by_dlpack,
+    "address": lambda z, other: ctypes.memmove(
+        z.data_ptr(), other.contiguous().data_ptr(), 16 * T
+    ),
+    "thread": by_a_thread,
+    "foreach": lambda z, other: torch._foreach_copy_([z], [other]),
+    "aten": lambda z, other: torch.ops.aten.copy_.default(z, other),
+    "aten out": lambda z, other: torch.ops.aten.add.out(other, 0, out=z),
+    "another dtype": lambda z, other: torch.add(z, other, out=z.double()),
+    "another shape": lambda z, other: torch.add(z, other, out=z[0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("way", HIDDEN_WRITES)
+@pytest.mark.filterwarnings("ignore:An output with one or more elements was resized:UserWarning")
+def test_ids_that_change_unseen_are_refused(way: str, beside: bool) -> None:
+    def look(m: Sum, ids: Tensor) -> Tensor:
+        z = ids.clone()
+        HIDDEN_WRITES[way](z, ids.flip(1))
+        return m.emb(z)
+
+    with pytest.raises(RefusedFunctionError, match="cannot be followed"):
+        seqlrp.LRP(Sum(look, beside)).attribute(IDS, 0)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("method", [seqlrp.LRP, seqlrp.METHODS["gradient_x_input"]])
+def test_ids_that_are_replaced_by_ids_from_elsewhere_are_refused(method: Any, beside: bool) -> None:
+    def look(m: Sum, ids: Tensor) -> Tensor:
+        z = ids.clone()
+        z.copy_(torch.from_numpy(ids.numpy()[:, ::-1].copy()))
+        return m.emb(z)
+
+    with pytest.raises(UnfollowedWordsError) as found:
+        method(Sum(look, beside)).attribute(IDS[:1], 0)
+    assert found.value.function == "embedding"
+    assert found.value.module == "emb"
+
+
+@pytest.mark.parametrize(
+    ("look", "name"),
+    [
+        (lambda m, ids: m.emb((ids[:, 1:].clone() * 31 + ids[:, :-1]) % V), "torch.Tensor.add"),
+        (lambda m, ids: m.emb((ids.flip(1).roll(1, 1) * ids)[:, 1:] % V), "torch.Tensor.mul"),
+        (bigrams, "torch.Tensor.add_"),
+    ],
+)
+def test_the_function_that_combines_words_is_to_blame(look: Look, name: str) -> None:
+    with pytest.raises(RefusedFunctionError) as found:
+        seqlrp.LRP(Sum(look)).attribute(IDS, 0)
+    assert found.value.function == name
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import seqlrp
-from seqlrp.errors import ModelError, TrainingModeError
+from seqlrp.errors import ModelError, ProbabilityError, RefusedFunctionError, TrainingModeError
 
 IDS = torch.tensor([[3, 7, 2, 9], [8, 6, 3, 1]])
 Step = Callable[[Any, Tensor], Tensor]
@@ -59,9 +59,31 @@ def unused_random_numbers(m: Model, x: Tensor) -> Tensor:
     return m.lin(x).sum(1)
 
 
+@torch.no_grad()
+def doubled_in_place(m: Model, x: Tensor) -> Tensor:
+    y = torch.tanh(m.lin(x))
+    torch.mul(y, 2.0, out=y)
+    return torch.sigmoid(y, out=torch.empty(0, dtype=y.dtype)) * m.lin(x).amax(2, keepdim=True)
+
+
+@torch.no_grad()
+def largest_in_a_pair(m: Model, x: Tensor) -> Tensor:
+    x = m.lin(x)
+    out = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0], dtype=torch.int64)
+    torch.max(x, 1, out=out)
+    return out[0]
+
+
 @pytest.mark.parametrize(
     ("step", "same"),
     [
+        (
+            lambda m, x: doubled_in_place(m, x).sum(1),
+            lambda m, x: (
+                torch.sigmoid(torch.tanh(m.lin(x)) * 2.0) * m.lin(x).amax(2, keepdim=True)
+            ).sum(1),
+        ),
+        (largest_in_a_pair, lambda m, x: m.lin(x).max(1).values),
         (
             lambda m, x: m.lin(x).sum(axis=1, keepdims=True).squeeze(1),
             lambda m, x: m.lin(x).sum(1),
@@ -97,6 +119,26 @@ def replaced_storage(m: Model, x: Tensor) -> Tensor:
     return y.sum(1)
 
 
+@torch.no_grad()
+def replaced_signal(m: Model, x: Tensor) -> Tensor:
+    y = m.lin(x)
+    y.set_(y.flip(1).clone())
+    return (y * torch.arange(4).unsqueeze(1)).sum(1)
+
+
+@torch.no_grad()
+def gate_replaced_by_a_signal(m: Model, x: Tensor) -> Tensor:
+    gate = torch.softmax(m.lin(x), 1)
+    gate.set_(m.lin(x).detach())
+    return (gate * x).sum(1)
+
+
+def data_of_a_signal(m: Model, x: Tensor) -> Tensor:
+    y = m.lin(x)
+    y.data = y.flip(1)
+    return (y * torch.arange(4).unsqueeze(1)).sum(1)
+
+
 def sparse(m: Model, x: Tensor) -> Tensor:
     return torch.stack([torch.eye(4, dtype=x.dtype).to_sparse() @ row for row in x]).sum(1)
 
@@ -106,6 +148,9 @@ def sparse(m: Model, x: Tensor) -> Tensor:
     [
         lambda m, x: (_Doubled.apply(x) + x).sum(1),
         replaced_storage,
+        replaced_signal,
+        gate_replaced_by_a_signal,
+        data_of_a_signal,
         sparse,
         lambda m, x: (x + torch.rand_like(x)).sum(1),
     ],
@@ -125,3 +170,124 @@ def test_a_parametrised_module_has_no_mode() -> None:
     expect = seqlrp.LRP(model).attribute(IDS, 0)
     nn.utils.parametrizations.weight_norm(model.lin)  # in training mode, as nobody asked
     torch.testing.assert_close(seqlrp.LRP(model).attribute(IDS, 0), expect)
+
+
+class Chosen(Model):
+    """A mixture of experts: each word goes to one of two, chosen by its id."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x, y = self.emb(ids), torch.zeros(*ids.shape, 3, dtype=torch.float64)
+        for kind, expert in ((ids > 5, self.lin), (ids <= 5, torch.neg)):
+            y[kind] = expert(x[kind])
+        return self.fc(y.sum(1))
+
+
+def test_words_that_are_written_where_their_ids_choose_are_signals() -> None:
+    model = Chosen(lambda m, x: x)
+    relevance, ledger = seqlrp.LRP(model, 0.0).attribute(IDS, 0, return_ledger=True)
+    with torch.no_grad():
+        x, weight = model.emb(IDS), model.fc.weight[0]
+        kept = torch.where((IDS > 5).unsqueeze(-1), x @ model.lin.weight.T, -x) @ weight
+    torch.testing.assert_close(relevance, kept, rtol=0, atol=1e-12)
+    assert ledger.residual.abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("layer", [nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("account", [False, True])
+def test_a_part_changed_in_place_goes_into_a_recurrence(layer: Any, account: bool) -> None:
+    torch.manual_seed(0)
+    recurrence = layer(3, 3, batch_first=True).double().eval()
+
+    def written(m: Model, x: Tensor) -> Tensor:
+        x[:, 0].zero_()
+        x[:, 1].mul_(2)
+        return recurrence(x)[0][:, -1]
+
+    def scaled(m: Model, x: Tensor) -> Tensor:
+        return recurrence(x * torch.tensor([0.0, 2, 1, 1], dtype=x.dtype).unsqueeze(1))[0][:, -1]
+
+    found, expect = (
+        seqlrp.LRP(Model(step), 0.0).attribution(IDS, 0, account=account)
+        for step in (written, scaled)
+    )
+    torch.testing.assert_close(found.relevance, expect.relevance, rtol=0, atol=1e-12)
+    assert found.ledger is None or found.ledger.residual.abs().max() < 1e-12
+
+
+def nested(m: Model, x: Tensor) -> Tensor:
+    rows = torch.nested.nested_tensor(list(x))
+    return torch.nested.to_padded_tensor(rows, 0.0).sum(1)
+
+
+@pytest.mark.parametrize(
+    ("step", "sentence"),
+    [
+        (
+            lambda m, x: (x / x.abs().clamp_min(1e-6)).sum(1),
+            r"clamp_min.*bounds are numbers about 0",
+        ),
+        (nested, "a nested tensor cannot be followed"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_a_refusal_names_what_to_do(step: Step, sentence: str) -> None:
+    with pytest.raises(RefusedFunctionError, match=sentence):
+        seqlrp.LRP(Model(step)).attribute(IDS, 0)
+
+
+def test_a_sum_of_log_probabilities_is_refused_as_what_it_is() -> None:
+    class LogLikelihood(Model):
+        def forward(self, ids: Tensor) -> Tensor:
+            return 2 * F.logsigmoid(super().forward(ids)) + 1
+
+    with pytest.raises(ProbabilityError, match=r"what it computes from them.*logsigmoid"):
+        seqlrp.LRP(LogLikelihood(lambda m, x: x.sum(1))).attribute(IDS, 0)
+
+
+def test_a_backward_hook_is_named() -> None:
+    model = Model(lambda m, x: x.sum(1))
+    handle = model.fc.register_full_backward_hook(lambda *_: None)
+    with pytest.raises(RefusedFunctionError, match=r"'fc' has a backward hook.*Remove"):
+        seqlrp.LRP(model).attribute(IDS, 0)
+    handle.remove()
+    seqlrp.LRP(model).attribute(IDS, 0)
+
+
+def test_a_model_may_scale_its_own_weights() -> None:
+    class Normed(Model):
+        def forward(self, ids: Tensor) -> Tensor:
+            with torch.no_grad():
+                self.fc.weight.div_(self.fc.weight.norm(dim=1, keepdim=True))
+            return super().forward(ids)
+
+    model = Normed(lambda m, x: x.sum(1))
+    with torch.no_grad():
+        model(IDS)
+    found = seqlrp.LRP(model, 0.0).attribute(IDS, 0)
+    with torch.no_grad():
+        expect = model.emb(IDS) @ model.fc.weight[0]
+    torch.testing.assert_close(found, expect, rtol=0, atol=1e-12)
+
+
+def test_a_model_may_run_in_inference_mode() -> None:
+    class Inferring(Model):
+        def forward(self, ids: Tensor) -> Tensor:
+            with torch.inference_mode():
+                h, _ = self.gru(self.emb(ids.flip(1)))
+                return self.fc(h[:, -1])
+
+    model = Inferring(lambda m, x: x)
+    model.gru = nn.GRU(3, 3, batch_first=True).double().eval()
+    found, ledger = seqlrp.LRP(model).attribute(IDS, 0, return_ledger=True)
+    same = Model(lambda m, x: model.gru(x.flip(1))[0][:, -1])
+    torch.testing.assert_close(found, seqlrp.LRP(same).attribute(IDS, 0), rtol=0, atol=1e-12)
+    assert ledger.residual.abs().max() < 1e-12
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_quantized_model_in_training_mode_is_told_that_it_is_refused_anyway() -> None:
+    model = torch.ao.quantization.quantize_dynamic(
+        Model(lambda m, x: x.sum(1)).float(), {nn.Linear}, dtype=torch.qint8
+    )
+    with pytest.raises(TrainingModeError, match="quantized model is refused"):
+        seqlrp.LRP(model.train()).attribute(IDS, 0)

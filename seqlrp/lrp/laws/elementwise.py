@@ -157,4 +157,11 @@ def clamp(run: Run, call: Call) -> Tensor:
     if mark is not None and not mark.gate and about_zero:
         bounds = {"min": low, "max": high}
         return identity(run, Call(torch.clamp, call.name, call.args[:1], bounds))
+    if mark is not None and not mark.gate:
+        run.refuse(
+            call.function,
+            "a clamp of a signal has a law only where its bounds are numbers about 0, so that it "
+            "leaves 0 as it is (x.clamp(-1, 1), x.clamp_min(0)); a divisor is kept from 0 by a "
+            "sum (x.abs() + 1e-6) or by F.normalize",
+        )
     return gate_function(run, call)
