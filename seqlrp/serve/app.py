@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from itertools import zip_longest
 from typing import Any, TypeVar, get_args
 
 import numpy as np
@@ -22,11 +21,13 @@ import seqlrp
 from seqlrp.errors import SeqlrpError
 from seqlrp.evaluation.removal import Removal
 from seqlrp.explanations.record import Explanation
+from seqlrp.methods import Position, Random
 from seqlrp.models.classifier import TextClassifier
 from seqlrp.models.fingerprint import fingerprint
-from seqlrp.serve import schema
+from seqlrp.serve import files, schema
 from seqlrp.serve.guard import Guard
 from seqlrp.serve.limits import Limits, RequestError
+from seqlrp.serve.live_model import Answer as Explained
 from seqlrp.serve.live_model import LiveModel
 from seqlrp.serve.page import CONTENT_POLICY, live_page
 from seqlrp.serve.questions import (
@@ -36,13 +37,15 @@ from seqlrp.serve.questions import (
     scores_without,
     tokens_of,
 )
+from seqlrp.serve.tried import Tried, tried
 from seqlrp.show.method_titles import method_title
-from seqlrp.show.page import render
 from seqlrp.show.page.text_view import format_parameters
 from seqlrp.show.page.units import Units, words_and_sentences
-from seqlrp.show.pictures.pictures import write_png
 
 Answer = TypeVar("Answer")
+COMPARISON = (Position.name, Random.name)  # they explain nothing
+TRIED = 64  # examples of which those are sought that are answered differently
+OFFERED = 3
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": schema.Refusal} for status in (413, 415, 422, 503)
 }
@@ -55,6 +58,7 @@ class Service:
         models: one or two, which are named apart.
         examples: texts that a reader can take up.
         limits: what one request may cost.
+        about: a line on each model, such as when it was saved.
     """
 
     def __init__(
@@ -62,9 +66,12 @@ class Service:
         models: Sequence[tuple[str, TextClassifier]],
         examples: Sequence[str],
         limits: Limits,
+        about: Sequence[str] = (),
     ) -> None:
+        self.about = about
         self.models = [LiveModel(classifier, name, limits) for name, classifier in models]
         self.examples, self.limits = examples, limits
+        self.offered = _answered_differently(self.models[0], examples)
 
     def model(self, number: int) -> LiveModel:
         """The first or the second model.
@@ -110,14 +117,19 @@ class Service:
         common = [m for m in self.models[0].methods if all(m in o.methods for o in self.models)]
         return schema.Description(
             version=seqlrp.__version__,
-            models=[_described(model) for model in self.models],
+            models=[
+                _described(model, about)
+                for model, about in zip_longest(self.models, self.about[: len(self.models)])
+            ],
             methods=common,
             titles=[method_title(method) for method in common],
+            comparison=[method for method in common if method in COMPARISON],
             examples=len(self.examples),
+            offered=self.offered,
             limits=asdict(self.limits),
         )
 
-    async def explain(self, asked: schema.ExplainRequest) -> list[Explanation]:
+    async def explain(self, asked: schema.ExplainRequest) -> list[Explained]:
         """Explain the texts of a request."""
         model = self.model(asked.model)
         model.check(asked.method, asked.target, asked.against)
@@ -125,6 +137,27 @@ class Service:
             asked.texts,
             lambda k: explanation(model, asked.texts[k], asked.method, asked.target, asked.against),
         )
+
+    async def tried(self, asked: schema.ExplainRequest) -> list[Tried]:
+        """Explain the texts of a request, and answer what was tried on each."""
+        model = self.model(asked.model)
+        edited = [schema.Edited()] * len(asked.texts) if asked.edited is None else asked.edited
+        if len(edited) != len(asked.texts):
+            raise RequestError(
+                422, "edited", f"Got edits of {len(edited)} texts for {len(asked.texts)} texts."
+            )
+        answers = await self.explain(asked)
+        return await self.of_each(
+            asked.texts, lambda k: tried(model, answers[k], edited[k], asked.removal)
+        )
+
+    async def sides(self, asked: schema.FileRequest) -> list[files.Side]:
+        """What a file shows: what was tried with one model, or with both."""
+        numbers = range(len(self.models)) if asked.both else [asked.model]
+        return [
+            files.Side(self.model(k), await self.tried(asked.model_copy(update={"model": k})))
+            for k in numbers
+        ]
 
     async def predict(self, asked: schema.PredictRequest) -> schema.PredictAnswer:
         """Score the texts of a request without the tokens that are taken out."""
@@ -145,8 +178,9 @@ class Service:
 
     async def curves(self, asked: schema.CurveRequest) -> schema.CurveAnswer:
         """Follow the probability of a class while the words that a method names are removed."""
-        label, curves = await deletion_curves(
-            self.model(asked.model),
+        model = self.model(asked.model)
+        label, curves, empty = await deletion_curves(
+            model,
             asked.text,
             list(dict.fromkeys(asked.methods)),
             asked.target,
@@ -155,7 +189,9 @@ class Service:
             asked.most,
         )
         return schema.CurveAnswer(
-            label=label, curves=[schema.Curve(name=n, values=v) for n, v in curves.items()]
+            label=label,
+            curves=[schema.Curve(name=n, values=v) for n, v in curves.items()],
+            empty=None if empty is None else _predicted(model, empty),
         )
 
     async def change(self, asked: schema.ChangeRequest) -> schema.ChangeAnswer:
@@ -183,6 +219,7 @@ def create_app(
     second: TextClassifier | None = None,
     *,
     names: Sequence[str] = ("model", "second model"),
+    about: Sequence[str] = (),
     examples: Iterable[str] = (),
     hosts: Iterable[str],
     token: str | None = None,
@@ -194,6 +231,7 @@ def create_app(
         classifier: the model that answers.
         second: a model that is shown beside it on the same text.
         names: what the page calls the two.
+        about: a line on each model, such as when it was saved.
         examples: texts of a corpus, which a reader can take up.
         hosts: the values of the header `Host` that are this server, such as "127.0.0.1:8000".
         token: what callers must send as `Authorization: Bearer TOKEN`; None asks for none.
@@ -205,7 +243,7 @@ def create_app(
     chosen = limits or Limits()
     classifiers = [classifier] if second is None else [classifier, second]
     models = list(zip(names, classifiers, strict=False))
-    service = Service(models, list(examples), chosen)
+    service = Service(models, list(examples), chosen, about)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -266,13 +304,14 @@ def _add_answers(app: FastAPI, service: Service) -> None:
     @app.post("/explain", response_model=schema.ExplainAnswer, responses=REFUSALS)
     async def explain(asked: schema.ExplainRequest) -> Response:
         """Relevance of each word and sentence."""
-        found = await within(seconds, service.explain(asked))
+        found = await within(seconds, service.tried(asked))
+        model, first = service.model(asked.model), found[0].answer.explanation
         return _json(
             schema.ExplainAnswer(
-                labels=list(service.model(asked.model).classifier.labels),
-                method=found[0].method,
-                parameters=format_parameters(found[0]),
-                explanations=[_explained(each) for each in found],
+                labels=list(model.classifier.labels),
+                method=first.method,
+                parameters=format_parameters(first),
+                explanations=[_explained(model, each) for each in found],
             )
         )
 
@@ -303,18 +342,18 @@ def _add_files(app: FastAPI, service: Service) -> None:
     @app.post("/page", response_class=HTMLResponse, responses=REFUSALS)
     async def save_page(asked: schema.PageRequest) -> HTMLResponse:
         """A page of explanations that needs no server."""
-        found = await within(seconds, service.explain(asked))
-        html = await asyncio.to_thread(render, found, page=True, title=asked.title)
-        return HTMLResponse(html)
+        sides = await within(seconds, service.sides(asked))
+        return HTMLResponse(await asyncio.to_thread(files.page, sides, asked.by, asked.title))
 
     drawing = asyncio.Lock()  # Matplotlib is used by one thread at a time
 
     @app.post("/picture", response_class=Response, responses=REFUSALS)
-    async def save_picture(asked: schema.ExplainRequest) -> Response:
+    async def save_picture(asked: schema.FileRequest) -> Response:
         """A picture of explanations, a PNG file."""
-        found = await within(seconds, service.explain(asked))
+        sides = await within(seconds, service.sides(asked))
         async with drawing:
-            return Response(await asyncio.to_thread(_picture, found), media_type="image/png")
+            png = await asyncio.to_thread(files.picture, sides, asked.by)
+        return Response(png, media_type="image/png")
 
 
 async def within(seconds: float, answer: Awaitable[Answer]) -> Answer:
@@ -356,13 +395,6 @@ def _add_errors(app: FastAPI) -> None:
         return refusal(RequestError(error.status_code, "http", str(error.detail)))
 
 
-def _picture(explanations: Sequence[Explanation]) -> bytes:
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "explanation.png")
-        write_png(explanations, path)
-        return path.read_bytes()
-
-
 def _units(units: Units, explanation: Explanation) -> list[schema.Unit]:
     return [
         schema.Unit(start=start, end=end, relevance=value, tokens=tokens)
@@ -372,7 +404,8 @@ def _units(units: Units, explanation: Explanation) -> list[schema.Unit]:
     ]
 
 
-def _explained(found: Explanation) -> schema.Explained:
+def _explained(model: LiveModel, one: Tried) -> schema.Explained:
+    found = one.answer.explanation
     words, sentences = words_and_sentences(found)
     probabilities = found.probabilities
     assert isinstance(found.target, int)
@@ -388,6 +421,21 @@ def _explained(found: Explanation) -> schema.Explained:
         probabilities=probabilities.tolist(),
         start=float(found.start),
         unread=found.unread,
+        unknown=one.answer.unknown,
+        edited=_edited(model, one),
+    )
+
+
+def _edited(model: LiveModel, one: Tried) -> schema.EditedAnswer | None:
+    if one.without is None and one.before is None:
+        return None
+    return schema.EditedAnswer(
+        struck=one.edited.struck,
+        struck_words=one.struck,
+        removal=one.removal,
+        replaced=one.edited.replaced,
+        without=None if one.without is None else _predicted(model, one.without),
+        before=None if one.before is None else _predicted(model, one.before),
     )
 
 
@@ -399,7 +447,25 @@ def _predicted(model: LiveModel, scores: npt.NDArray[np.float32]) -> schema.Pred
     )
 
 
-def _described(model: LiveModel) -> schema.ModelDescription:
+def _answered_differently(model: LiveModel, examples: Sequence[str]) -> list[int]:
+    """The numbers of few examples, a different answer each as far as there are such."""
+    found: dict[int, int] = {}
+    rest: list[int] = []
+    for k in range(0, len(examples), max(len(examples) // TRIED, 1)):
+        try:
+            answer = int(model.scores(examples[k], [[]], "zero").result()[0].argmax())
+        except (RequestError, SeqlrpError):
+            continue
+        if found.setdefault(answer, k) != k:
+            rest.append(k)
+        if len(found) == min(OFFERED, len(model.classifier.labels)) and (
+            len(found) + len(rest) >= OFFERED
+        ):
+            break
+    return sorted([*found.values(), *rest][:OFFERED])
+
+
+def _described(model: LiveModel, about: str | None) -> schema.ModelDescription:
     vocabulary = model.classifier.vocabulary
     removals = [r for r in get_args(Removal) if r != "unk" or vocabulary.unk is not None]
     return schema.ModelDescription(
@@ -407,5 +473,7 @@ def _described(model: LiveModel) -> schema.ModelDescription:
         labels=list(model.classifier.labels),
         fingerprint=fingerprint(model.classifier, {}, ()).hexdigest()[:16],
         vocabulary=len(vocabulary),
+        kind=type(model.classifier.model).__name__,
+        about=about,
         removals=removals,
     )

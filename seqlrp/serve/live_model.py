@@ -54,6 +54,13 @@ class Request(NamedTuple):
     against: str | None
 
 
+class Answer(NamedTuple):
+    """An explanation, and the numbers of its tokens that the vocabulary lacks."""
+
+    explanation: Explanation
+    unknown: list[int]
+
+
 class Variants(NamedTuple):
     """One text, and for each variant of it the tokens that it lacks."""
 
@@ -109,7 +116,7 @@ class LiveModel:
 
     def explanation(
         self, text: str, method: str, target: str, against: str | None
-    ) -> Future[Explanation]:
+    ) -> Future[Answer]:
         """Explain a text: a class by name or "predicted", or that rather than `against`."""
         self.check(method, target, against)
         second = None if against is None else against == PREDICTED
@@ -119,6 +126,12 @@ class LiveModel:
     def probabilities(self, scores: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
         """The probabilities `[V, C]` of scores."""
         return probabilities_from_scores(scores, independent=self._independent)
+
+    def named(self, scores: npt.NDArray[np.float32]) -> str:
+        """The predicted label of scores `[C]` and its probability, as a sentence has them."""
+        predicted = int(scores.argmax())
+        share = float(self.probabilities(scores[None])[0, predicted])
+        return f"{self.classifier.labels[predicted]} ({100 * share:.1f} %)"
 
     def _warm_up(self) -> None:
         """Answer one question of each kind: imports and kernels are loaded before anybody waits."""
@@ -190,7 +203,7 @@ class LiveModel:
 
     def _explain(
         self, kind: Explained, items: Sequence[Request], documents: Sequence[EncodedText]
-    ) -> list[Explanation]:
+    ) -> list[Answer]:
         method: Method = self._method(kind.method)
         questions = [
             Question(
@@ -203,7 +216,7 @@ class LiveModel:
         ]
         try:
             with tqdm(disable=True) as bar:
-                return list(
+                found = list(
                     explain_questions(self.classifier, method, questions, self._budget, bar)
                 )
         except TargetError as error:
@@ -212,6 +225,11 @@ class LiveModel:
             raise TargetError(
                 "The class to compare with is the one that the model predicts; take another."
             ) from error
+        unk = self.classifier.vocabulary.unk
+        return [
+            Answer(explanation, np.flatnonzero(document.ids == unk).tolist())
+            for explanation, document in zip(found, documents, strict=True)
+        ]
 
     def _class(self, name: str) -> int | str:
         labels = self.classifier.labels

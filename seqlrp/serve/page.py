@@ -16,10 +16,11 @@ _WELCOME = (
     "Words are coloured while you type: one colour for what speaks for the answer, another for "
     "what speaks against it. Then strike words out, and see what the model makes of the rest."
 )
-_HINT = (
+_BY_KEYS = (
     "Click a word to strike it, or go to it with the arrow keys and press Delete; press R, or "
     "click twice, to replace it."
 )
+_BY_FINGER = "Tap a word to strike it, tap it twice to replace it."
 
 
 def _option(value: str, text: str) -> Html:
@@ -39,7 +40,7 @@ def _form() -> Html:
     units = _option("words", "words"), _option("sentences", "sentences")
     text = element(
         "textarea", id="text", rows=3, placeholder="Type or paste a text.", spellcheck="false",
-        autocomplete="off",
+        autocomplete="off", dir="auto",
     )  # fmt: skip
     controls = element(
         "div",
@@ -76,6 +77,7 @@ def _strikes() -> Html:
         _button("strongest", "Strike the strongest word"),
         _button("undo", "Undo"),
         _button("restore", "Put all back"),
+        _button("rest", "Explain the rest"),
         _labelled("A struck word is", element("select", id="removal")),
         class_="controls",
     )
@@ -106,7 +108,7 @@ def _parts() -> tuple[Html, Html]:
     """Style and script."""
     own = files("seqlrp.serve")
     style = own.joinpath("live.css").read_text(encoding="utf-8")
-    script = own.joinpath("live.js").read_text(encoding="utf-8")
+    script = "".join(own.joinpath(f).read_text(encoding="utf-8") for f in ("curve.js", "live.js"))
     return Html(f"\n{rules([PALETTE])}{source('style.css', minify=True)}{style}"), Html(script)
 
 
@@ -125,12 +127,16 @@ def live_page() -> str:
     header = element(
         "header", element("h1", "Try a text"), element("p", id="about", class_="quiet")
     )
-    hint = element("p", _HINT, class_="quiet hint")
+    hint = element(
+        "p", element("span", _BY_KEYS, class_="keys"), element("span", _BY_FINGER, class_="finger"),
+        " ", element("span", id="taken"), class_="quiet hint",
+    )  # fmt: skip
     main = element(
         "main",
         element("noscript", element("p", "This page needs its script: it asks the server.")),
         _form(),
         element("p", role="status", id="status"),
+        element("p", id="differ", class_="quiet", hidden=""),
         _welcome(),
         element("div", id="panes", class_="panes"),
         element(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from seqlrp.evaluation.removal import Removal
 from seqlrp.explanations.record import Explanation
-from seqlrp.serve.live_model import PREDICTED, LiveModel
+from seqlrp.serve.live_model import PREDICTED, Answer, LiveModel
 from seqlrp.show.page.units import Units, words_and_sentences
 
 ORDERS = 10  # random orders, of which the curve of chance is the mean
@@ -28,7 +28,7 @@ async def scores_without(
 
 async def explanation(
     model: LiveModel, text: str, method: str, target: str, against: str | None
-) -> Explanation:
+) -> Answer:
     """Explain a text for a class, or for one class rather than another."""
     return await asyncio.wrap_future(model.explanation(text, method, target, against))
 
@@ -53,14 +53,16 @@ async def deletion_curves(
     against: str | None,
     removal: Removal,
     most: int,
-) -> tuple[str, dict[str, list[float]]]:
+) -> tuple[str, dict[str, list[float]], Scores | None]:
     """Remove the most relevant words one after the other; follow the probability of the class.
 
     Returns:
-        the class, and for each method the probabilities after 0, 1, 2, … words; "chance" is the
-        mean over random orders.
+        the class; for each method the probabilities after 0, 1, 2, … words, where "chance" is the
+        mean over random orders; and the scores `[C]` of the text without any word, None where it
+        has none.
     """
-    found = await asyncio.gather(*(explanation(model, text, m, target, against) for m in methods))
+    answers = await asyncio.gather(*(explanation(model, text, m, target, against) for m in methods))
+    found = [answer.explanation for answer in answers]
     words, _ = words_and_sentences(found[0])
     tokens = tokens_of(words, found[0])
     count = min(most, len(tokens) - (removal == "delete"))
@@ -72,13 +74,17 @@ async def deletion_curves(
         for order in orders
         for n in range(count + 1)
     ]
+    if removal != "delete":
+        removed.append(list(range(len(found[0].tokens))))
     scores = await scores_without(model, text, removed, removal)
+    empty = None if removal == "delete" else scores[-1]
     chosen = found[0].target
     assert isinstance(chosen, int)
-    values = model.probabilities(scores)[:, chosen].reshape(len(orders), count + 1)
+    scored = scores[: len(orders) * (count + 1)]
+    values = model.probabilities(scored)[:, chosen].reshape(len(orders), count + 1)
     curves = {m: row.tolist() for m, row in zip(methods, values, strict=False)}
     curves["chance"] = values[len(methods) :].mean(axis=0).tolist()
-    return model.classifier.labels[chosen], curves
+    return model.classifier.labels[chosen], curves, empty
 
 
 async def fewest_words(
@@ -92,7 +98,7 @@ async def fewest_words(
         the words by number, the explanation that they are words of, and the scores `[C]` with and
         without them.
     """
-    whole = await explanation(model, text, "lrp", PREDICTED, None)
+    whole = (await explanation(model, text, "lrp", PREDICTED, None)).explanation
     words, _ = words_and_sentences(whole)
     tokens = tokens_of(words, whole)
     before = (await scores_without(model, text, [[]], removal))[0]

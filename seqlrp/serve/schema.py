@@ -26,11 +26,35 @@ class ClassRequest(_Strict):
     against: Annotated[str | None, Field(description="Rather than which label.")] = None
 
 
+class Place(_Strict):
+    """A part of a text."""
+
+    start: Annotated[int, Field(ge=0, description="First character, counted in code points.")]
+    end: Annotated[int, Field(ge=0)]
+
+
+class Replacement(Place):
+    """A part of a text that stands in the place of another."""
+
+    was: Annotated[str, Field(description="What stood there before.")]
+
+
+class Edited(_Strict):
+    """What was tried on a text: parts that are struck, parts that stand for others."""
+
+    struck: list[Place] = []
+    replaced: list[Replacement] = []
+
+
 class ExplainRequest(ClassRequest):
     """Texts to explain, in one batch."""
 
     texts: Annotated[list[str], Field(min_length=1)]
     method: str = "lrp"
+    edited: Annotated[
+        list[Edited] | None, Field(description="For each text what was struck and replaced.")
+    ] = None
+    removal: Annotated[Removal, Field(description="What becomes of struck tokens.")] = "zero"
 
 
 class PredictRequest(_Strict):
@@ -64,10 +88,19 @@ class ChangeRequest(_Strict):
     most: Annotated[int, Field(ge=1, le=20, description="The most words to remove.")] = 8
 
 
-class PageRequest(ExplainRequest):
+class FileRequest(ExplainRequest):
+    """Texts to explain in a file."""
+
+    by: Annotated[Literal["word", "sentence"], Field(description="What is coloured.")] = "word"
+    both: Annotated[bool, Field(description="Show the second model beside the first.")] = False
+
+
+class PageRequest(FileRequest):
     """Texts to explain on a page that can be saved."""
 
-    title: Annotated[str, Field(max_length=200)] = "seqlrp"
+    title: Annotated[
+        str | None, Field(max_length=200, description="None says what is explained.")
+    ] = None
 
 
 class Unit(_Strict):
@@ -77,6 +110,25 @@ class Unit(_Strict):
     end: int
     relevance: float
     tokens: Tokens
+
+
+class Predicted(_Strict):
+    """The answer of the model for one text."""
+
+    predicted: str
+    scores: list[float]
+    probabilities: list[float]
+
+
+class EditedAnswer(Edited):
+    """What was tried on a text, and what the model answers then."""
+
+    struck_words: list[str]
+    removal: Removal
+    without: Annotated[Predicted | None, Field(description="To the text without what was struck.")]
+    before: Annotated[
+        Predicted | None, Field(description="To the text before words were replaced.")
+    ]
 
 
 class Explained(_Strict):
@@ -92,6 +144,8 @@ class Explained(_Strict):
     probabilities: list[float]
     start: Annotated[float, Field(description="The score, or difference, that is explained.")]
     unread: Annotated[int, Field(description="Tokens that the model does not read.")]
+    unknown: Annotated[list[int], Field(description="Tokens that the vocabulary lacks.")]
+    edited: EditedAnswer | None = None
 
 
 class ExplainAnswer(_Strict):
@@ -101,14 +155,6 @@ class ExplainAnswer(_Strict):
     method: str
     parameters: Annotated[str, Field(description="The options of the method.")]
     explanations: list[Explained]
-
-
-class Predicted(_Strict):
-    """The answer of the model for one text."""
-
-    predicted: str
-    scores: list[float]
-    probabilities: list[float]
 
 
 class PredictAnswer(_Strict):
@@ -130,6 +176,10 @@ class CurveAnswer(_Strict):
 
     label: str
     curves: list[Curve]
+    empty: Annotated[
+        Predicted | None,
+        Field(description="To the text without any word; null where words are deleted."),
+    ]
 
 
 class ChangeAnswer(_Strict):
@@ -148,6 +198,8 @@ class ModelDescription(_Strict):
     labels: list[str]
     fingerprint: Annotated[str, Field(description="Of its weights and vocabulary.")]
     vocabulary: int
+    kind: Annotated[str, Field(description="The class of the network.")]
+    about: Annotated[str | None, Field(description="Where it is from, and when it was saved.")]
     removals: list[str]
 
 
@@ -158,7 +210,13 @@ class Description(_Strict):
     models: list[ModelDescription]
     methods: list[str]
     titles: Annotated[list[str], Field(description="What readers call the methods.")]
+    comparison: Annotated[
+        list[str], Field(description="Methods that explain nothing, to compare others with.")
+    ]
     examples: Annotated[int, Field(description="Texts of the corpus.")]
+    offered: Annotated[
+        list[int], Field(description="Numbers of few examples that the model answers differently.")
+    ]
     limits: dict[str, float]
 
 

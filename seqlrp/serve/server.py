@@ -20,6 +20,7 @@ def serve(
     second: TextClassifier | None = None,
     *,
     names: Sequence[str] = ("model", "second model"),
+    about: Sequence[str] = (),
     examples: Iterable[str] = (),
     host: str = "127.0.0.1",
     port: int = 0,
@@ -34,6 +35,7 @@ def serve(
         classifier: the model that answers.
         second: a model that is shown beside it on the same text.
         names: what the page calls the two.
+        about: a line on each model, such as when it was saved.
         examples: texts of a corpus, which a reader can take up.
         host: the address to listen at. Any other than this machine's own asks callers for a token.
         port: 0 takes one that is free.
@@ -56,6 +58,7 @@ def serve(
             classifier,
             second,
             names=names,
+            about=about,
             examples=examples,
             hosts=[*(f"{name}:{port}" for name in {*LOOPBACK, shown}), *allowed_hosts],
             token=token,

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from seqlrp.errors import check_choice
 from seqlrp.explanations.record import ALL, Explanation
 from seqlrp.show.colours import levels
+from seqlrp.show.edits import NO_EDITS, STRUCK, Edits
 from seqlrp.show.numbers import number_format
 from seqlrp.show.visible import one_line, visible
 
 SCALES = ("document", "corpus")
+
+
+class Style(NamedTuple):
+    """How a piece of a text looks: the level of its colour, and what was done to it."""
+
+    level: int = 0
+    edit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,7 @@ class ColouredText:
 
     explanation: Explanation
     largest: float
+    edits: Edits = NO_EDITS
 
     def pieces(self) -> Iterator[tuple[str, int]]:
         """The whole text, `visible`, in pieces with their levels, -SHADES to SHADES.
@@ -27,6 +37,10 @@ class ColouredText:
         What stands between tokens has level 0. A token that holds no more than half of a CR LF
         ends before it.
         """
+        return ((text, style.level) for text, style in self.styled())
+
+    def styled(self) -> Iterator[tuple[str, Style]]:
+        """The pieces, and what was done to each; what was struck has no colour."""
         e = self.explanation
         done = 0
         shades = levels(e.relevance, self.largest).tolist()
@@ -37,14 +51,15 @@ class ColouredText:
                 done = end
         yield from self._piece(done, len(e.text), 0)
 
-    def _piece(self, start: int, end: int, level: int) -> Iterator[tuple[str, int]]:
+    def _piece(self, start: int, end: int, level: int) -> Iterator[tuple[str, Style]]:
         text = self.explanation.text
         cut = end - 1 if text[end - 1 : end + 1] == "\r\n" else end
         if start < cut:
-            yield visible(text[start:cut]), level
+            for first, last, edit in self.edits.parts(start, cut):
+                yield visible(text[first:last]), Style(0 if edit == STRUCK else level, edit)
 
     def heading(self) -> tuple[str, ...]:
-        """Lines about the document: its name, what the model answers, what is explained."""
+        """Lines about the document: its name, the model's answers, what is explained."""
         e = self.explanation
         answer = f"Predicted: {one_line(e.predicted_label)}"
         if e.probabilities is not None:
@@ -61,7 +76,7 @@ class ColouredText:
                 f"Explained: why {one_line(e.target_label)} rather than {other}, "
                 f"by a score of {score}"
             )
-        lines = [answer, f"{question}, by {one_line(e.method)}"]
+        lines = [answer, *map(one_line, self.edits.said), f"{question}, by {one_line(e.method)}"]
         if (said := read_part(e)) is not None:
             lines.append(said)
         return tuple(lines) if e.id is None else (one_line(e.id), *lines)
@@ -104,13 +119,16 @@ def read_part(explanation: Explanation) -> str | None:
 
 
 def coloured_texts(
-    explanations: Iterable[Explanation], scale: str = "document"
+    explanations: Iterable[Explanation],
+    scale: str = "document",
+    edits: Sequence[Edits] | None = None,
 ) -> list[ColouredText]:
     """The explanations with their scales; where every class is explained, the predicted one.
 
     Args:
         explanations: what is shown.
         scale: the deepest colour is the largest relevance of each "document" or of the "corpus".
+        edits: what was done to each text; None where nothing was.
 
     Raises:
         OptionError: another scale.
@@ -120,4 +138,5 @@ def coloured_texts(
     largest = [float(abs(e.relevance).max(initial=0)) for e in shown]
     if scale == "corpus":
         largest = [max(largest, default=0.0)] * len(shown)
-    return [ColouredText(e, most) for e, most in zip(shown, largest, strict=True)]
+    done = [NO_EDITS] * len(shown) if edits is None else edits
+    return [ColouredText(*each) for each in zip(shown, largest, done, strict=True)]

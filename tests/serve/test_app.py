@@ -162,8 +162,53 @@ def test_pages_and_pictures(client) -> None:
     asked = {"texts": [TEXT], "title": "<b>"}
     page = client.post("/page", asked).body.decode()
     assert "<title>&lt;b&gt;</title>" in page
+    titled = client.post("/page", {"texts": [TEXT], "target": "positive"}).body.decode()
+    assert f"<title>Why positive: {TEXT}</title>" in titled
     picture = client.post("/picture", {"texts": [TEXT]})
     assert picture.body.startswith(b"\x89PNG")
+
+
+def test_what_was_tried_is_answered_and_kept(client) -> None:
+    struck = [{"start": 2, "end": 6}]
+    replaced = [{"start": 17, "end": 18, "was": "one"}]
+    asked = {
+        "texts": [TEXT], "edited": [{"struck": struck, "replaced": replaced}], "removal": "unk"
+    }  # fmt: skip
+    found = client.post("/explain", asked).json()["explanations"][0]
+    assert found["edited"]["struck_words"] == ["good"]
+    without = client.post("/predict", {"texts": [TEXT], "removed": [[1]], "removal": "unk"})
+    assert found["edited"]["without"]["scores"] == pytest.approx(
+        without.json()["predictions"][0]["scores"], rel=1e-5
+    )
+    before = client.post("/predict", {"texts": [TEXT[:17] + "one" + TEXT[18:]]}).json()
+    assert found["edited"]["before"]["scores"] == pytest.approx(
+        before["predictions"][0]["scores"], rel=1e-5
+    )
+    page = client.post("/page", asked).body.decode()
+    assert "Without “good” (made unknown) the model answers" in page
+    assert "Replaced: “a” for “one”. Before that the model answered" in page
+    assert page.count("</u></s>") == page.count("</u></ins>") == 1
+    plain = client.post("/picture", {"texts": [TEXT]}).body
+    assert client.post("/picture", asked).body != plain
+    asked["edited"][0]["replaced"] = [{"start": 90, "end": 91, "was": ""}]
+    assert client.post("/explain", asked).status == 422
+
+
+def test_tokens_that_the_vocabulary_lacks_are_named(client) -> None:
+    found = client.post("/explain", {"texts": ["a blorf good xqzt"]}).json()["explanations"][0]
+    assert found["unknown"] == [1, 3]
+    page = client.post("/page", {"texts": ["a blorf good xqzt"]}).body.decode()
+    assert "The model does not know 2 of the 4 words: “blorf”, “xqzt”." in page
+
+
+def test_examples_that_are_answered_differently_are_offered(serving) -> None:
+    classifier = undecided_classifier()
+    answers = classifier.predict(TEXTS).scores.argmax(1)
+    same = [text for text, answer in zip(TEXTS, answers, strict=True) if answer == answers[0]]
+    other = [text for text, answer in zip(TEXTS, answers, strict=True) if answer != answers[0]]
+    offered = serving(classifier, examples=[*same, other[0]]).get("/model").json()["offered"]
+    assert len(offered) == 3
+    assert len(same) in offered
 
 
 @pytest.mark.parametrize(("path", "body", "status", "says"), [

@@ -20,6 +20,7 @@ pytestmark = NEEDS_BROWSER
 
 TEXT = "a good film. not a dull plot"
 HOSTILE = "<img src=x onerror=document.title='owned'>"
+NOTES = "document.querySelector('.notes').textContent"
 WORDS = "[...document.querySelectorAll('.pane')[%d].querySelectorAll('.text u')]"
 
 
@@ -140,7 +141,10 @@ def test_by_keyboard_alone(page: Page) -> None:
 def test_a_word_is_replaced(page: Page) -> None:
     page.open()
     page.type(TEXT)
-    page.browser.run(WORDS % 0 + "[1].dispatchEvent(new MouseEvent('dblclick', {bubbles: true}))")
+    page.browser.run(WORDS % 0 + "[1].click()")
+    page.browser.run(WORDS % 0 + "[1].click()")
+    asked = page.browser.requests()
+    assert not any(url.endswith("/predict") for url in asked)  # it was never struck
     page.browser.run("document.querySelector('.text input').value = 'bad'")
     page.browser.run(
         "document.querySelector('.text input').dispatchEvent("
@@ -148,6 +152,7 @@ def test_a_word_is_replaced(page: Page) -> None:
     )
     page.until("document.getElementById('text').value === 'a bad film. not a dull plot'")
     page.until("document.querySelectorAll('.text u')[1].textContent === 'bad'")
+    page.until(f"{NOTES}.includes('Replaced: “bad” for “good”. Before that the answer was')")
 
 
 def test_curves_and_what_would_change(page: Page) -> None:
@@ -155,9 +160,114 @@ def test_curves_and_what_would_change(page: Page) -> None:
     page.click("example")
     page.until(f"document.querySelector('.text').textContent === {json.dumps(TEXT)}")
     page.click("draw")
-    page.until("document.querySelectorAll('#curves polyline').length === 4")
+    page.until("document.querySelectorAll('#curves polyline').length === 8")
     page.click("change")
     page.until("/answer of first (is|stays)/.test(document.getElementById('status').textContent)")
+    assert "“" in page.status()  # the words are named
+
+
+def test_curves_follow_what_is_asked_and_go_with_their_text(page: Page) -> None:
+    page.open()
+    page.type(TEXT)
+    page.click("draw")
+    caption = "document.querySelector('#curves figcaption').textContent"
+    page.until("!document.getElementById('curves').hidden")
+    assert "To a text without any word the model answers" in page.browser.run(caption)
+    assert page.browser.run("document.querySelectorAll('#curves circle').length") > 4
+    page.browser.choose("#target", "negative")
+    page.until(f"{caption}.startsWith('Probability of negative')")
+    page.browser.choose("#target", "positive")
+    page.until(f"{caption}.startsWith('Probability of positive')")
+    page.type(TEXT + " good")
+    assert page.browser.run("document.getElementById('curves').hidden")
+
+
+def test_files_hold_what_was_struck(page: Page) -> None:
+    page.open()
+    page.type(TEXT)
+    page.browser.run(WORDS % 0 + "[1].click()")
+    page.until("document.getElementById('status').textContent.startsWith('1 struck')")
+    assert "The colours are of the text as typed" in page.browser.run(NOTES)
+    page.browser.run(
+        "window.kept = []; (make => { URL.createObjectURL = blob => { kept.push(blob); "
+        "return make(blob); }; })(URL.createObjectURL.bind(URL))"
+    )
+    for number, name in enumerate(("save-json", "save-page", "save-picture")):
+        page.click(name)
+        page.until(f"kept.length > {number}")
+    numbers = json.loads(page.browser.run("kept[0].text()"))
+    assert [a["explanations"][0]["edited"]["struck_words"] for a in numbers["answers"]] == [
+        ["good"], ["good"]
+    ]  # fmt: skip
+    assert numbers["settings"]["removal"] == "zero"
+    saved = page.browser.run("kept[1].text()")
+    assert "Without “good” (set to zero) first answers" in saved
+    assert "Without “good” (set to zero) second answers" in saved
+    assert ">good</u></s>" in saved
+    assert page.browser.run("kept[2].type") == "image/png"
+
+
+def test_the_rest_is_explained_without_what_is_struck(page: Page) -> None:
+    page.open()
+    page.type(TEXT)
+    page.browser.run(WORDS % 0 + "[1].click()")
+    page.until("document.getElementById('status').textContent.startsWith('1 struck')")
+    page.click("rest")
+    page.until("document.querySelector('.text').textContent === 'a film. not a dull plot'")
+    page.until(f"{NOTES} === '' || !{NOTES}.includes('as typed')")
+    assert page.struck() == []
+
+
+def test_unknown_words_are_marked_and_counted(page: Page) -> None:
+    page.open()
+    page.type("a good blorf")
+    assert "1 word is unknown to the model" in page.browser.run(NOTES)
+    assert page.browser.run(WORDS % 0 + ".map(u => 'unknown' in u.dataset)") == [
+        False, False, True
+    ]  # fmt: skip
+    page.type("xqzt blorf wumble")
+    assert "does not know any of these 3 words" in page.browser.run(NOTES)
+    assert page.browser.run("document.querySelectorAll('.text.strange').length") == 2
+
+
+def test_an_error_leaves_no_answer(page: Page) -> None:
+    page.open()
+    page.type(TEXT)
+    page.browser.run(
+        "(field => { field.value = 'good '.repeat(5100); "
+        "field.dispatchEvent(new Event('input')); })(document.getElementById('text'))"
+    )
+    page.until("document.getElementById('status').textContent.includes('at most 5,000')")
+    assert page.browser.run("document.querySelector('.answer').textContent") == ""
+    assert page.words() == []
+    page.browser.events.clear()  # the browser reports the refusal, too
+
+
+def test_history_has_a_row_for_each_text_and_strike(page: Page) -> None:
+    page.open()
+    page.type(TEXT)
+    for pressed in ("1 struck", "", "1 struck", ""):
+        page.browser.run(WORDS % 0 + "[1].click()")
+        page.until(
+            f"document.getElementById('status').textContent.startsWith('{pressed}') && "
+            f"!document.getElementById('restore').disabled === {json.dumps(pressed != '')}"
+        )
+        page.until("!!document.querySelector('#history [aria-current]')")
+    page.browser.choose("#method", "occlusion")
+    page.until("document.querySelectorAll('#history li').length === 2")
+    assert page.browser.run("document.querySelector('#history s').textContent") == "good"
+    row = page.browser.run("document.querySelector('#history button').innerText")
+    assert " · " in row  # the answers of both models
+
+
+def test_two_models_with_other_labels_are_told_apart(page: Page) -> None:
+    page.open()
+    assert not page.browser.run("document.getElementById('differ').hidden")
+    assert page.browser.run("document.getElementById('strongest').textContent").endswith("first")
+    last = page.browser.run(
+        "[...document.querySelectorAll('#method optgroup option')].map(o => o.textContent)"
+    )
+    assert last == ["position", "random order"]
 
 
 def test_a_link_holds_text_and_settings(page: Page) -> None:
@@ -223,7 +333,7 @@ def test_on_a_phone_nothing_is_cut_off(page: Page, dark: bool) -> None:
     page.open(width=400, dark=dark)
     page.type(TEXT + " story" * 40)
     page.click("draw")
-    page.until("document.querySelectorAll('#curves polyline').length === 4")
+    page.until("document.querySelectorAll('#curves polyline').length === 8")
     assert page.browser.run("document.documentElement.scrollWidth") <= 400
 
 
@@ -285,7 +395,7 @@ def test_writing_stands_out_and_nothing_moves(page: Page, dark: bool) -> None:
     assert page.browser.run(CONTRAST) == []
     page.type(TEXT)
     page.click("draw")
-    page.until("document.querySelectorAll('#curves polyline').length === 4")
+    page.until("document.querySelectorAll('#curves polyline').length === 8")
     assert page.browser.run(CONTRAST) == []
     assert page.browser.run("document.getAnimations().length") == 0
     moving = "e => getComputedStyle(e).transitionDuration !== '0s'"

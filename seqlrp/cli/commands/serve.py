@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,6 +78,7 @@ def serve(
     run_server(
         *classifiers,
         names=names,
+        about=[_about(path) for path in (model, model2) if path],
         examples=examples,
         host=host,
         port=port,
@@ -85,14 +89,23 @@ def serve(
     )
 
 
+def _about(folder: Path) -> str:
+    """Which folder a model is from, and when it was saved."""
+    saved = datetime.fromtimestamp(max(f.stat().st_mtime for f in folder.iterdir()))
+    return f"{'/'.join(folder.resolve().parts[-2:])}, saved {saved.day} {saved:%B %Y}"
+
+
 def _examples(
     classifier: Any, corpus: str, text_column: str | None, split: str | None
 ) -> list[str]:
-    """The first texts of a corpus."""
+    """Texts of a corpus, from all parts of it where it is held as a whole."""
     from seqlrp.cli.input_texts import read_texts
 
     given = read_texts(
         classifier, corpus, (), text_column=text_column, label_column=None, split=split,
         labelled=False, on_unanswerable="skip",
     )  # fmt: skip
-    return [text for text in given.first(EXAMPLES).texts if text.strip()]
+    texts = given.texts
+    if isinstance(texts, Sequence):
+        texts = texts[:: max(len(texts) // EXAMPLES, 1)]
+    return [text for text in islice(texts, EXAMPLES) if text.strip()]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 from seqlrp.errors import check_number
 from seqlrp.explanations.record import Explanation
+from seqlrp.show.edits import NO_EDITS
 from seqlrp.show.page.comparison import Compare, iter_rows, named_side
 from seqlrp.show.page.document import article, verdict
 from seqlrp.show.page.elements import Html, element
@@ -79,7 +81,10 @@ def render(
         check_number("shown", shown, least=1, whole=True)
     given = [docs] if isinstance(docs, Explanation) else docs
     compare, checked = named_side(compare, checked)
-    rows = [tuple(TextView.of(e, checked.by) for e in row) for row in iter_rows(given, compare)]
+    rows = [
+        tuple(TextView.of(e, checked.by, edits or NO_EDITS) for e in row)
+        for row, edits in zip_longest(iter_rows(given, compare), checked.edits)
+    ]
     before = report_section(report, figures, tables)
     test = finding(report, rows[0][0].shown.method if rows else None)
     body = _content(rows, checked, page=page, shown=shown, before=before, test=test)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from seqlrp.explanations.record import Explanation
 from seqlrp.show.coloured_text import read_part
 from seqlrp.show.colours import SHADES, levels, shade_class
+from seqlrp.show.edits import STRUCK
 from seqlrp.show.numbers import number_format
 from seqlrp.show.page.charts import (
     account,
@@ -76,6 +77,7 @@ def article(
             id=heading,
         ),
         verdict(first),
+        *(element("p", sentence, class_="verdict") for sentence in sides[0][0].edits.said),
         element("div", *panes, class_="panes two" if len(sides) > 1 else "panes"),
         id=anchor,
         aria_labelledby=heading,
@@ -213,6 +215,7 @@ def coloured_text(
     last = len(spans) if most is None else min(first + most, len(spans))
     begins = {max(i, first): opening for i, opening in
               zip(view.sentences.first.tolist(), wholes, strict=True)}  # fmt: skip
+    edits = view.edits
     pieces = ['<div class="text" dir="auto" lang="">']
     done = spans[first][0] if first else 0
     for i, (start, end) in enumerate(spans[first:last], first):
@@ -220,7 +223,8 @@ def coloured_text(
         if i in begins:
             pieces.append(f"{'</span>' if i > first else ''}{gap}<span{begins[i]}>")
             gap = ""
-        pieces.append(f"{gap}<u{words[i]}>{escape(_cut(text, start, end))}</u>")
+        mark = Html(f"<u{words[i]}>{escape(_cut(text, start, end))}</u>")
+        pieces.append(f"{gap}{_edited(mark, edits.of(start, end))}")
         done = end
     if first < last:
         pieces.append("</span>")
@@ -228,6 +232,11 @@ def coloured_text(
         pieces.append(escape(_cut(text, done, len(text))))
     pieces.append("</div>")
     return Html("".join(pieces))
+
+
+def _edited(mark: Html, edit: str | None) -> Html:
+    """The mark of a word as one that was struck, or put in for another."""
+    return mark if edit is None else element("s" if edit == STRUCK else "ins", mark)
 
 
 def _openings(

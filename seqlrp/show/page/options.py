@@ -9,6 +9,7 @@ from typing import Any
 from seqlrp.errors import OptionError, check_choice, check_number, near
 from seqlrp.show.coloured_text import SCALES
 from seqlrp.show.colours import PALETTES, SHADES
+from seqlrp.show.edits import Edits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class PageOptions:
             called by its method.
         front: whether report, figures and tables stand unfolded in front of the texts; otherwise
             they are folded away behind them.
+        edits: what was done to each text; none where nothing was.
         selection: whether the texts were selected for what they show, so that how many of them are
             right, and their words together, say nothing.
 
@@ -50,6 +52,7 @@ class PageOptions:
     by: str = "word"
     sides: tuple[str | None, str | None] | None = None
     front: bool = False
+    edits: tuple[Edits, ...] = ()
     selection: bool = False
 
     def __post_init__(self) -> None:

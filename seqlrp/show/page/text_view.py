@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqlrp.explanations.record import ALL, Explanation
+from seqlrp.show.edits import NO_EDITS, Edits
 from seqlrp.show.numbers import decimals_for, percent
 from seqlrp.show.page.units import Units, tokens_and_sentences, words_and_sentences
 
@@ -28,21 +29,24 @@ class TextView:
         every: the explanation for every class, where there is one.
         words: the words, or the tokens; [C, U] where `every` is given.
         sentences: the sentences, as numbers of words.
+        edits: what was done to the text.
     """
 
     shown: Explanation
     every: Explanation | None
     words: Units
     sentences: Units
+    edits: Edits = NO_EDITS
 
     @classmethod
-    def of(cls, explanation: Explanation, by: str) -> TextView:
+    def of(cls, explanation: Explanation, by: str, edits: Edits = NO_EDITS) -> TextView:
         """Where every class is explained, the predicted one is shown."""
         cut = tokens_and_sentences if by == "token" else words_and_sentences
         parts, whole = cut(explanation)
         if explanation.target == ALL:
-            return cls(explanation.for_target(explanation.predicted), explanation, parts, whole)
-        return cls(explanation, None, parts, whole)
+            single = explanation.for_target(explanation.predicted)
+            return cls(single, explanation, parts, whole, edits)
+        return cls(explanation, None, parts, whole, edits)
 
     @property
     def word_values(self) -> npt.NDArray[np.float64]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -33,14 +33,14 @@ class Run:
 
     Attributes:
         text: its characters in the order of reading.
-        level: its colour, -SHADES to SHADES.
+        style: how it looks; characters of one style are drawn together.
         width: how wide it is, in the units of the measure.
         x: where it begins, counted from the left end of the line.
         embedding: its level in UAX #9, odd for text from right to left.
     """
 
     text: str
-    level: int
+    style: Hashable
     width: float
     x: float = 0.0
     embedding: int = 0
@@ -63,8 +63,8 @@ Line = tuple[Run, ...]
 Measure = Callable[[str], float]
 
 
-def lines(pieces: Iterable[tuple[str, int]], width: float, measure: Measure) -> list[Line]:
-    """The lines of a text in pieces of (text, level), none wider than `width`.
+def lines(pieces: Iterable[tuple[str, Hashable]], width: float, measure: Measure) -> list[Line]:
+    """The lines of a text in pieces of (text, style), none wider than `width`.
 
     Ends of line are kept, other white space is kept but at the break of a line. A paragraph that
     begins in a script written from right to left stands on the right.
@@ -72,23 +72,23 @@ def lines(pieces: Iterable[tuple[str, int]], width: float, measure: Measure) -> 
     Raises:
         MissingPackageError: the text needs python-bidi or uniseg, which is not installed.
     """
-    expanded = [(text.replace("\t", "    "), level) for text, level in pieces]
-    levels = [level for text, level in expanded for _ in text]
+    expanded = [(text.replace("\t", "    "), style) for text, style in pieces]
+    styles = [style for text, style in expanded for _ in text]
     found: list[Line] = []
     start = 0
     for paragraph in "".join(text for text, _ in expanded).split("\n"):
         end = start + len(paragraph)
-        found += _Paragraph(paragraph, levels[start:end], measure).lines(width)
+        found += _Paragraph(paragraph, styles[start:end], measure).lines(width)
         start = end + 1
     return found
 
 
 class _Paragraph:
-    def __init__(self, text: str, levels: list[int], measure: Measure) -> None:
+    def __init__(self, text: str, styles: list[Hashable], measure: Measure) -> None:
         self._text, self._measure = text, measure
         self._base, embeddings = _embedding_levels(text)
         classes = map(_class, text, embeddings)
-        self._kinds = list(zip(levels, embeddings, classes, strict=True))
+        self._kinds = list(zip(styles, embeddings, classes, strict=True))
 
     def lines(self, width: float) -> Iterator[Line]:
         for start, end in self._line_ends(width):
@@ -122,11 +122,11 @@ class _Paragraph:
         return sum(run.width for run in self._runs(start, start + length))
 
     def _runs(self, start: int, end: int) -> Iterator[Run]:
-        """Neighbouring characters of one colour, direction and class."""
-        for (level, embedding, _), same in groupby(self._kinds[start:end]):
+        """Neighbouring characters of one style, direction and class."""
+        for (style, embedding, _), same in groupby(self._kinds[start:end]):
             stop = start + len(list(same))
             text = self._text[start:stop]
-            yield Run(text, level, self._measure(text), embedding=embedding)
+            yield Run(text, style, self._measure(text), embedding=embedding)
             start = stop
 
 

@@ -1,7 +1,8 @@
 """Highlighted documents as PNG and PDF, drawn by Matplotlib: no browser, no display.
 
 Words for the class that is explained stand on red, words against it on blue with a dotted line
-under them; the colours are the page's. Fonts are found by what they cover; a character that no
+under them; the colours are the page's. What was struck has a line through it, what was put in for
+other words a frame. Fonts are found by what they cover; a character that no
 font of Matplotlib's has is drawn as U+FFFD, and a `FontWarning` says so. Letters that join are
 joined by Matplotlib 3.11 and later.
 """
@@ -20,10 +21,11 @@ from matplotlib.transforms import Affine2D, Transform
 
 from seqlrp.errors import OptionError, check_number
 from seqlrp.explanations.record import Explanation
-from seqlrp.show.coloured_text import ColouredText, coloured_texts
+from seqlrp.show.coloured_text import ColouredText, Style, coloured_texts
 from seqlrp.show.colours import LIGHT, SHADES
+from seqlrp.show.edits import REPLACED, STRUCK, Edits
 from seqlrp.show.pictures.fonts import Fonts, fonts_for
-from seqlrp.show.pictures.layout import Line, lines
+from seqlrp.show.pictures.layout import Line, Run, lines
 
 _A4 = (595.0, 842.0)  # points, as is everything here
 _PDF_MARGIN = 54.0
@@ -61,6 +63,7 @@ def write_png(
     width: float = 6.5,
     dpi: float = 150,
     font: str | None = None,
+    edits: Sequence[Edits] | None = None,
 ) -> None:
     """Write one picture, documents one below the other.
 
@@ -71,6 +74,7 @@ def write_png(
         width: of the picture, in inches, from 2 to 40.
         dpi: pixels an inch, from 36 to 1200.
         font: a family that Matplotlib knows, to be tried first.
+        edits: what was done to each text; None where nothing was.
 
     Raises:
         OptionError: an option out of range, or a picture of more than 32,000 pixels in height.
@@ -78,7 +82,8 @@ def write_png(
     """
     check_number("width", width, least=2, most=40)
     check_number("dpi", dpi, least=36, most=1200)
-    fonts, documents = _set(coloured_texts(explanations, scale), font, width * 72 - 2 * _PNG_MARGIN)
+    shown = coloured_texts(explanations, scale, edits)
+    fonts, documents = _set(shown, font, width * 72 - 2 * _PNG_MARGIN)
     gaps = max(len(documents) - 1, 0) * _DOCUMENT_GAP
     height = 2 * _PNG_MARGIN + gaps + sum(line.height for lines in documents for line in lines)
     pixels = round(height / 72 * dpi)
@@ -140,27 +145,27 @@ def _set(
 
 def _document(shown: ColouredText, width: float, fonts: Fonts) -> Iterator[_StyledLine]:
     first, *rest = shown.heading()
-    blocks = [([(first, 0)], 12.0, LIGHT.ink, 0.0)]
-    blocks += [([(line, 0)], 8.5, LIGHT.quiet, 0.0) for line in rest]
+    blocks = [([(first, Style())], 12.0, LIGHT.ink, 0.0)]
+    blocks += [([(line, Style())], 8.5, LIGHT.quiet, 0.0) for line in rest]
     if shown.explanation.text:
-        blocks.append(([*shown.pieces()], 11.0, LIGHT.ink, 8.0))
+        blocks.append(([*shown.styled()], 11.0, LIGHT.ink, 8.0))
     if shown.largest:
         blocks.append(([*_legend(shown)], 8.5, LIGHT.quiet, 8.0))
     for pieces, size, ink, above in blocks:
-        drawable = ((fonts.drawable(text), level) for text, level in pieces)
+        drawable = ((fonts.drawable(text), style) for text, style in pieces)
         for number, line in enumerate(lines(drawable, width, fonts.measure(size))):
             yield _StyledLine(line, size, ink, 0.0 if number else above)
 
 
-def _legend(shown: ColouredText) -> Iterator[tuple[str, int]]:
+def _legend(shown: ColouredText) -> Iterator[tuple[str, Style]]:
     """What the deepest colours stand for, and the steps between them."""
     low, high = shown.legend()
     steps = range(2, SHADES + 1, 2)
-    yield f"{low} ", 0
-    yield from (("\u00a0\u00a0", -step) for step in reversed(steps))
-    yield "\u00a00\u00a0", 0
-    yield from (("\u00a0\u00a0", step) for step in steps)
-    yield f" {high}", 0
+    yield f"{low} ", Style()
+    yield from (("\u00a0\u00a0", Style(-step)) for step in reversed(steps))
+    yield "\u00a00\u00a0", Style()
+    yield from (("\u00a0\u00a0", Style(step)) for step in steps)
+    yield f" {high}", Style()
 
 
 def _pages(document: _Document, height: float) -> Iterator[_Document]:
@@ -181,40 +186,65 @@ def _drawn(
     """Documents one below the other; coordinates are points from the upper left corner."""
     figure = Figure(figsize=(width / 72, height / 72), facecolor=LIGHT.paper)
     points = Affine2D().translate(0, -height).scale(1 / 72, -1 / 72) + figure.dpi_scale_trans
-    # Thousands of words share two artists for their colours.
-    boxes: list[_Coloured] = []
-    underlines: list[_Coloured] = []
+    marks = _Marks()
     top = margin
     for document in documents:
         for line in document:
             base = top + line.above + line.size * (_RISE + 0.15)
             for run in line.runs:
-                x, end = margin + run.x, margin + run.x + run.width
-                if run.level:
-                    high, low = base - line.size * _RISE, base + line.size * _FALL
-                    corners = [(x, low), (x, high), (end, high), (end, low)]
-                    boxes.append((corners, LIGHT.shade(run.level)))
-                if run.level < 0:
-                    under = base + line.size * 0.25
-                    underlines.append(([(x, under), (end, under)], LIGHT.underline(run.level)))
+                marks.add(run, margin + run.x, base, line.size)
                 if run.text.strip():
-                    figure.text(
-                        x,
-                        base,
-                        run.drawn(shaped=_SHAPED),
-                        transform=points,
-                        family=list(fonts.families),
-                        size=line.size,
-                        color=line.ink,
-                        va="baseline",
-                        parse_math=False,
-                        usetex=False,
-                    )
+                    _write(figure, run, margin + run.x, base, line, fonts, points)
             top += line.height
         top += _DOCUMENT_GAP
-    figure.add_artist(_filled(boxes, points))
-    figure.add_artist(_dotted(underlines, points))
+    figure.add_artist(_filled(marks.boxes, points))
+    figure.add_artist(_dotted(marks.underlines, points))
+    figure.add_artist(LineCollection(marks.strokes, colors=LIGHT.ink, linewidths=0.8,
+                                     transform=points, zorder=4))  # fmt: skip
     return figure
+
+
+class _Marks:
+    """Boxes and lines of all words: thousands of words share few artists."""
+
+    def __init__(self) -> None:
+        self.boxes: list[_Coloured] = []
+        self.underlines: list[_Coloured] = []
+        self.strokes: list[list[tuple[float, float]]] = []
+
+    def add(self, run: Run, x: float, base: float, size: float) -> None:
+        """Mark a run that begins at x, in letters of this size on this base line."""
+        style, end = run.style, x + run.width
+        assert isinstance(style, Style)
+        high, low = base - size * _RISE, base + size * _FALL
+        corners = [(x, low), (x, high), (end, high), (end, low)]
+        if style.level:
+            self.boxes.append((corners, LIGHT.shade(style.level)))
+        if style.level < 0:
+            under = base + size * 0.25
+            self.underlines.append(([(x, under), (end, under)], LIGHT.underline(style.level)))
+        if style.edit == STRUCK:
+            self.strokes.append([(x, base - size * 0.28), (end, base - size * 0.28)])
+        if style.edit == REPLACED:
+            self.strokes.append([*corners, corners[0]])
+
+
+def _write(
+    figure: Figure, run: Run, x: float, base: float, line: _StyledLine, fonts: Fonts,
+    points: Transform,
+) -> None:  # fmt: skip
+    figure.text(
+        x,
+        base,
+        run.drawn(shaped=_SHAPED),
+        transform=points,
+        family=list(fonts.families),
+        size=line.size,
+        color=line.ink,
+        va="baseline",
+        parse_math=False,
+        usetex=False,
+    )
 
 
 def _filled(boxes: list[_Coloured], points: Transform) -> PolyCollection:

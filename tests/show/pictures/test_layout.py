@@ -59,7 +59,7 @@ def test_a_paragraph_from_right_to_left_stands_on_the_right():
 
 def test_runs_of_one_level_are_one():
     [line] = lines([("日本", 3), ("語", 3), ("go", 1), (" on", 1)], 20, len)
-    assert [(run.text, run.level, run.x) for run in line] == [
+    assert [(run.text, run.style, run.x) for run in line] == [
         ("日本語", 3, 0), ("go", 1, 3), (" ", 1, 5), ("on", 1, 6),
     ]  # fmt: skip
 
@@ -68,7 +68,7 @@ def test_runs_of_one_level_are_one():
 def test_nothing_is_lost_and_lines_keep_their_width(pieces, width):
     found = lines(pieces, width, len)
     drawn = [
-        (character, run.level)
+        (character, run.style)
         for line in found
         for run in line
         for character in run.text
@@ -92,7 +92,7 @@ def test_nothing_is_lost_and_lines_keep_their_width(pieces, width):
 @given(explanations())
 def test_any_explanation_can_be_set(e):
     [shown] = coloured_texts([e])
-    levels = {run.level for line in lines(shown.pieces(), 10, len) for run in line}
+    levels = {run.style for line in lines(shown.pieces(), 10, len) for run in line}
     assert levels <= {level for _, level in shown.pieces()}
 
 
