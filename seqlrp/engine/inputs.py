@@ -213,19 +213,25 @@ class InputMode(TorchFunctionMode):
                 if function in (F.embedding_bag, torch.embedding_bag):
                     return self._embedding_bag(function, args, kwargs)
         if writes_over_first(function, entry) and not self.is_signal(args[0]):
-            call = arrange(function, entry, args, kwargs)
-            if not isinstance(call.args[0], Tensor):
-                self._refuse_ids(full_name(function))
-            own = self._derive(call, entry, call.args[0])[0]  # before values are overwritten
-            result = self.call(function, args, kwargs)
-            if own is not None and only_reshapes(call):
-                self.note(call.args[0], own)
-            elif not self.is_signal(call.args[0]):  # nor has it become one: z[ids > 5] = x[ids > 5]
-                self._note_write(call.args[0], own)
-            return result
+            return self._overwrite(function, entry, args, kwargs)
         result = self.call(function, args, kwargs)
         if not isinstance(result, Tensor) or mark_of(result, self) is None:  # no signal
             self._follow(arrange(function, entry, args, kwargs), entry, result)
+        return result
+
+    def _overwrite(
+        self, function: Callable[..., Any], entry: Function | None, args: Any, kwargs: Any
+    ) -> Any:
+        """Call a function that writes into its first argument, in which no signal is."""
+        call = arrange(function, entry, args, kwargs)
+        if not isinstance(call.args[0], Tensor):
+            self._refuse_ids(full_name(function))
+        own = self._derive(call, entry, call.args[0])[0]  # before values are overwritten
+        result = self.call(function, args, kwargs)
+        if own is not None and only_reshapes(call):
+            self.note(call.args[0], own)
+        elif not self.is_signal(call.args[0]):  # nor has it become one: z[ids > 5] = x[ids > 5]
+            self._note_write(call.args[0], own)
         return result
 
     def _meets_words(self, nest: Any) -> bool:

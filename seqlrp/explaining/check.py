@@ -98,26 +98,22 @@ def check(
         LabelError, OptionError: an argument is not among what is known.
         ModelError: the model cannot be explained.
     """
-    check_number("first", first, least=1, whole=True)
-    check_number("variants", variants, least=0, whole=True)
+    _check_options(target, first, variants)
     lrp, options = _lrp(classifier, method, options)
     skipped = SkippedTexts(on_unanswerable)
     stream = QuestionStream(
         classifier, texts, target, labels=labels, column=column, skipped=skipped, per_text=False,
         max_words=max_words,
     )  # fmt: skip
-    if isinstance(target, str) and target == ALL:
-        raise TargetError(option="target", got=ALL, expected="one class, or a pair of classes")
     questions = _first_questions(stream, classifier, lrp, skipped, first, batch_tokens)
     documents = [question.document for question in questions]
     batches = batches_by_length([classifier.length(d) for d in documents], batch_tokens)
     run = partial(_run, classifier, questions, batches, progress)
     found = run(lrp, verify=True)
-    unread, read_tried = find_unread(
-        classifier, questions, words_to_try(found.amounts, variants), variants
-    )
-    without = words_to_try(found.amounts, variants, without=True)
-    uncredited, without_tried = find_uncredited(classifier, questions, without, variants)
+    words = words_to_try(found.amounts, variants)
+    unread, read_tried = find_unread(classifier, questions, words, variants)
+    words = words_to_try(found.amounts, variants, without=True)
+    uncredited, without_tried = find_uncredited(classifier, questions, words, variants)
     report = CheckReport(
         found.ledger,
         lrp.parameters,
@@ -135,6 +131,13 @@ def check(
         unverified=found.unverified,
     )
     return _try_smaller_epsilons(classifier, report, options, run)
+
+
+def _check_options(target: Target, first: int, variants: int) -> None:
+    check_number("first", first, least=1, whole=True)
+    check_number("variants", variants, least=0, whole=True)
+    if isinstance(target, str) and target == ALL:
+        raise TargetError(option="target", got=ALL, expected="one class, or a pair of classes")
 
 
 def _lrp(

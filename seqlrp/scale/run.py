@@ -125,9 +125,7 @@ def explain(
         WriteError: the file system refused; what is finished is kept.
     """
     _check_options(engine, on_error, on_unanswerable, shard_size, workers)
-    folder = Path(out)
-    given = [source] if isinstance(source, str | os.PathLike) else source
-    loaded = _loaded(classifier, factory)
+    folder, loaded = Path(out), _loaded(classifier, factory)
     made = _method_of(loaded, method, options) | {
         "target": target,
         "columns": [text_column, label_column, id_column, labelled],
@@ -137,7 +135,7 @@ def explain(
     }
     with locked(folder):
         restore(folder)
-        plan = _plan(folder, [os.fspath(path) for path in given], made, shard_size, progress)
+        plan = _plan(folder, _paths(source), made, shard_size, progress)
         names = _columns(plan, text_column, label_column, id_column, labelled=labelled)
         checked_target(loaded, target, labelled=names.label is not None, per_text=False)
         job = Job(
@@ -151,6 +149,11 @@ def explain(
         make = partial(_engine, engine, job, device, workers, address)
         _run(make, folder, plan, finished, counted, on_error)
     return status(folder)
+
+
+def _paths(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
+    given = [source] if isinstance(source, str | os.PathLike) else source
+    return [os.fspath(path) for path in given]
 
 
 def _check_options(

@@ -12,7 +12,7 @@ from seqlrp.errors import check_number
 from seqlrp.explanations.record import Explanation
 from seqlrp.show.edits import NO_EDITS
 from seqlrp.show.page.comparison import Compare, iter_rows, named_side
-from seqlrp.show.page.document import article, verdict
+from seqlrp.show.page.document import Sides, article, verdict
 from seqlrp.show.page.elements import Html, element
 from seqlrp.show.page.folder import save_pages
 from seqlrp.show.page.highlights import Highlights
@@ -138,6 +138,16 @@ def _spread(total: int, shown: int | None) -> set[int]:
     return {1 + k * total // count for k in range(count)}
 
 
+def _with_scales(rows: Sequence[tuple[TextView, ...]], options: PageOptions) -> list[Sides]:
+    """The views of each text with their scales; None for the text's own."""
+    # Side by side, each method has a scale of its own: their units differ.
+    scales = [
+        corpus_scale(row[i] for row in rows if len(row) > i) if options.scale == "corpus" else None
+        for i in range(max(map(len, rows), default=1))
+    ]
+    return [[(view, scales[i]) for i, view in enumerate(row)] for row in rows]
+
+
 def _content(
     rows: Sequence[tuple[TextView, ...]],
     options: PageOptions,
@@ -151,13 +161,8 @@ def _content(
     most: int | None = None,
 ) -> list[Html | None]:
     """All that a page or a fragment holds, from its heading to what is folded away."""
-    # Side by side, each method has a scale of its own: their units differ.
+    sides = _with_scales(rows, options)
     width = max(map(len, rows), default=1)
-    scales = [
-        corpus_scale(row[i] for row in rows if len(row) > i) if options.scale == "corpus" else None
-        for i in range(width)
-    ]
-    sides = [[(r, scales[i]) for i, r in enumerate(row)] for row in rows]
     anchors = _anchors(rows, options, page=page)
     overview, highlights, weightiest = Overview(), Highlights(), WeightiestWords()
     entries, articles = [], []
