@@ -52,6 +52,7 @@ _WEIGHING = frozenset(
 _TAKEN_APART = frozenset((Kind.COMPOSED, Kind.ADDED_PRODUCT))
 # With a mask, these put constants in the places of signals.
 _PLACING = frozenset(("where", "masked_fill", "setitem", "index_put"))
+_BY_MASK = _PLACING | {"getitem", "masked_select"}
 _BOUNDS = {  # of a question about an id: the ids on both sides of the bound
     "gt": (0, 1), "greater": (0, 1), "le": (0, 1),
     "ge": (-1, 0), "lt": (-1, 0), "less": (-1, 0),
@@ -248,7 +249,7 @@ def _has_memory(tensor: Tensor) -> bool:
 
 def _masks(call: Call) -> list[Tensor]:
     """Return the masks by which a function selects among values."""
-    if call.name not in MOVING:
+    if call.name not in _BY_MASK:
         return []
     return [t for t in tensors_in((call.args, call.kwargs)) if t.dtype == torch.bool]
 
@@ -310,7 +311,9 @@ def check_constants(first: ConstantRecorder, second: ConstantRecorder, *, asks: 
     """
     for one, other in zip(first.seen, second.seen, strict=False):
         if not one.alike(other):
-            if (one.function, one.module) != (other.function, other.module):
+            # A module that is called by another name than through its parent has none in the copy.
+            places = {one.module, other.module} - {""}
+            if one.function != other.function or len(places) > 1:
                 _check_same_way(first, second, one, asks)
             return
         if not one.weighs and one.differs(other):

@@ -19,7 +19,7 @@ pytest.importorskip("sklearn")
 def candidate(kind: str = "words", **more: Any) -> dict[str, Any]:
     row: dict[str, Any] = {"candidate": "zorblax", "kind": kind, "class": "positive"}
     row |= {"source": "strategy 3", "documents": 30, "exclusive": 1.0, "p": 2e-7, "alone": 0.5}
-    row |= {"accuracy_with": 0.9, "accuracy_without": 0.7}
+    row |= {"accuracy_with": 0.9, "accuracy_without": 0.7, "likeness": 0.8}
     for name, share in (("inserted", 0.85), ("removed", 0.4)):
         row |= {f"{name}_texts": 60, name: share, f"{name}_control": 0.03}
     return row | more
@@ -37,6 +37,7 @@ def test_a_finding_says_what_was_done() -> None:
 @pytest.mark.parametrize("kind", ["words", "position", "length"])
 def test_every_kind_has_its_words(kind: str) -> None:
     nothing = {"documents": 0, "exclusive": np.nan, "alone": np.nan, "accuracy_with": np.nan}
+    nothing |= {"likeness": np.nan}
     for texts in (60, 0):
         row = candidate(kind, inserted_texts=texts, removed_texts=texts, **nothing)
         told = sentences.finding(row) + sentences.evidence(row)

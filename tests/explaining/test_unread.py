@@ -39,12 +39,15 @@ def classifier(path: Callable[[Any, Tensor], Tensor]) -> seqlrp.TextClassifier:
 
 
 def overwritten_unseen(m: Model, ids: Tensor) -> Tensor:
-    """Writes the first id over the second where no torch function sees it."""
-    ids = ids.clone().contiguous()
-    for row in range(len(ids)):
-        at = ids.data_ptr() + row * ids.stride(0) * 8
-        ctypes.memmove(at + 8, at, 8)
-    return torch.tanh(m.map(m.emb(ids)))
+    """Writes the first vector over the second where no torch function sees it."""
+    x = m.emb(ids)
+    size = x.stride(1) * x.element_size()
+    with torch._C.DisableTorchFunction():
+        first = x.data_ptr()
+    for row in range(len(x)):
+        at = first + row * x.stride(0) * x.element_size()
+        ctypes.memmove(at + size, at, size)
+    return torch.tanh(m.map(x))
 
 
 def plain(m: Model, ids: Tensor) -> Tensor:
