@@ -15,6 +15,8 @@ from samples.classifiers import small_classifier, some_texts
 from torch import Tensor, nn
 
 import seqlrp
+from seqlrp.engine.inputs import InputMode
+from seqlrp.errors import RefusedFunctionError
 from seqlrp.explaining.attribute import attribute_batch
 from seqlrp.explaining.unread import find_unread, words_to_try
 
@@ -39,15 +41,12 @@ def classifier(path: Callable[[Any, Tensor], Tensor]) -> seqlrp.TextClassifier:
 
 
 def overwritten_unseen(m: Model, ids: Tensor) -> Tensor:
-    """Writes the first vector over the second where no torch function sees it."""
-    x = m.emb(ids)
-    size = x.stride(1) * x.element_size()
-    with torch._C.DisableTorchFunction():
-        first = x.data_ptr()
-    for row in range(len(x)):
-        at = first + row * x.stride(0) * x.element_size()
-        ctypes.memmove(at + size, at, size)
-    return torch.tanh(m.map(x))
+    """Writes the first id over the second where no torch function sees it."""
+    ids = ids.clone().contiguous()
+    for row in range(len(ids)):
+        at = ids.data_ptr() + row * ids.stride(0) * 8
+        ctypes.memmove(at + 8, at, 8)
+    return torch.tanh(m.map(m.emb(ids)))
 
 
 def plain(m: Model, ids: Tensor) -> Tensor:
@@ -78,7 +77,10 @@ def maximum(m: Model, ids: Tensor) -> Tensor:
     return m.map(m.emb(ids)).amax(1, keepdim=True)
 
 
-def test_a_word_that_is_overwritten_unseen_is_found() -> None:
+def test_a_word_that_is_overwritten_unseen_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RefusedFunctionError, match="changes ids where it cannot be followed"):
+        seqlrp.check(classifier(overwritten_unseen), TEXTS)
+    monkeypatch.setattr(InputMode, "_check_content", lambda self, ids: None)
     found = seqlrp.check(classifier(overwritten_unseen), TEXTS)
     assert {(w.document, w.place, w.word) for w in found.unread} == {(0, 1, "film"), (1, 1, "bad")}
     assert all(w.relevance for w in found.unread)
