@@ -31,7 +31,7 @@ def model_facts(folder: Path, corpus: str | None = None) -> dict[str, Any]:
     file = folder / CONFIG  # which `load` has checked
     day = datetime.fromtimestamp(file.stat().st_mtime)
     fingerprint = json.loads(file.read_text("ascii"))["binding"][:12]
-    about = {"Date of its file": f"{day.day} {day:%B %Y}", "Fingerprint": fingerprint}
+    about = {"Model saved on": f"{day.day} {day:%B %Y}", "Fingerprint of the model": fingerprint}
     source = None if corpus in (None, "-") else Path(corpus).name
     return {"model": folder.resolve().name, "corpus": source, "about": about}
 
