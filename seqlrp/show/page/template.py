@@ -93,7 +93,7 @@ def source(name: str, minify: bool) -> Html:
     text = files("seqlrp.show.page").joinpath(name).read_text(encoding="utf-8")
     if minify:
         lines = (line.strip() for line in text.splitlines())
-        text = "\n".join(line for line in lines if line and not line.startswith("//"))
+        text = "\n".join(line for line in lines if line and not line.startswith(("//", "/*")))
     return Html(text)
 
 
