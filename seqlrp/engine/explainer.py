@@ -246,8 +246,8 @@ class Explainer:
             UnfollowedWordsError: with `verify`: words reach the scores in a way not followed.
         """
         self.check_call(inputs)
-        if self.kind_of_input(inputs, additional_forward_args) in self._verified:
-            kind = self.kind_of_input(inputs, additional_forward_args)
+        kind = self.kind_of_input(inputs, additional_forward_args)
+        if kind in self._verified:
             found = self.run(GradientMode(), inputs, target, additional_forward_args, padding)
             return found._replace(unverified=self._unverified.get(kind, ""))
         mode = FollowedGradientMode(self.model)
