@@ -30,6 +30,7 @@ from seqlrp.engine.gradient_mode import FollowedGradientMode, GradientMode
 from seqlrp.engine.inputs import InputMode
 from seqlrp.engine.ledger import Ledger
 from seqlrp.engine.modules import parameters_of
+from seqlrp.engine.padding import padding_length_counts
 from seqlrp.engine.second_run import SecondRun
 from seqlrp.errors import SecondTextWarning, SeqlrpWarning, UnverifiedWarning
 
@@ -145,6 +146,7 @@ class Explainer:
         self._unverified: dict[Hashable, str] = {None: "verify=False" if verify is False else ""}
         self._warned: set[type[SeqlrpWarning]] = set()
         self._verified: set[Hashable] = {None}  # the kinds of input with a second run
+        self._tried_longer = False  # whether a batch has run with one more column of padding
         self._finite_versions: tuple[int, ...] | None = None
         self._check_parameters()
 
@@ -303,6 +305,15 @@ class Explainer:
             self._warn_once(UnverifiedWarning, UNVERIFIED.format(why=second.missing))
         if second.first.second_text is not None:
             self._warn_once(SecondTextWarning, SECOND_TEXT.format(shape=second.first.second_text))
+
+    def padding_length_counts(self, ids: Tensor, padding: Tensor, additional: Any) -> bool:
+        """Return whether scores depend on how long the padding is, with `verify` and only once."""
+        if not self.verify or self._tried_longer:
+            return False
+        self._tried_longer = True
+        return padding_length_counts(
+            self.model, ids, padding, additional, lambda output: select_output(output, self.output)
+        )
 
     def _warn_once(self, category: type[SeqlrpWarning], message: str) -> None:
         if category not in self._warned:

@@ -285,7 +285,12 @@ class LRP(Explainer):
         words = torch.stack([part.sum(-1) for part in parts])  # [C or 1, *ids]
         if not bool(torch.isfinite(words).all()):
             self._refuse_overflow(words)
-        _check_padding_relevance(run, [each.gammas for each in found], forward.padding, words)
+        if bool(forward.padding.any()):
+            share = _padding_share(run, [each.gammas for each in found], forward.padding, words)
+            if share is not None:
+                tell_of_padding(share, stacklevel=4)
+            elif self.padding_length_counts(inputs, forward.padding, additional_forward_args):
+                tell_of_padding(0.0, stacklevel=4, by_length=True)
         ledger = None
         if account:
             ledger = _ledger(run, forward, words, starts, [each.amounts for each in found])
@@ -356,20 +361,21 @@ def _relevance(run: Propagation, gammas: Iterable[Sequence[Tensor | None]]) -> l
     ]
 
 
-def _check_padding_relevance(
+def _padding_share(
     run: Propagation,
     gammas: Iterable[Sequence[Tensor | None]],
     padding: Tensor,
     words: Tensor,
-) -> None:
-    """Warn if relevance flows to padding, even if its vectors are zero."""
-    if not bool(padding.any()):
-        return
+) -> float | None:
+    """Return the share of padding in all absolute relevance; None if no γ reaches it.
+
+    Padding takes part in an answer even if its vectors, and so its relevance, are zero.
+    """
     for of_pass in gammas:
         on_padding = run.gather([None if gamma is None else gamma.abs() for gamma in of_pass])
         if bool((on_padding[padding] != 0).any()):
-            share = words[:, padding].abs().sum() / words.abs().sum().clamp_min(1e-30)
-            return tell_of_padding(float(share), stacklevel=5)
+            return float(words[:, padding].abs().sum() / words.abs().sum().clamp_min(1e-30))
+    return None
 
 
 def _ledger(

@@ -203,6 +203,33 @@ def test_padding_that_is_no_zero_vector_has_a_share(kind: str) -> None:
     assert ledger.residual.abs().max() < 1e-12
 
 
+class MeanOfPaddedLength(nn.Module):
+    """Masks its padding, and divides by the length of the batch."""
+
+    def __init__(self, *, own_length: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.own_length = own_length
+        self.emb, self.out = nn.Embedding(9, 4, padding_idx=0), nn.Linear(4, 2)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        words = (ids != 0).unsqueeze(2)
+        total = (self.emb(ids) * words).sum(1)
+        return self.out(total / (words.sum(1) if self.own_length else ids.shape[1]))
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_a_length_of_padding_that_counts_is_said(left: bool) -> None:
+    ids = torch.tensor([[3, 4, 5], [7, 0, 0]])
+    ids = ids.flip(1) if left else ids
+    with pytest.warns(PaddingWarning, match="with one more column of it the scores change"):
+        seqlrp.LRP(MeanOfPaddedLength(own_length=False).eval()).attribute(ids)
+    seqlrp.LRP(MeanOfPaddedLength(own_length=True).eval()).attribute(ids)  # no warning
+    seqlrp.LRP(MeanOfPaddedLength(own_length=False).eval()).attribute(
+        ids[:1]
+    )  # nor where there is no padding
+
+
 def test_a_word_spelled_like_padding_is_a_word_if_one_says_so() -> None:
     model = build("lstm", "unmasked", torch.float64)
     model.emb.padding_idx = None
