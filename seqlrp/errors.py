@@ -204,6 +204,10 @@ class SecondTextWarning(SeqlrpWarning):
     """The model looks up a second text, whose words are not explained."""
 
 
+class WordFeaturesWarning(SeqlrpWarning):
+    """What a model takes after its ids is computed from the words, and is not explained."""
+
+
 class VocabularyWarning(SeqlrpWarning):
     """The vocabulary has fewer tokens than the model's embedding has rows."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from seqlrp.errors import OptionError
 
@@ -172,3 +173,12 @@ def batches_by_length(lengths: Sequence[int] | Ints, batch_tokens: int) -> list[
         batches.append(order[start:end].tolist())
         start = end
     return batches
+
+
+def select_arguments(additional: Any, inputs: Tensor, rows: Tensor) -> tuple[Any, ...]:
+    """Return the model's further arguments; select `rows` of tensors with a row per document."""
+    arguments = additional if isinstance(additional, tuple) else (additional,)
+    return tuple(
+        a[rows] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
+        for a in (() if additional is None else arguments)
+    )

@@ -139,6 +139,8 @@ def check_input(inputs: Tensor) -> None:
             f"(or vectors [B, T, D] of float)."
         )
     shape = list(inputs.shape)
+    if inputs.layout is not torch.strided or inputs.is_nested:
+        raise IdsError(f"Got ids of layout {inputs.layout}; expected a dense tensor [B, T].")
     if inputs.dtype.is_floating_point:
         if inputs.ndim not in (2, 3):
             raise IdsError(
@@ -156,14 +158,22 @@ def check_input(inputs: Tensor) -> None:
 
 
 def check_dtype(inputs: Tensor, model: nn.Module) -> None:
-    """Check that vectors have the floating dtype of the model's parameters.
+    """Check that vectors have the floating dtype of the model's parameters, which is not float16.
 
     Raises:
         IdsError: they have another; the message says what to cast.
+        ModelError: the parameters are float16.
     """
+    own = next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), None)
+    if own == torch.float16:
+        raise ModelError(
+            "The model computes in float16, whose smallest numbers are too large for relevance: "
+            "after some 20 words it would be off by tens of percent. Explain a copy in float32, "
+            "copy.deepcopy(model).float(), or the model in bfloat16.",
+            code="float16",
+        )
     if not inputs.dtype.is_floating_point:
         return
-    own = next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), None)
     if own is not None and inputs.dtype != own:
         raise IdsError(
             f"Got vectors of shape {list(inputs.shape)} (ids are of dtype int64) and dtype "

@@ -6,6 +6,7 @@ squares. A method without a law of its own for one of them uses its decompositio
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from seqlrp.engine.functions import Call
 from seqlrp.errors import TrainingModeError
 
 Run = DispatchMode[Any]
+NormalisationLaw = Callable[[Any, Call], Any]
 
 
 def take_apart(run: Run, call: Call) -> Any:
@@ -99,6 +101,40 @@ def softmax_arguments(run: Run, call: Call) -> tuple[Tensor, int]:
 # Normalisations
 
 
+def parameters_apart(law: NormalisationLaw) -> NormalisationLaw:
+    """Wrap the law of a normalisation for a scale and shift that depend on the words.
+
+    They are a factor and a term of their own, as in y = norm(x) · w(words) + b(words), the
+    conditional layer normalisation of Chen et al. (2021).
+    """
+
+    @functools.wraps(law)
+    def apply(run: Any, call: Call) -> Any:
+        names = ("weight",) if call.name == "rms_norm" else ("weight", "bias")
+        weight, bias = (*call.arguments(*names), None)[:2]
+        if run.known(weight) is None and run.known(bias) is None:
+            _check_only_input(run, call)
+            return law(run, call)
+        plain = call.without(*names)
+        y = run.call(plain.function, plain.args, plain.kwargs)
+        if call.name in ("batch_norm", "group_norm", "instance_norm"):
+            shape = (-1, *(1,) * (y.ndim - 2))  # [C] broadcasts to [B, C, *]
+            weight, bias = (
+                None if t is None else run.do(torch.reshape, t, shape) for t in (weight, bias)
+            )
+        return _scale_and_shift(run, y, weight, bias)
+
+    return apply
+
+
+def _check_only_input(run: Run, call: Call) -> None:
+    """Refuse a normalisation by statistics that depend on the words."""
+    for name, value in zip(("running_mean", "running_var"), call.args[1:3], strict=False):
+        if call.name in ("batch_norm", "instance_norm") and run.known(value) is not None:
+            run.refuse(call.function, f"{name} depends on the words")
+
+
+@parameters_apart
 def layer_norm(run: Run, call: Call) -> Tensor:
     """`layer_norm`: centred, and divided by its own standard deviation (Ba et al. 2016)."""
     x, shape, weight, bias, eps = call.arguments(
@@ -109,6 +145,7 @@ def layer_norm(run: Run, call: Call) -> Tensor:
     return _scale_and_shift(run, y, weight, bias)
 
 
+@parameters_apart
 def rms_norm(run: Run, call: Call) -> Tensor:
     """`rms_norm`: divided by its own root mean square."""
     x, shape, weight, eps = call.arguments("input", "normalized_shape", "weight", "eps")
@@ -117,16 +154,19 @@ def rms_norm(run: Run, call: Call) -> Tensor:
     return _scale_and_shift(run, y, weight, None)
 
 
+@parameters_apart
 def batch_norm(run: Run, call: Call) -> Tensor:
     """`batch_norm` with the statistics of training, as in evaluation mode: linear."""
     return _scale_and_shift(run, call.arguments("input")[0], *batch_statistics(run, call))
 
 
+@parameters_apart
 def group_norm(run: Run, call: Call) -> Tensor:
     """`group_norm`: normalises each group of channels `[B, C, *]` by its mean and variance."""
     return _normalise_groups(run, *call.arguments("input", "num_groups", "weight", "bias", "eps"))
 
 
+@parameters_apart
 def instance_norm(run: Run, call: Call) -> Tensor:
     """`instance_norm`, `[B, C, *]`: every channel is a group of its own."""
     x, weight, bias, eps = call.arguments("input", "weight", "bias", "eps")

@@ -127,6 +127,12 @@ def _in_place_law(law: Law[R], function: Function) -> Law[R] | None:
     return apply_and_overwrite
 
 
+# Functions of one value: what else they take, such as the slopes of `prelu`, is a constant.
+_OF_ONE_VALUE = frozenset(
+    (Kind.ACTIVATION, Kind.GATE, Kind.SOFTPLUS, Kind.EXPONENTIAL, Kind.LOGARITHM, Kind.INVERSE)
+)
+
+
 class DispatchMode(FollowingMode[M]):
     """Runs one model under the laws of a table; takes the arguments of `FollowingMode`."""
 
@@ -162,12 +168,13 @@ class DispatchMode(FollowingMode[M]):
             RefusedFunctionError: there is no law for it.
             ModelError: the function draws random numbers.
         """
-        dependent, random = [], ""
+        dependent, random, constant = [], "", False
         for value in tensors_in((args, kwargs) if kwargs else args):
             if self.known(value) is not None:
                 dependent.append(value)
             elif (mark := mark_of(value, self)) is None:
                 self.check_constant(value)
+                constant = constant or id(value) not in self._model_ids
             elif mark.random:
                 random = mark.random
         entry = identify(function)
@@ -180,6 +187,7 @@ class DispatchMode(FollowingMode[M]):
                 return _set_to_zero(function(*args, **kwargs))
         if not dependent:
             return self.call_on_constants(function, entry, args, kwargs)
+        self.steps.add((function, constant))
         if torch.is_grad_enabled() and not torch.is_inference_mode_enabled():
             return self._apply(function, entry, args, kwargs, dependent)
         with torch.inference_mode(False), torch.enable_grad():
@@ -198,7 +206,11 @@ class DispatchMode(FollowingMode[M]):
         law = self.law_of(function, entry, dependent)
         if law is None:
             self.refuse(function)
-        result = law(self, arrange(function, entry, args, kwargs))
+        call = arrange(function, entry, args, kwargs)
+        of_one = entry is not None and entry.kind in _OF_ONE_VALUE
+        if of_one and any(value is not call.args[0] for value in dependent):
+            self.refuse(function, "more than its first argument depends on the words")
+        result = law(self, call)
         if entry is not None and entry.kind in (Kind.ANSWER, Kind.COUNT):
             self.note_answer(entry, result)
         return result

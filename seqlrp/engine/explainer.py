@@ -25,13 +25,15 @@ from seqlrp.engine.checks import (
     select_scores,
 )
 from seqlrp.engine.completeness import CompletenessTotals, totals_for, warn_if_incomplete
+from seqlrp.engine.documents import refuse_mixing
 from seqlrp.engine.following import FollowingMode
 from seqlrp.engine.gradient_mode import FollowedGradientMode, GradientMode
 from seqlrp.engine.inputs import InputMode
 from seqlrp.engine.ledger import Ledger
 from seqlrp.engine.modules import parameters_of
-from seqlrp.engine.padding import padding_length_counts
+from seqlrp.engine.plain_runs import PlainRuns
 from seqlrp.engine.second_run import SecondRun
+from seqlrp.engine.twins import not_twinned, same_random_state, twin
 from seqlrp.errors import SecondTextWarning, SeqlrpWarning, UnverifiedWarning
 
 UNVERIFIED = (
@@ -146,7 +148,9 @@ class Explainer:
         self._unverified: dict[Hashable, str] = {None: "verify=False" if verify is False else ""}
         self._warned: set[type[SeqlrpWarning]] = set()
         self._verified: set[Hashable] = {None}  # the kinds of input with a second run
+        self._steps: set[tuple[Any, bool]] = set()  # of the calls that were verified
         self._tried_longer = False  # whether a batch has run with one more column of padding
+        self._tried_others = verify is False  # whether a text has run alone and beside another
         self._finite_versions: tuple[int, ...] | None = None
         self._check_parameters()
 
@@ -251,6 +255,7 @@ class Explainer:
         kind = self.kind_of_input(inputs, additional_forward_args)
         if kind in self._verified:
             found = self.run(GradientMode(), inputs, target, additional_forward_args, padding)
+            self.check_others(found, inputs, additional_forward_args)
             return found._replace(unverified=self._unverified.get(kind, ""))
         mode = FollowedGradientMode(self.model)
         return self.run_verified(mode, inputs, target, additional_forward_args, padding)
@@ -259,8 +264,9 @@ class Explainer:
         self, inputs: Tensor, additional: Any, account: bool = False
     ) -> Hashable | None:
         """Return what decides how a model runs, as far as can be told; None without `verify`."""
-        several = tuple(size > 1 for size in inputs.shape)
-        return (inputs.dtype, several, additional is None, account) if self.verify else None
+        # A model may do more for longer texts, or more than two: lengths count by powers of two.
+        sizes = (min(inputs.shape[0], 3), *(size.bit_length() for size in inputs.shape[1:]))
+        return (inputs.dtype, sizes, additional is None, account) if self.verify else None
 
     def run_verified(
         self,
@@ -288,15 +294,19 @@ class Explainer:
             mode.constants = second.first
         with recording or nullcontext():
             forward = self.run(mode, inputs, target, additional_forward_args, padding)
+        self.check_others(forward, inputs, additional_forward_args)
         if second is not None:
             self._verify(second, mode, forward, kind)
+        elif self.verify and not mode.steps <= self._steps:
+            self._verify_late(mode, inputs, additional_forward_args, forward)
+        self._steps |= mode.steps
         return forward._replace(unverified=self._unverified.get(kind, ""))
 
     def _verify(
         self, second: SecondRun, mode: FollowingMode[Any], forward: Forward, kind: Hashable
     ) -> None:
         """Compare a run with runs of copies, and warn once of what that cannot find."""
-        second.check_scores(mode, forward.scores, lambda output: select_output(output, self.output))
+        second.check_scores(mode, forward.scores, self._select)
         second.compare(mode, forward.padding)
         self._unverified[kind] = second.missing
         if not second.missing:
@@ -306,14 +316,51 @@ class Explainer:
         if second.first.second_text is not None:
             self._warn_once(SecondTextWarning, SECOND_TEXT.format(shape=second.first.second_text))
 
-    def padding_length_counts(self, ids: Tensor, padding: Tensor, additional: Any) -> bool:
+    def _verify_late(
+        self, mode: FollowingMode[Any], inputs: Tensor, additional: Any, forward: Forward
+    ) -> None:
+        """Verify a call in which signals met constants at steps that no verified call had.
+
+        A model may take another way for longer texts, or may have kept values of an earlier call.
+        It has run by now, so a copy of it runs again in its place.
+        """
+        if not_twinned(self.model):
+            return
+        model = twin(self.model)
+        second = SecondRun(model, inputs, additional)
+        again = mode.again(model)
+        again.constants = second.first
+        with torch.enable_grad(), same_random_state():
+            again.run(model, inputs, additional)
+        second.compare(again, forward.padding)
+
+    def padding_length_counts(self, forward: Forward, ids: Tensor, additional: Any) -> bool:
         """Return whether scores depend on how long the padding is, with `verify` and only once."""
-        if not self.verify or self._tried_longer:
+        if not self.verify or self._tried_longer or _writes(forward.mode):
             return False
         self._tried_longer = True
-        return padding_length_counts(
-            self.model, ids, padding, additional, lambda output: select_output(output, self.output)
-        )
+        return PlainRuns(self.model, self._select).length_counts(ids, forward.padding, additional)
+
+    def runs_beside_others(self, inputs: Tensor) -> bool:
+        """Return whether a text runs beside another one in this call."""
+        return inputs.ndim > 1 and len(inputs) > 1
+
+    def check_others(self, forward: Forward, inputs: Tensor, additional: Any) -> None:
+        """Refuse a model whose scores of a text depend on the others of its batch; tried once.
+
+        Raises:
+            MixedDocumentsError: they do.
+        """
+        beside = self.runs_beside_others(inputs)
+        if self._tried_others or not beside or _writes(forward.mode) or not_twinned(self.model):
+            return
+        plain = PlainRuns(self.model, self._select)
+        if plain.others_count(inputs, forward.padding, additional):
+            refuse_mixing()
+        self._tried_others = True
+
+    def _select(self, output: Any) -> Tensor:
+        return select_output(output, self.output)
 
     def _warn_once(self, category: type[SeqlrpWarning], message: str) -> None:
         if category not in self._warned:
@@ -385,3 +432,9 @@ class Explainer:
         if ledger is not None and totals_for(self) is not None:
             totals = CompletenessTotals.of_ledger(ledger)
             warn_if_incomplete(self, totals, stacklevel=3)
+
+
+def _writes(mode: InputMode) -> bool:
+    """Return whether a plain call writes into the parameters, which copies of the model share."""
+    constants = mode.constants if isinstance(mode, FollowingMode) else None
+    return mode.renormalises or (constants is not None and constants.writes)

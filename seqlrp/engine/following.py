@@ -56,6 +56,8 @@ class FollowingMode(InputMode, Generic[M]):
         self.count = count
         self.account = account
         self._memory: dict[int, StorageWeakRef] = {}  # the storages of marked values, by address
+        # Functions of signals, each with whether it met a constant; see `Explainer.run_verified`.
+        self.steps: set[tuple[Any, bool]] = set()
         self.bag_owner: Tensor | None = None  # for ids [N] in bags: the bag of each id
 
     def again(self, model: nn.Module) -> Self:

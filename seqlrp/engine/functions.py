@@ -236,6 +236,15 @@ class Call(NamedTuple):
         given = dict(zip(defaults, self.args, strict=False)) | self.kwargs
         return [given.get(name, defaults.get(name)) for name in names]
 
+    def without(self, *names: str) -> Call:
+        """Return this call with None for some of its arguments."""
+        places = list(_signature(self.name))
+        args = tuple(
+            None if name in names else value for name, value in zip(places, self.args, strict=False)
+        )
+        kwargs = {name: None if name in names else v for name, v in self.kwargs.items()}
+        return self._replace(args=args, kwargs=kwargs)
+
 
 NAMES: dict[str, Function] = {}
 _FUNCTIONS: dict[Any, Function] = {}

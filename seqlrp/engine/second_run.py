@@ -37,6 +37,7 @@ from seqlrp.engine.modules import tensors_of
 from seqlrp.engine.moves import MOVING, moved_values, with_signals_zero
 from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.engine.other_words import Frame, frame_of, other_vectors, other_words
+from seqlrp.engine.plain_runs import scores_differ
 from seqlrp.engine.provenance import FRESH, Provenance
 from seqlrp.engine.twins import not_twinned, random_state, same_random_state, twin
 from seqlrp.errors import ModelError, SeqlrpError, UnfollowedWordsError
@@ -396,11 +397,9 @@ class SecondRun:
         if output is None:
             return
         plain = select(output).reshape(scores.shape)
-        dtype = torch.promote_types(plain.dtype, scores.dtype)
-        size = float(plain.abs().max().clamp_min(1e-3))
-        most = float((plain.to(dtype) - scores.detach().to(dtype)).abs().max())
-        if most <= (100 * torch.finfo(plain.dtype).eps) ** 0.5 * size:
+        if not scores_differ(plain, scores.detach()):
             return
+        most, size = float((scores.detach() - plain).abs().max()), float(plain.abs().max())
         raise ModelError(
             f"The model returns other scores while its torch functions are watched: they differ "
             f"by up to {most:.3g}, where the largest is {size:.3g}. Either it computes in a way "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,8 +16,9 @@ from tqdm import tqdm
 from seqlrp.engine.attribution import Attribution
 from seqlrp.engine.batches import Budget, in_batches
 from seqlrp.engine.checks import One, resolve_contrast
+from seqlrp.engine.nests import tensors_in
 from seqlrp.engine.padding import padding_told_to
-from seqlrp.errors import TargetError
+from seqlrp.errors import TargetError, WordFeaturesWarning
 from seqlrp.explaining.questions import Question
 from seqlrp.explanations.record import ALL, Explanation
 from seqlrp.methods import Explainer, Method
@@ -135,9 +137,31 @@ def attribute_labels(
         TargetError: both sides of a pair are the same class for a document of the batch.
         LabelError: the model gives more or fewer scores than there are labels.
     """
+    if callable(classifier.additional):
+        _warn_of_features(classifier, batch)
     # The padding of a fixed length is part of what the model has learnt to read.
     with padding_told_to(None if classifier.pad_to is None else _ignore):
         return _attribute_labels(classifier, method, batch, target)
+
+
+def _warn_of_features(classifier: TextClassifier, batch: Batch) -> None:
+    """Warn if what the model takes after the ids is another for other words."""
+    ids = batch.ids
+    other = torch.where(batch.words, (ids + 1) % len(classifier.vocabulary), ids)
+    try:
+        again = tensors_in(classifier.arguments(other, batch.words))
+    except Exception:  # the function may know no other words
+        return
+    given = tensors_in(batch.additional)
+    if len(given) == len(again) and all(map(torch.equal, given, again)):
+        return
+    warnings.warn(
+        "What the classifier's `additional` function returns depends on the words: for other words "
+        "it has other values. The model takes them for given, so what words do by way of them is "
+        "not explained; replace words (method='occlusion', removal='unk') to see all of it.",
+        WordFeaturesWarning,
+        stacklevel=2,
+    )
 
 
 def _ignore(share: float) -> None:
@@ -166,7 +190,7 @@ def _attribute_labels(
     factors = _rescaled_factors(method, factors)  # [B], or [1, 2] for all
     relevance = relevance * factors.reshape(*factors.shape, *[1] * documents)
     ledger = found.ledger and found.ledger.scale(factors)
-    return Attribution(relevance, scores, wanted, ledger, against)
+    return Attribution(relevance, scores, wanted, ledger, against, unverified=found.unverified)
 
 
 def _rescaled_factors(method: Method, factors: Tensor) -> Tensor:

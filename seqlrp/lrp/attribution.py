@@ -289,7 +289,7 @@ class LRP(Explainer):
             share = _padding_share(run, [each.gammas for each in found], forward.padding, words)
             if share is not None:
                 tell_of_padding(share, stacklevel=4)
-            elif self.padding_length_counts(inputs, forward.padding, additional_forward_args):
+            elif self.padding_length_counts(forward, inputs, additional_forward_args):
                 tell_of_padding(0.0, stacklevel=4, by_length=True)
         ledger = None
         if account:

@@ -8,11 +8,17 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from seqlrp.engine.batches import BatchTokens, Budget, in_batches
+from seqlrp.engine.batches import (
+    BatchTokens,
+    Budget,
+    in_batches,
+    ran_out_of_memory,
+    select_arguments,
+)
 from seqlrp.engine.checks import Target, check_documents, select_output
 from seqlrp.engine.explainer import Explainer, Forward
 from seqlrp.engine.inputs import InputMode
-from seqlrp.errors import IdsError, NonFiniteError
+from seqlrp.errors import IdsError, ModelError, NonFiniteError
 from seqlrp.lrp import SharedReading
 
 BATCH_TOKENS = 8192
@@ -68,6 +74,12 @@ class CopiesExplainer(Explainer):
             )
         check_documents(run.padding)
         return run._replace(scores=run.scores.detach())
+
+    def runs_beside_others(self, inputs: Tensor) -> bool:
+        """Return whether a text ever runs beside another one, or beside a copy of its own."""
+        size = self.batch_tokens
+        alone = len(inputs) == 1 and size != "auto" and size < 2 * inputs[0].numel()
+        return not alone
 
     def iter_batches(
         self, documents: Tensor, copies: int, work: Callable[[Tensor], Result]
@@ -133,10 +145,20 @@ class CopiesExplainer(Explainer):
     ) -> Tensor:
         """Return scores `[N, C]` of texts, by the unchanged model or under `mode`."""
         with torch.set_grad_enabled(graph), SharedReading():
-            if mode is None:
-                output = self.model(texts, *arguments)
-            else:
-                output = mode.run(self.model, texts, arguments)
+            try:
+                if mode is None:
+                    output = self.model(texts, *arguments)
+                else:
+                    output = mode.run(self.model, texts, arguments)
+            except RuntimeError as error:
+                if len(texts) == 1 or ran_out_of_memory(error):
+                    raise
+                raise ModelError(
+                    f"{self.name} runs {len(texts)} copies of a text side by side, and "
+                    f"{type(self.model).__name__} raises {type(error).__name__}: {error}. If it "
+                    f"takes one text at a time, pass batch_tokens=1.",
+                    code="fails_on_copies",
+                ) from error
             found: Tensor = select_output(output, self.output)
             return found.reshape(len(texts), -1)
 
@@ -152,12 +174,3 @@ class CopiesExplainer(Explainer):
                 f"length of a vector at 0, where there is no gradient."
             )
         return relevance
-
-
-def select_arguments(additional: Any, inputs: Tensor, rows: Tensor) -> tuple[Any, ...]:
-    """Return the model's further arguments; select `rows` of tensors with a row per document."""
-    arguments = additional if isinstance(additional, tuple) else (additional,)
-    return tuple(
-        a[rows] if isinstance(a, Tensor) and a.shape[:1] == inputs.shape[:1] else a
-        for a in (() if additional is None else arguments)
-    )

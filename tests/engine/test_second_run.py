@@ -287,6 +287,80 @@ def test_later_calls_run_the_model_once() -> None:
 
     lrp = seqlrp.LRP(Counted(lambda m, o, ids: o))
     lrp.attribute(WORDS, 0)
-    assert len(calls) == 3  # watched, plainly, on other words
+    assert len(calls) == 6  # watched, three times two texts, plainly, on other words
     lrp.attribute(WORDS, 0)
-    assert len(calls) == 4
+    assert len(calls) == 7
+
+
+class Remembering(nn.Module):
+    """Keeps the vectors of rare words for later calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.emb, self.fc = nn.Embedding(12, 6), nn.Linear(6, 3)
+        self.kept: dict[int, Tensor] = {}
+        self.eval()
+
+    def forward(self, ids: Tensor) -> Tensor:
+        rows = []
+        for vector, word in zip(self.emb(ids).flatten(0, 1), ids.flatten().tolist(), strict=True):
+            if word > 6:
+                vector = self.kept.setdefault(word, torch.tanh(vector))
+            rows.append(vector)
+        return self.fc(torch.stack(rows).view(*ids.shape, 6).mean(1))
+
+
+def test_vectors_kept_from_an_earlier_call_are_refused() -> None:
+    model = Remembering()
+    explainer = seqlrp.LRP(model, 0)
+    explainer.attribute(IDS[:1], 1)
+    with pytest.raises(UnfollowedWordsError):
+        explainer.attribute(IDS[:1], 1)
+    model.kept.clear()
+    explainer.attribute(IDS[:1], 1)
+    model.kept.clear()
+    with torch.no_grad():
+        model(IDS[:1])
+    with pytest.raises(UnfollowedWordsError):
+        explainer.attribute(IDS[:1], 1)
+
+
+class LongTexts(nn.Module):
+    """Adds the share of distinct words, which it counts in Python, for texts of a least length."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__()
+        self.emb, self.fc, self.least = nn.Embedding(60, 6), nn.Linear(6, 3), least
+        self.eval()
+
+    def forward(self, ids: Tensor) -> Tensor:
+        scores = self.fc(self.emb(ids).mean(1))
+        if ids.shape[1] >= self.least:
+            shares = [[len(set(row)) / len(row)] for row in ids.tolist()]
+            scores = scores + torch.tensor(shares)
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("method", "least"), [("lrp", 16), ("lrp", 11), ("gradient_x_input", 16), ("deeplift", 11)]
+)
+def test_what_a_model_does_for_longer_texts_only_is_verified(method: str, least: int) -> None:
+    explainer = seqlrp.METHODS[method](LongTexts(least))
+    explainer.attribute(torch.arange(10).unsqueeze(0), 1)
+    with pytest.raises(UnfollowedWordsError):
+        explainer.attribute(torch.arange(least).unsqueeze(0), 1)
+
+
+def test_verify_false_also_holds_for_later_calls() -> None:
+    explainer = seqlrp.LRP(LongTexts(11), verify=False)
+    explainer.attribute(torch.arange(10).unsqueeze(0), 1)
+    explainer.attribute(torch.arange(11).unsqueeze(0), 1)
+
+
+def test_a_state_that_is_kept_for_the_next_text_is_explained() -> None:
+    model = Stateful()
+    explainer = seqlrp.LRP(model, 0.0)
+    for _ in range(3):
+        explainer.attribute(IDS, 0)
+    assert model.calls == 3

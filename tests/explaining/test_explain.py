@@ -25,6 +25,7 @@ from seqlrp.errors import (
     OptionError,
     TargetError,
     TextError,
+    WordFeaturesWarning,
 )
 from seqlrp.explaining.explain import iter_explanations
 from seqlrp.lrp import LRP, Attribution
@@ -480,3 +481,33 @@ def test_the_stream_warns_at_the_line_that_uses_it_up() -> None:
     with pytest.warns(LeftOutWarning) as caught:
         assert [e.id for e in stream] == ["0"]
     assert caught[0].filename == __file__
+
+
+class WithFeature(nn.Module):
+    """Reads a number for each text beside its words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.emb, self.fc = nn.Embedding(5, 3, padding_idx=0), nn.Linear(4, 2)
+        self.eval()
+
+    def forward(self, ids: torch.Tensor, feature: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.fc(torch.cat([self.emb(ids).sum(1), feature], 1))
+        return scores
+
+
+@pytest.mark.parametrize("of_words", [False, True])
+def test_features_computed_from_words_are_said(of_words: bool) -> None:
+    vocabulary = seqlrp.Vocabulary(["<pad>", "<unk>", "good", "bad", "!"])
+
+    def feature(ids: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        return ((ids == 4) if of_words else words).sum(1, keepdim=True).float()
+
+    classifier = TextClassifier(
+        WithFeature(), vocabulary, ("no", "yes"), str.split, additional=feature
+    )
+    if of_words:
+        with pytest.warns(WordFeaturesWarning, match="depends on the words"):
+            seqlrp.explain(classifier, ["good ! !"])
+    else:
+        seqlrp.explain(classifier, ["good ! !"])  # no warning

@@ -38,7 +38,7 @@ from torch.nn.utils.rnn import (
 )
 
 import seqlrp
-from seqlrp.errors import PaddingWarning
+from seqlrp.errors import IdsError, ModelError, PaddingWarning
 
 
 def test_hierarchical() -> None:
@@ -190,6 +190,16 @@ def test_lower_precision(write: Forward, dtype: torch.dtype) -> None:
     error = (relevance.double() - expect).abs().max().item()
     assert error < (1e-5 if dtype == torch.float32 else 0.1) * max(scale, 1)
     assert ledger.residual.abs().max() < (1e-5 if dtype == torch.float32 else 0.1)
+
+
+def test_float16_is_refused() -> None:
+    with pytest.raises(ModelError, match="float16"):
+        seqlrp.LRP(build(lstm_chunks).to(torch.float16)).attribute(FULL, target=1)
+
+
+def test_sparse_ids_are_refused() -> None:
+    with pytest.raises(IdsError, match="sparse"):
+        seqlrp.LRP(build(lstm_chunks)).attribute(FULL.to_sparse(), target=1)
 
 
 def test_int32_ids() -> None:

@@ -14,7 +14,12 @@ import torch
 from torch import Tensor
 
 from seqlrp.engine import documents as docs
-from seqlrp.engine.decompositions import batch_statistics, by_channel, instance_statistics
+from seqlrp.engine.decompositions import (
+    batch_statistics,
+    by_channel,
+    instance_statistics,
+    parameters_apart,
+)
 from seqlrp.engine.functions import Call
 from seqlrp.lrp.deferred import DeferredRule
 from seqlrp.lrp.run import Run
@@ -50,6 +55,7 @@ def _normalise(
     return run.mark(y, deferred=deferred, documents=documents)
 
 
+@parameters_apart
 def layer(run: Run, call: Call) -> Tensor:
     """`layer_norm`: centred and scaled; the scale is a constant, the bias keeps its share."""
     x, shape, eps = call.arguments("input", "normalized_shape", "eps")
@@ -65,6 +71,7 @@ def layer(run: Run, call: Call) -> Tensor:
     return _normalise(run, x, f, bias, "layer_norm", dims)
 
 
+@parameters_apart
 def rms(run: Run, call: Call) -> Tensor:
     """`rms_norm`: scaled by a constant, which passes everything on."""
     x, shape, weight, eps = call.arguments("input", "normalized_shape", "weight", "eps")
@@ -79,6 +86,7 @@ def rms(run: Run, call: Call) -> Tensor:
     return _normalise(run, x, f, None, "rms_norm", dims, centred=False)
 
 
+@parameters_apart
 def batch(run: Run, call: Call) -> Tensor:
     """`batch_norm` with the statistics of training, as in evaluation mode.
 
@@ -90,12 +98,14 @@ def batch(run: Run, call: Call) -> Tensor:
     return _normalise(run, x, lambda value: value * scale, shift, "batch_norm", [])
 
 
+@parameters_apart
 def group(run: Run, call: Call) -> Tensor:
     """`group_norm`: each group of channels of `[B, C, *]` is normalised like a layer."""
     x, groups, weight, bias, eps = call.arguments("input", "num_groups", "weight", "bias", "eps")
     return _by_groups(run, x, groups, weight, bias, eps, "group_norm")
 
 
+@parameters_apart
 def instance(run: Run, call: Call) -> Tensor:
     """`instance_norm`, `[B, C, *]`: every channel is a group of its own."""
     x, weight, bias, eps = call.arguments("input", "weight", "bias", "eps")

@@ -185,6 +185,7 @@ class ContextualDecomposition(Explainer):
         words = self._words(inputs, target, additional, padding)
         run = RecordingRun(self.model, len(inputs), words)
         forward = self.run(run, inputs, target, additional, padding)
+        self.check_others(forward, inputs, additional)
         leaves = [leaf for call in run.recorded for leaf in call.leaves]
         of_leaves: list[list[Tensor]] = [[] for _ in leaves]
         rest = []

@@ -91,6 +91,7 @@ class ClassActivation(Explainer):
         ran: list[nn.Module] = []
         with _output_hook(lambda module, output: ran.append(module)):
             run = self.forward(inputs, target, additional_forward_args, padding)
+        self.check_others(run, inputs, additional_forward_args)  # without the hook
         if run.padding.ndim != 2:
             raise IdsError(
                 f"Got ids of shape {list(inputs.shape)}; a class activation map is one of words "

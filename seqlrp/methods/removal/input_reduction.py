@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from seqlrp.engine.attribution import Attribution
-from seqlrp.engine.batches import BatchTokens
+from seqlrp.engine.batches import BatchTokens, select_arguments
 from seqlrp.engine.checks import Target
 from seqlrp.engine.documents import NOBODY
 from seqlrp.engine.explainer import Forward
 from seqlrp.engine.gradient_mode import GradientMode
 from seqlrp.engine.inputs import Reading
 from seqlrp.errors import NonFiniteError, check_choice
-from seqlrp.methods.copies import select_arguments
 from seqlrp.methods.gradients.gradient import gather_products
 from seqlrp.methods.removal.words import BATCH_TOKENS, Removal, RemovalExplainer
 

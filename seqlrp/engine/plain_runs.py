@@ -1,0 +1,98 @@
+"""Plain runs of copies of a model: what changes its scores beside the words of a text?
+
+The copies are those of `twins.py`, and nothing watches them. What a model does that cannot be
+copied, or that raises on the changed batch, cannot be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqlrp.engine.batches import select_arguments
+from seqlrp.engine.nests import map_tensors, tensors_in
+from seqlrp.engine.twins import not_twinned, same_random_state, twin
+
+Select = Callable[[Any], Tensor]
+
+
+class PlainRuns:
+    """Runs copies of a model on changed batches.
+
+    Args:
+        model: the model.
+        select: returns the scores from what the model returns.
+    """
+
+    def __init__(self, model: nn.Module, select: Select) -> None:
+        self._model, self._select = model, select
+
+    def length_counts(self, ids: Tensor, padding: Tensor, additional: Any) -> bool:
+        """Return whether scores change with one more column of padding.
+
+        So they do if a model masks its padding and then takes the mean over the padded length.
+
+        Args:
+            ids: ids `[B, T]`.
+            padding: bool `[B, T]`, True on padding, which stands at one end.
+            additional: what the model takes after its ids.
+        """
+        if ids.ndim != 2 or ids.shape in [t.shape for t in tensors_in((additional,))]:
+            return False
+        left, right = (bool(padding[:, end].any()) for end in (0, -1))
+        if left == right:
+            return False
+        column = ids[padding][:1].expand(len(ids), 1)
+        longer = torch.cat([column, ids] if left else [ids, column], 1)
+        arguments = select_arguments(additional, ids, torch.arange(len(ids), device=ids.device))
+        found = self._scores([ids, longer], arguments)
+        return found is not None and scores_differ(*found)
+
+    def others_count(self, inputs: Tensor, padding: Tensor, additional: Any) -> bool:
+        """Return whether a text has other scores with another text in its batch.
+
+        The first text runs beside itself, and before and after another one, which is the same text
+        with its words in reverse order.
+
+        Args:
+            inputs: ids `[B, T]` or `[B, S, W]`, or vectors `[B, T, D]`.
+            padding: bool `[B, T]` or `[B, S, W]`, True on padding.
+            additional: what the model takes after its input.
+        """
+        text, words = inputs[0], ~padding[0]
+        other = text.clone()
+        other[words] = text[words].flip(0)
+        first = torch.zeros(2, dtype=torch.int64, device=inputs.device)
+        pairs = [torch.stack(pair) for pair in ((text, text), (text, other), (other, text))]
+        found = self._scores(pairs, select_arguments(additional, inputs, first))
+        if found is None:
+            return False
+        same, before, after = found
+        return scores_differ(same[0], before[0]) or scores_differ(same[1], after[1])
+
+    def _scores(self, batches: list[Tensor], arguments: tuple[Any, ...]) -> list[Tensor] | None:
+        """Return the scores of batches, each by a copy of the model in the same random state.
+
+        None where the model cannot be copied, or raises.
+        """
+        if not_twinned(self._model):
+            return None
+        found = []
+        with suppress(Exception), torch.no_grad():
+            for inputs in batches:
+                with same_random_state():
+                    given = map_tensors(arguments, Tensor.clone)
+                    found.append(self._select(twin(self._model)(inputs.clone(), *given)))
+            return found
+        return None
+
+
+def scores_differ(one: Tensor, other: Tensor) -> bool:
+    """Return whether scores differ by more than rounding, a hundred steps of which may add up."""
+    size = one.abs().max().clamp_min(1e-3)
+    rounding: float = (100 * torch.finfo(one.dtype).eps) ** 0.5
+    return bool((other - one).abs().max() > rounding * size)
