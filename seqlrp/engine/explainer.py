@@ -30,7 +30,7 @@ from seqlrp.engine.following import FollowingMode
 from seqlrp.engine.gradient_mode import FollowedGradientMode, GradientMode
 from seqlrp.engine.inputs import InputMode
 from seqlrp.engine.ledger import Ledger
-from seqlrp.engine.modules import parameters_of
+from seqlrp.engine.modules import kept_by, parameters_of
 from seqlrp.engine.plain_runs import PlainRuns
 from seqlrp.engine.second_run import SecondRun
 from seqlrp.engine.twins import not_twinned, same_random_state, twin
@@ -149,6 +149,7 @@ class Explainer:
         self._warned: set[type[SeqlrpWarning]] = set()
         self._verified: set[Hashable] = {None}  # the kinds of input with a second run
         self._steps: set[tuple[Any, bool]] = set()  # of the calls that were verified
+        self._kept: frozenset[int] | None = None  # what the model kept before a verified call
         self._tried_longer = False  # whether a batch has run with one more column of padding
         self._tried_others = verify is False  # whether a text has run alone and beside another
         self._finite_versions: tuple[int, ...] | None = None
@@ -253,12 +254,17 @@ class Explainer:
         """
         self.check_call(inputs)
         kind = self.kind_of_input(inputs, additional_forward_args)
+        kept = kept_by(self.model) if self.verify else None
+        if kept != self._kept:
+            self.verify_again()  # a value from an earlier call may stand for a word of this one
         if kind in self._verified:
             found = self.run(GradientMode(), inputs, target, additional_forward_args, padding)
             self.check_others(found, inputs, additional_forward_args)
             return found._replace(unverified=self._unverified.get(kind, ""))
         mode = FollowedGradientMode(self.model)
-        return self.run_verified(mode, inputs, target, additional_forward_args, padding)
+        found = self.run_verified(mode, inputs, target, additional_forward_args, padding)
+        self._kept = kept
+        return found
 
     def kind_of_input(
         self, inputs: Tensor, additional: Any, account: bool = False

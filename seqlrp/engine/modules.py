@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from seqlrp.engine.nests import tensors_in
+
+_OWN = frozenset(vars(nn.Module())) - {"_buffers"}
+
 
 def modules_of(model: nn.Module) -> list[nn.Module]:
     """Return the model and all modules in it, each once."""
@@ -30,3 +34,14 @@ def tensors_of(model: nn.Module) -> list[Tensor]:
     modules = modules_of(model)
     kept = [table for m in modules for table in (m._parameters, m._buffers)]
     return [t for table in kept for t in table.values() if t is not None]
+
+
+def kept_by(model: nn.Module) -> frozenset[int]:
+    """Return the addresses of all tensors that modules keep beside parameters, also in dicts."""
+    return frozenset(
+        id(tensor)
+        for module in modules_of(model)
+        for name, value in vars(module).items()
+        if name not in _OWN
+        for tensor in tensors_in(value)
+    )

@@ -311,9 +311,10 @@ class Remembering(nn.Module):
         return self.fc(torch.stack(rows).view(*ids.shape, 6).mean(1))
 
 
-def test_vectors_kept_from_an_earlier_call_are_refused() -> None:
+@pytest.mark.parametrize("method", ["lrp", "gradient_x_input", "deeplift"])
+def test_vectors_kept_from_an_earlier_call_are_refused(method: str) -> None:
     model = Remembering()
-    explainer = seqlrp.LRP(model, 0)
+    explainer = seqlrp.METHODS[method](model)
     explainer.attribute(IDS[:1], 1)
     with pytest.raises(UnfollowedWordsError):
         explainer.attribute(IDS[:1], 1)
