@@ -24,6 +24,7 @@ from seqlrp.lrp.recurrent.kernels import compiled, gpu, vectorised
 from seqlrp.lrp.recurrent.kernels.choice import Kernel, choose_kernel
 from seqlrp.lrp.recurrent.reference import Gammas
 from seqlrp.lrp.stabilise import Stabiliser
+from seqlrp.lrp.targets import OfTargets
 
 Layout = Literal["rows", "time first", "batch first"]
 _ACTIVATIONS = {"rnn_tanh": torch.tanh, "rnn_relu": torch.relu}
@@ -158,7 +159,7 @@ def _backward(
 ) -> list[Gammas]:
     """Return γ of the inputs by direction, for one target or, under `torch.vmap`, several."""
     if any(torch._C._functorch.is_batchedtensor(gamma) for gamma in gammas):
-        given = _Targets.apply(layer, kernel, len(gammas), *saved, *factors, *gammas)  # type: ignore[no-untyped-call]
+        given = _Backward.apply(layer, kernel, len(gammas), *saved, *factors, *gammas)  # type: ignore[no-untyped-call]
         each = len(given) // len(layer.weights)
         results = [
             _make_gammas(given[first : first + each], layer.kind)
@@ -172,16 +173,8 @@ def _backward(
     return results
 
 
-class _Targets(torch.autograd.Function):
+class _Backward(OfTargets):
     """`Layer.backward` for γ of several targets, with a copy of each sequence per target."""
-
-    @staticmethod
-    def forward(*arguments: Any) -> Any:
-        raise AssertionError("only reached through torch.vmap")
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        pass
 
     @staticmethod
     def vmap(
