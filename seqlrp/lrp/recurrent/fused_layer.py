@@ -117,24 +117,23 @@ class Layer:
         targets: int,
     ) -> Gammas:
         x, h0, *c0, out = saved
-        gamma_out, gamma_hn, *gamma_cn = gammas
-        weights, reverse = self.weights[direction], direction == 1
+        gamma_out, *gamma_states = gammas
+        weights = self.weights[direction]
         width = out.shape[-1] // len(self.weights)
         part = slice(direction * width, (direction + 1) * width)
         states, h = [s[direction] for s in (h0, *c0)], out[:, part]
         if targets > 1:
             x, h, *states = (t.repeat_interleave(targets, 0) for t in (x, h, *states))
-        shared = (
-            x, *states, weights, steps, reverse,
-            gamma_out[:, part], gamma_hn[direction], *(g[direction] for g in gamma_cn),
-            self.stabiliser,
+        own = recurrent.Direction(
+            x, states, weights, steps, direction == 1,
+            gamma_out[:, part], [g[direction] for g in gamma_states], self.stabiliser,
         )  # fmt: skip
         more = () if self.kind in ("lstm", "gru") else (_ACTIVATIONS[self.kind],)
         name = self.kind if self.kind in ("lstm", "gru") else "rnn"
         if kernel == "reference":
-            return getattr(recurrent, name)(*shared, *more)  # type: ignore[no-any-return]
+            return getattr(recurrent, name)(own, *more)  # type: ignore[no-any-return]
         run = getattr(gpu if kernel == "triton" else vectorised, name)
-        return run(*shared, *more, h=h, account=bool(self.books))  # type: ignore[no-any-return]
+        return run(own, *more, h=h, account=bool(self.books))  # type: ignore[no-any-return]
 
     def book(self, direction: int, saved: Sequence[Tensor], result: Gammas) -> None:
         """Book the relevance that ends in one direction."""
