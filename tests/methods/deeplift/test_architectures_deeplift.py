@@ -76,8 +76,9 @@ def test_words_add_up_to_the_difference_of_the_models_own_scores(
     entry: Architecture, rule: Any, baseline: Any
 ) -> None:
     model, ids = built(entry.make), inputs(entry)
+    once = rule == "rescale"  # the second run on other words does not depend on the rule
     with nothing_changes(model, ids):
-        found = explained(entry, model, ids, rule=rule, baseline=baseline)
+        found = explained(entry, model, ids, rule=rule, baseline=baseline, verify=once)
     check_sum(entry, model, ids, found, baseline)
     more = arguments(entry, ids)
     with torch.no_grad():
@@ -162,8 +163,8 @@ def test_more_padding_changes_nothing(entry: Architecture) -> None:
 @pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")  # torch's own
 def test_single_precision_is_close_to_double(entry: Architecture) -> None:
     model, ids = built(entry.make).float(), inputs(entry)
-    single = explained(entry, model, ids)
-    double = explained(entry, model.double(), ids)
+    single = explained(entry, model, ids, verify=False)
+    double = explained(entry, model.double(), ids, verify=False)
     assert single.relevance.dtype == torch.float32
     # The smallest number that a norm adds to a length of 0 is not the same in both.
     scale = max(1.0, double.relevance.abs().max().item())
