@@ -35,9 +35,16 @@ def _method(model: nn.Module, output: Any, **options: Any) -> DeepLIFT:
 
 
 def explained(
-    entry: Architecture, model: nn.Module, ids: Tensor, target: Any = "all", **options: Any
+    entry: Architecture,
+    model: nn.Module,
+    ids: Tensor,
+    target: Any = "all",
+    *,
+    verify: bool = False,
+    **options: Any,
 ) -> Attribution:
-    method = _method(model, entry.output, **options)
+    """An attribution; that no architecture is refused is verified in `test_verify.py`."""
+    method = _method(model, entry.output, verify=verify, **options)
     return method.attribution(ids, target, arguments(entry, ids))
 
 
@@ -105,7 +112,7 @@ def test_words_add_up_for_any_weights_and_words(
     lengths = torch.randint(1, longest + 1, (3,), generator=g)
     lengths[0] = longest + 3
     ids = ids.masked_fill(torch.arange(longest + 3) >= lengths[:, None], 0)
-    found = explained(entry, model, ids, rule=rule, baseline=baseline)
+    found = explained(entry, model, ids, rule=rule, baseline=baseline, verify=True)
     check_sum(entry, model, ids, found, baseline)
 
 
@@ -163,8 +170,8 @@ def test_more_padding_changes_nothing(entry: Architecture) -> None:
 @pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")  # torch's own
 def test_single_precision_is_close_to_double(entry: Architecture) -> None:
     model, ids = built(entry.make).float(), inputs(entry)
-    single = explained(entry, model, ids, verify=False)
-    double = explained(entry, model.double(), ids, verify=False)
+    single = explained(entry, model, ids)
+    double = explained(entry, model.double(), ids)
     assert single.relevance.dtype == torch.float32
     # The smallest number that a norm adds to a length of 0 is not the same in both.
     scale = max(1.0, double.relevance.abs().max().item())
