@@ -11,6 +11,7 @@ from seqlrp.errors import OptionError, check_number, near
 from seqlrp.show.colours import LIGHT
 from seqlrp.show.plots.labels import make_labels, new_axes
 from seqlrp.show.plots.style import around_bars, method_marker
+from seqlrp.show.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +67,7 @@ def words_axes(
     ax.set_yticks(rows, words.texts, **words.options)
     for row, count in enumerate(shown["documents"].tolist()):
         ax.text(
-            1.01, row, f"{count:,} text{'' if count == 1 else 's'}",
+            1.01, row, counted(count, "text"),
             transform=ax.get_yaxis_transform(), va="center", size=8, color=LIGHT.quiet,
         )  # fmt: skip
     name = make_labels([label])
@@ -115,7 +116,7 @@ def eigenvalues_axes(analysis: AnalysisResults, target: int | str | None, ax: Ax
     chosen = int((analysis.strategies["class"] == label).sum())
     ax.axvline(chosen + 0.5, color=LIGHT.deepest_for, linestyle="--", linewidth=1)
     name = make_labels([label])
-    clusters = "1 cluster" if chosen == 1 else f"{chosen} clusters"
+    clusters = counted(chosen, "cluster")
     ax.set_xlabel(f"number of the eigenvalue, for {name.texts[0]}: {clusters}", **name.options)
     ax.set_ylabel("eigenvalue")
     ax.spines[["top", "right"]].set_visible(False)

@@ -11,6 +11,7 @@ from seqlrp.analysis.shortcuts import ALONE, DECISIVE, UNUSED, USED
 from seqlrp.show.method_titles import method_title
 from seqlrp.show.numbers import percent
 from seqlrp.show.visible import one_line
+from seqlrp.show.wording import agreeing, counted
 
 if TYPE_CHECKING:
     from seqlrp.analysis.results import AnalysisResults
@@ -54,7 +55,7 @@ def summary(analysis: AnalysisResults) -> str:
     shown = largest_classes(analysis)
     lines += [class_sentence(analysis, label) for label in shown]
     if left := analysis.documents["class"].nunique() - len(shown):
-        lines.append(f"And {_count(left, 'smaller class', 'smaller classes')}.")
+        lines.append(f"And {counted(left, 'smaller class', 'smaller classes')}.")
     return "\n".join(lines)
 
 
@@ -74,7 +75,7 @@ def overview(analysis: AnalysisResults) -> str:
     if analysis.assigned is not None:
         drawn = f", drawn from {len(analysis.assigned):,}, all of which are assigned to strategies"
     return (
-        f"{_count(len(held), 'text')} of {one_line(str(analysis.made['corpus']))}, explained by "
+        f"{counted(len(held), 'text')} of {one_line(str(analysis.made['corpus']))}, explained by "
         f"{method_title(str(analysis.made['method']))}{accuracy}{drawn}."
     )
 
@@ -85,10 +86,10 @@ def conclusion(analysis: AnalysisResults) -> str:
     if not tried:
         return "No shortcut was looked for: no candidate was tried by intervention."
     if not found:
-        return f"No shortcut was found: none of {_count(tried, 'candidate')} is decisive."
-    are = "is" if len(found) == 1 else "are"
+        return f"No shortcut was found: none of {counted(tried, 'candidate')} is decisive."
+    are = agreeing(len(found))
     first = f", the first {NAMED} of which are" if len(found) > NAMED else ""
-    return f"{len(found)} of {_count(tried, 'candidate')} {are} used and decisive{first}:"
+    return f"{len(found)} of {counted(tried, 'candidate')} {are} used and decisive{first}:"
 
 
 def meaning(analysis: AnalysisResults) -> str | None:
@@ -173,7 +174,7 @@ def evidence(row: Mapping[Any, Any]) -> str:
 def _holders(row: Mapping[Any, Any]) -> list[str]:
     if not row["documents"] or np.isnan(row["exclusive"]):
         return []
-    stands = f"It stands in {_count(row['documents'], 'text')}"
+    stands = f"It stands in {counted(row['documents'], 'text')}"
     if row["documents"] == 1:
         return [f"{stands}."]
     return [f"{stands}, {percent(row['exclusive'])} of them of the class."]
@@ -190,8 +191,8 @@ def class_sentence(analysis: AnalysisResults, label: str) -> str:
     named = ", ".join(one_line(word) for word in strongest) or "no word in particular"
     table = analysis.strategies[analysis.strategies["class"] == label]
     size = int(table["size"].sum())
-    groups = "one strategy" if len(table) == 1 else f"{len(table)} strategies"
-    return f"{one_line(label)} ({_count(size, 'text')}, {groups}) rests on: {named}."
+    groups = agreeing(len(table), "one strategy", f"{len(table)} strategies")
+    return f"{one_line(label)} ({counted(size, 'text')}, {groups}) rests on: {named}."
 
 
 def strategy_names(analysis: AnalysisResults) -> dict[tuple[str, int], str]:
@@ -229,7 +230,3 @@ def quoted(row: Mapping[Any, Any]) -> str:
     parts = name.split(" + ")
     said = " and ".join(f"“{part}”" for part in parts)
     return f"{said} together" if len(parts) > 1 else said
-
-
-def _count(number: int, noun: str, several: str = "") -> str:
-    return f"{number:,} {noun if number == 1 else several or noun + 's'}"

@@ -239,7 +239,12 @@ class Explainer:
     def compute(
         self, inputs: Tensor, target: Target, additional_forward_args: Any, padding: Tensor | None
     ) -> Attribution:
-        """Compute the result of `attribution`, called outside of inference mode."""
+        """Compute the result of `attribution`, called outside of inference mode.
+
+        Raises:
+            ModelError: the model returns no scores, or they do not depend on the input.
+            InputError: ids, target, padding or a baseline are not what was expected.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define compute().")
 
     def forward(

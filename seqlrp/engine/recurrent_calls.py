@@ -60,6 +60,10 @@ class Weights(NamedTuple):
     bias_hh: Tensor | None = None
     hr: Tensor | None = None  # [P, H], the projection of an LSTM with proj_size
 
+    def signal(self, gates: int) -> Weights:
+        """Return the rows of the only signal among the gates: g (LSTM) or n (GRU)."""
+        return Weights(*(None if w is None else w.chunk(gates)[2] for w in self[:4]))  # type: ignore[arg-type]
+
 
 class RecurrentCall(NamedTuple):
     """One call of a recurrent layer, of any depth and one or two directions.

@@ -17,6 +17,7 @@ from seqlrp.errors import check_choice
 from seqlrp.explaining.unread import UncreditedWord, UnreadWord
 from seqlrp.explanations.ledger_names import LEDGER_NAMES
 from seqlrp.show.visible import one_line
+from seqlrp.show.wording import agreeing, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,7 +123,7 @@ class CheckReport:
 
     @property
     def _documents(self) -> str:
-        return "1 document" if len(self) == 1 else f"{len(self):,} documents"
+        return counted(len(self), "document")
 
     @property
     def unknown_share(self) -> float:
@@ -217,23 +218,22 @@ class CheckReport:
     def _credits_unread(self) -> str | None:
         if not self.unread:
             return None
-        shown = ", ".join(f"{one_line(w.word)!r} in text {w.document}" for w in self.unread[:5])
         return (
             f"{len(self.unread)} of {self.read_tried} words that were tried have relevance, but "
-            f"the model does not read them: {shown}. Nothing that it computes changes with another "
-            f"word there. It overwrites or moves ids in a way that is not followed; do not trust "
-            f"the relevance, and please report the model."
+            f"the model does not read them: {_places(self.unread)}. Nothing that it "
+            f"computes changes with another word there. It overwrites or moves ids in a way that "
+            f"is not followed; do not trust the relevance, and please report the model."
         )
 
     def _changes_without_credit(self) -> str | None:
         if not self.uncredited:
             return None
-        shown = ", ".join(f"{one_line(w.word)!r} in text {w.document}" for w in self.uncredited[:5])
         return (
             f"{len(self.uncredited)} of {self.without_tried} words without relevance that were "
-            f"tried change the scores, whichever word takes their place: {shown}. That is as it "
-            f"should be where a maximum or a rectifier leaves the word out; otherwise the model "
-            f"asks for that word in a way that is not followed."
+            f"tried change the scores, whichever word takes their place: "
+            f"{_places(self.uncredited)}. That is as it should be where a maximum or a rectifier "
+            f"leaves the word out; otherwise the model asks for that word in a way that is not "
+            f"followed."
         )
 
     def _constants_may_be_words(self) -> str | None:
@@ -432,7 +432,7 @@ class CheckReport:
         if self.read_tried:
             lines.append(
                 f"{self.read_tried} words were tried; {len(self.unread) or 'none'} of them "
-                f"{'has' if len(self.unread) == 1 else 'have'} relevance that the model does not "
+                f"{agreeing(len(self.unread), 'has', 'have')} relevance that the model does not "
                 f"read."
             )
         verified = f"no ({self.unverified})" if self.unverified else "yes"
@@ -497,6 +497,11 @@ def _mean_size(amounts: Tensor) -> float:
 
 def _percent(share: float) -> str:
     return "–" if share != share else f"{share:.0%}"
+
+
+def _places(words: Sequence[UnreadWord | UncreditedWord]) -> str:
+    """The first few words, and where they stand."""
+    return ", ".join(f"{one_line(w.word)!r} in text {w.document}" for w in words[:5])
 
 
 def _name(entry: Entry) -> str:

@@ -159,7 +159,13 @@ def iter_explanations(
         LabelError, OptionError: an argument is not among what is known.
         ModelError: the model cannot be explained.
     """
-    _check_classifier(classifier)
+    _check_has(
+        "classifier",
+        classifier,
+        "collate",
+        "a model together with its vocabulary and labels: "
+        "seqlrp.TextClassifier(model, vocabulary, labels).",
+    )
     budget = Budget(batch_tokens, classifier.device)
     scoring = Budget(batch_tokens, classifier.device)
     chosen = chosen_method(classifier, method, options)
@@ -189,13 +195,12 @@ def iter_explanations(
     questions.check_used_up()
 
 
-def _check_classifier(classifier: TextClassifier) -> None:
-    if not hasattr(classifier, "collate"):
+def _check_has(name: str, given: object, attribute: str, expected: str) -> None:
+    if not hasattr(given, attribute):
         raise OptionError(
-            f"Got a {type(classifier).__name__} for the classifier; expected a model together with "
-            f"its vocabulary and labels: seqlrp.TextClassifier(model, vocabulary, labels).",
-            option="classifier",
-            got=classifier,
+            f"Got a {type(given).__name__} for the {name}; expected {expected}",
+            option=name,
+            got=given,
         )
 
 
@@ -214,13 +219,13 @@ def chosen_method(
         OptionError: no such method, or one that does not take an option.
     """
     if not isinstance(method, str):
-        if not hasattr(method, "attribution"):
-            raise OptionError(
-                f"Got a {type(method).__name__} for the method; expected its name, or an object "
-                f"with `attribution`. True classes are given by name: explain(…, labels=[…]).",
-                option="method",
-                got=method,
-            )
+        _check_has(
+            "method",
+            method,
+            "attribution",
+            "its name, or an object with `attribution`. True classes are given by name: "
+            "explain(…, labels=[…]).",
+        )
         if options:
             raise OptionError(
                 f"Options {sorted(options)} go to a method that is named, but an object was given; "

@@ -152,30 +152,12 @@ def find_unread(
         words: the words to be tried, text by text.
         most: the most texts with a replaced word that the model reads.
     """
-    vocabulary = classifier.vocabulary
-    known = set(range(len(vocabulary))) - {vocabulary.pad, vocabulary.unk}
-    random = np.random.default_rng(0)
-    unread: list[UnreadWord] = []
-    tried, left, before = 0, most, -1
-    as_it_is: list[bytes] = []
-    for word in words:
-        document = questions[word.number].document
-        others = sorted(known - {int(document.ids[word.place])})
-        if not others or left < REPLACEMENTS:
-            continue
-        if word.number != before:
-            as_it_is, before = _record(classifier, document), word.number
-        reacts = False
-        for other in random.choice(others, min(REPLACEMENTS, len(others)), replace=False):
-            left -= 1
-            reacts = as_it_is != _record(classifier, document, word.place, int(other))
-            if reacts:
-                break
-        tried += 1
-        if not reacts:
-            token = document.source.tokens[word.place]
-            unread.append(UnreadWord(word.number, word.place, token, word.relevance))
-    return unread, tried
+
+    def no_reaction(one: list[bytes], other: list[bytes]) -> float | None:
+        return 0.0 if one == other else None
+
+    found, tried = _find(classifier, questions, words, most, _record, no_reaction, least=1)
+    return [UnreadWord(w.number, w.place, token, w.relevance) for w, token, _ in found], tried
 
 
 def find_uncredited(
@@ -189,29 +171,62 @@ def find_uncredited(
         words: the words to be tried, text by text.
         most: the most texts with a replaced word that the model reads.
     """
-    known = set(range(len(classifier.vocabulary)))
-    known -= {classifier.vocabulary.pad, classifier.vocabulary.unk}
+
+    def change(one: Tensor, other: Tensor) -> float | None:
+        found = float((other - one).abs().max())
+        return None if found <= CHANGED * float(one.abs().max()) else found
+
+    found, tried = _find(classifier, questions, words, most, _scores, change, least=REPLACEMENTS)
+    return [UncreditedWord(w.number, w.place, token, size) for w, token, size in found], tried
+
+
+def _find(
+    classifier: TextClassifier,
+    questions: Sequence[Question],
+    words: Sequence[Relevant],
+    most: int,
+    read: Callable[[TextClassifier, Batch], Any],
+    compare: Callable[[Any, Any], float | None],
+    *,
+    least: int,
+) -> tuple[list[tuple[Relevant, str, float]], int]:
+    """Return words, their tokens and a size each, and how many words were tried.
+
+    A word is found if `compare` gives a size, not None, whichever word takes its place; its own is
+    the smallest of these.
+
+    Args:
+        classifier: the classifier.
+        questions: the texts.
+        words: the words to be tried, text by text.
+        most: the most texts with a replaced word that the model reads.
+        read: what is compared of a batch.
+        compare: compares a text as it is with the same with another word.
+        least: so many other words there must be.
+    """
+    vocabulary = classifier.vocabulary
+    known = set(range(len(vocabulary))) - {vocabulary.pad, vocabulary.unk}
     random = np.random.default_rng(0)
-    found: list[UncreditedWord] = []
+    found: list[tuple[Relevant, str, float]] = []
     tried, left, before = 0, most, -1
     for word in words:
         document = questions[word.number].document
         others = sorted(known - {int(document.ids[word.place])})
-        if len(others) < REPLACEMENTS or left < REPLACEMENTS:
+        if len(others) < least or left < REPLACEMENTS:
             continue
         if word.number != before:
-            as_it_is, before = _scores(classifier, _batch(classifier, document)), word.number
+            as_it_is, before = read(classifier, classifier.batch([document])), word.number
         tried += 1
-        changes = []
-        for other in random.choice(others, REPLACEMENTS, replace=False):
+        sizes = []
+        for other in random.choice(others, min(REPLACEMENTS, len(others)), replace=False):
             left -= 1
-            scores = _scores(classifier, _batch(classifier, document, word.place, int(other)))
-            changes.append(float((scores - as_it_is).abs().max()))
-            if changes[-1] <= CHANGED * float(as_it_is.abs().max()):
+            changed = read(classifier, _batch(classifier, document, word.place, int(other)))
+            size = compare(as_it_is, changed)
+            if size is None:
                 break
+            sizes.append(size)
         else:
-            token = document.source.tokens[word.place]
-            found.append(UncreditedWord(word.number, word.place, token, min(changes)))
+            found.append((word, document.source.tokens[word.place], min(sizes)))
     return found, tried
 
 
@@ -222,23 +237,16 @@ def _scores(classifier: TextClassifier, batch: Batch) -> Tensor:
     return scores.double()
 
 
-def _batch(
-    classifier: TextClassifier, document: EncodedText, place: int | None = None, other: int = 0
-) -> Batch:
+def _batch(classifier: TextClassifier, document: EncodedText, place: int, other: int) -> Batch:
     """Return a batch of one text, with another word at a place."""
     batch = classifier.batch([document])
-    if place is None:
-        return batch
     ids = batch.ids.clone()
     ids.view(-1)[batch.words.flatten().nonzero()[place]] = other
     return Batch(ids, batch.words, classifier.arguments(ids, batch.words))
 
 
-def _record(
-    classifier: TextClassifier, document: EncodedText, place: int | None = None, other: int = 0
-) -> list[bytes]:
-    """Return digests of what the model computes with, with another word at a place."""
-    batch = _batch(classifier, document, place, other)
+def _record(classifier: TextClassifier, batch: Batch) -> list[bytes]:
+    """Return digests of what the model computes with."""
     recorder = FloatingArguments(classifier.model)
     with same_random_state(), recorder:
         output = classifier.output(batch)

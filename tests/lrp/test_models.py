@@ -8,10 +8,8 @@ from __future__ import annotations
 import pytest
 import torch
 from samples.model_functions.classifiers import ALL, chosen_at_will, dead_units
-from samples.model_functions.layers import EPSILON, C, Forward, attribute, build, close
+from samples.model_functions.layers import C, Forward, attribute, build, close, explainer
 from torch import Tensor
-
-import seqlrp
 
 each_model = pytest.mark.parametrize(
     ("write", "ids"), ALL, ids=lambda v: v.__name__ if callable(v) else ""
@@ -53,7 +51,7 @@ def test_a_documents_ledger_is_the_same_alone(write: Forward, ids: Tensor) -> No
 
 @each_model
 def test_all_targets_are_the_single_ones(write: Forward, ids: Tensor) -> None:
-    lrp = seqlrp.LRP(build(write), EPSILON)
+    lrp = explainer(write)
     relevance, ledger = lrp.attribute(ids, target="all", return_ledger=True)
     assert relevance.shape == (len(ids), C, ids.shape[1])
     assert ledger.score.shape == (len(ids), C)
@@ -67,9 +65,9 @@ def test_all_targets_are_the_single_ones(write: Forward, ids: Tensor) -> None:
 
 @each_model
 def test_the_scores_are_the_models_own(write: Forward, ids: Tensor) -> None:
-    model = build(write)
-    found = seqlrp.LRP(model, EPSILON).attribution(ids)
-    close(found.scores, model(ids).detach(), 1e-14)
+    lrp = explainer(write)
+    found = lrp.attribution(ids)
+    close(found.scores, lrp.model(ids).detach(), 1e-14)
     assert not found.scores.requires_grad
     assert found.target is not None
     assert found.target.equal(found.scores.argmax(1))

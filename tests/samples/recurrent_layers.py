@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seqlrp.engine.recurrent_calls import Steps, Weights
 from seqlrp.lrp.recurrent import reference as recurrent
-from seqlrp.lrp.recurrent.reference import Gammas
+from seqlrp.lrp.recurrent.reference import Direction, Gammas
 from seqlrp.lrp.stabilise import Stabiliser
 
 D = 5
@@ -44,15 +44,15 @@ class Layer(NamedTuple):
     gamma_h: Tensor
     gamma_states: tuple[Tensor, ...]
 
-    def to(self, dtype: torch.dtype) -> Layer:
+    def to(self, there: torch.dtype | str) -> Layer:
         def moved(tensors: Any) -> Any:
-            return (None if t is None else t.to(dtype) for t in tensors)
+            return (None if t is None else t.to(there) for t in tensors)
 
         return Layer(
             Weights(*moved(self.weights)),
-            self.x.to(dtype),
+            self.x.to(there),
             tuple(moved(self.states)),
-            self.gamma_h.to(dtype),
+            self.gamma_h.to(there),
             tuple(moved(self.gamma_states)),
         )
 
@@ -90,11 +90,15 @@ def build(case: Case) -> Layer:
 
 def run_reference(case: Case, layer: Layer) -> Gammas:
     run: Any = getattr(recurrent, case.kind)
-    result: Gammas = run(
-        layer.x, *layer.states, layer.weights, Steps(case.sizes), case.reverse,
-        layer.gamma_h, *layer.gamma_states, case.stabiliser,
-    )  # fmt: skip
+    result: Gammas = run(direction(case, layer))
     return result
+
+
+def direction(case: Case, layer: Layer) -> Direction:
+    return Direction(
+        layer.x, layer.states, layer.weights, Steps(case.sizes), case.reverse,
+        layer.gamma_h, layer.gamma_states, case.stabiliser,
+    )  # fmt: skip
 
 
 def outputs(case: Case, layer: Layer) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -209,6 +209,23 @@ def _runs_with_gradients(model: nn.Module, case: Case) -> bool:
     return True
 
 
+class Classifier(nn.Module):
+    """Word vectors and a head, for what stands between them."""
+
+    def __init__(self, features: int = HIDDEN) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, WIDTH, padding_idx=0)
+        self.head = nn.Linear(features, CLASSES)
+
+
+class DenseClassifier(Classifier):
+    """A map of word vectors to hidden ones, besides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(WIDTH, HIDDEN)
+
+
 CASES: list[Case] = []
 
 

@@ -7,17 +7,26 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn
-from trust.judge import CLASSES, HIDDEN, VOCABULARY, WIDTH, gate, model, product, relu, signal, tanh
+from trust.judge import (
+    CLASSES,
+    HIDDEN,
+    WIDTH,
+    Classifier,
+    gate,
+    model,
+    product,
+    relu,
+    signal,
+    tanh,
+)
 
 
-class Reader(nn.Module):
+class Reader(Classifier):
     """Word vectors, maps for queries, keys and values, and a head."""
 
     def __init__(self):
         super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY, WIDTH, padding_idx=0)
         self.q, self.k, self.v = (nn.Linear(WIDTH, HIDDEN) for _ in range(3))
-        self.head = nn.Linear(HIDDEN, CLASSES)
 
     def mask(self, ids):
         return ids == 0

@@ -7,17 +7,22 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn
-from trust.judge import CLASSES, FULL, HIDDEN, IDS, VOCABULARY, WIDTH, model, relu, tanh
+from trust.judge import (
+    CLASSES,
+    FULL,
+    HIDDEN,
+    IDS,
+    VOCABULARY,
+    WIDTH,
+    DenseClassifier,
+    model,
+    relu,
+    tanh,
+)
 
 
-class Bag(nn.Module):
+class Bag(DenseClassifier):
     """A table of vectors and a head with one hidden layer."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY, WIDTH, padding_idx=0)
-        self.dense = nn.Linear(WIDTH, HIDDEN)
-        self.head = nn.Linear(HIDDEN, CLASSES)
 
     def scores(self, x):
         return self.head(torch.tanh(self.dense(x)))

@@ -13,11 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from trust.judge import (
     CASES,
-    CLASSES,
     HIDDEN,
-    VOCABULARY,
-    WIDTH,
     Case,
+    DenseClassifier,
     Words,
     gate,
     product,
@@ -29,14 +27,11 @@ from trust.judge import (
 Step = Callable[[Tensor, nn.Linear], Tensor]
 
 
-class Stepper(nn.Module):
+class Stepper(DenseClassifier):
     def __init__(self, step: Step) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY, WIDTH, padding_idx=0)
-        self.dense = nn.Linear(WIDTH, HIDDEN)
         self.map = nn.Linear(HIDDEN, 2 * HIDDEN)
         self.step = step
-        self.head = nn.Linear(HIDDEN, CLASSES)
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.head(self.step(self.dense(self.embedding(ids)), self.map).sum(1))

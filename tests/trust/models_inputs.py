@@ -8,7 +8,19 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn
-from trust.judge import CLASSES, HIDDEN, IDS, LENGTHS, VOCABULARY, WIDTH, gate, model, relu, tanh
+from trust.judge import (
+    CLASSES,
+    HIDDEN,
+    IDS,
+    LENGTHS,
+    VOCABULARY,
+    WIDTH,
+    DenseClassifier,
+    gate,
+    model,
+    relu,
+    tanh,
+)
 
 SENTENCES = torch.tensor(
     [
@@ -21,13 +33,7 @@ VECTORS = torch.randn(3, 6, WIDTH, dtype=torch.float64)
 EXTRA = torch.randn(3, 2, dtype=torch.float64)
 
 
-class Base(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY, WIDTH, padding_idx=0)
-        self.dense = nn.Linear(WIDTH, HIDDEN)
-        self.head = nn.Linear(HIDDEN, CLASSES)
-
+class Base(DenseClassifier):
     def scores(self, ids):
         return self.head(torch.tanh(self.dense(self.embedding(ids))).sum(1))
 

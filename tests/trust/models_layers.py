@@ -15,12 +15,11 @@ from torch.nn.utils.rnn import (
     unpack_sequence,
 )
 from trust.judge import (
-    CLASSES,
     HIDDEN,
     IDS,
     LENGTHS,
-    VOCABULARY,
     WIDTH,
+    Classifier,
     Words,
     gate,
     model,
@@ -77,7 +76,7 @@ def true_direction(layer, suffix, steps, states):
     return torch.stack(outputs), (h, c)
 
 
-class Layered(nn.Module):
+class Layered(Classifier):
     """An embedding, a layer and a head."""
 
     kind: type[nn.RNNBase] = nn.LSTM
@@ -85,10 +84,8 @@ class Layered(nn.Module):
     features = HIDDEN
 
     def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY, WIDTH, padding_idx=0)
+        super().__init__(self.features)
         self.rnn = self.kind(WIDTH, HIDDEN, **self.settings)
-        self.head = nn.Linear(self.features, CLASSES)
 
     def lengths(self, ids: Tensor) -> Tensor:
         return (ids != 0).sum(1)

@@ -10,19 +10,16 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from trust.judge import CASES, CLASSES, HIDDEN, VOCABULARY, WIDTH, Case, Words, gate, signal, tanh
+from trust.judge import CASES, HIDDEN, Case, DenseClassifier, Words, gate, signal, tanh
 
 Pooling = Callable[[Tensor, Tensor, nn.Linear], Tensor]
 
 
-class Pooler(nn.Module):
+class Pooler(DenseClassifier):
     def __init__(self, pool: Pooling) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY, WIDTH, padding_idx=0)
-        self.dense = nn.Linear(WIDTH, HIDDEN)
         self.score = nn.Linear(HIDDEN, 1)
         self.pool = pool
-        self.head = nn.Linear(HIDDEN, CLASSES)
 
     def forward(self, ids: Tensor) -> Tensor:
         h = torch.tanh(self.dense(self.embedding(ids)))

@@ -14,11 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from trust.judge import (
     CASES,
-    CLASSES,
     HIDDEN,
-    VOCABULARY,
     WIDTH,
     Case,
+    Classifier,
     Words,
     gate,
     product,
@@ -880,15 +879,13 @@ def named_states(cell, x, lengths):
     return torch.mean(torch.stack(memory["trace"]), dim=0)
 
 
-class Recurrent(nn.Module):
+class Recurrent(Classifier):
     """Embedding, a cell in a loop, a head."""
 
     def __init__(self, cell: type[Cell], written: Loop) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY, WIDTH, padding_idx=0)
         self.cell = cell()
         self.written = written
-        self.head = nn.Linear(HIDDEN, CLASSES)
 
     def forward(self, ids: Tensor) -> Tensor:
         lengths = (ids != 0).sum(1)

@@ -17,17 +17,25 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
-from trust.judge import CLASSES, HIDDEN, VOCABULARY, WIDTH, gate, model, product, relu, tanh
+from trust.judge import (
+    CLASSES,
+    HIDDEN,
+    WIDTH,
+    Classifier,
+    gate,
+    model,
+    product,
+    relu,
+    tanh,
+)
 
 
-class Traveller(nn.Module):
+class Traveller(Classifier):
     """A GRU-like step over mean vectors: two maps, a gate and a head."""
 
     def __init__(self):
         super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY, WIDTH, padding_idx=0)
         self.gates, self.dense = nn.Linear(WIDTH, HIDDEN), nn.Linear(WIDTH, HIDDEN)
-        self.head = nn.Linear(HIDDEN, CLASSES)
 
     def hidden(self, x):
         return torch.sigmoid(self.gates(x)) * torch.tanh(self.dense(x))

@@ -12,17 +12,15 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from trust.judge import CLASSES as C
 from trust.judge import HIDDEN as H
-from trust.judge import IDS, LENGTHS, gate, model, product, relu, signal, tanh
+from trust.judge import IDS, LENGTHS, Classifier, gate, model, product, relu, signal, tanh
 from trust.judge import VOCABULARY as V
 from trust.judge import WIDTH as D
 
 
-class Base(nn.Module):
+class Base(Classifier):
     def __init__(self):
         super().__init__()
-        self.embedding = nn.Embedding(V, D, padding_idx=0)
         self.lstm = nn.LSTM(D, H, batch_first=True)
-        self.head = nn.Linear(H, C)
 
 
 def lstm(m, x, *, reverse=False, suffix="l0", h=None, c=None):

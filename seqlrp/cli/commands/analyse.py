@@ -7,24 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seqlrp.cli import options as shared
 from seqlrp.cli.application import LIMIT_PASSED, print_path, say, show
 from seqlrp.cli.input_texts import load_explained
-from seqlrp.cli.options import (
-    BatchTokensOption,
-    CorpusArgument,
-    Device,
-    DeviceOption,
-    FactoryOption,
-    LabelColumn,
-    MethodOption,
-    MethodOptions,
-    ModelArgument,
-    OnUnanswerable,
-    OnUnanswerableOption,
-    SeedOption,
-    SplitOption,
-    TextColumn,
-)
 from seqlrp.cli.parsing import load_classifier, parse_batch_tokens, parse_method_options
 
 if TYPE_CHECKING:
@@ -56,23 +41,23 @@ AllowOption = Annotated[
 
 
 def analyse(
-    model: ModelArgument,
-    corpus: CorpusArgument,
+    model: shared.ModelArgument,
+    corpus: shared.CorpusArgument,
     out: OutOption,
-    method: MethodOption = "lrp",
-    option: MethodOptions = None,
+    method: shared.MethodOption = "lrp",
+    option: shared.MethodOptions = None,
     candidate: CandidateOption = None,
     shortcuts: ShortcutsOption = True,
     fail_on_shortcut: FailOnShortcutOption = False,
     allow: AllowOption = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    split: SplitOption = None,
-    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
-    device: DeviceOption = Device.auto,
-    factory: FactoryOption = None,
-    batch_tokens: BatchTokensOption = "8192",
-    seed: SeedOption = 0,
+    text_column: shared.TextColumn = None,
+    label_column: shared.LabelColumn = None,
+    split: shared.SplitOption = None,
+    on_unanswerable: shared.OnUnanswerableOption = shared.OnUnanswerable.error,
+    device: shared.DeviceOption = shared.Device.auto,
+    factory: shared.FactoryOption = None,
+    batch_tokens: shared.BatchTokensOption = "8192",
+    seed: shared.SeedOption = 0,
 ) -> None:
     """Find what a model looks at over a whole corpus, and prove which words it needs.
 

@@ -7,25 +7,9 @@ from typing import Annotated
 
 import typer
 
+from seqlrp.cli import options as shared
 from seqlrp.cli.application import show
 from seqlrp.cli.input_texts import read_texts
-from seqlrp.cli.options import (
-    AgainstOption,
-    Device,
-    DeviceOption,
-    EpsilonOption,
-    FactoryOption,
-    GateRuleOption,
-    LabelColumn,
-    MaxWordsOption,
-    ModelArgument,
-    OnUnanswerable,
-    OnUnanswerableOption,
-    SplitOption,
-    TextColumn,
-    TextOption,
-    TextsArgument,
-)
 from seqlrp.cli.parsing import load_classifier, lrp_options, target_or_pair
 from seqlrp.explaining.skipped import MAX_WORDS
 
@@ -42,23 +26,23 @@ TargetOption = Annotated[
 
 
 def check(
-    model: ModelArgument,
-    corpus: TextsArgument = None,
-    text: TextOption = None,
+    model: shared.ModelArgument,
+    corpus: shared.TextsArgument = None,
+    text: shared.TextOption = None,
     first: FirstOption = 20,
     target: TargetOption = "predicted",
-    against: AgainstOption = None,
+    against: shared.AgainstOption = None,
     method: MethodOption = "lrp",
-    epsilon: EpsilonOption = None,
-    gate_rule: GateRuleOption = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    split: SplitOption = None,
-    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
-    max_words: MaxWordsOption = MAX_WORDS,
+    epsilon: shared.EpsilonOption = None,
+    gate_rule: shared.GateRuleOption = None,
+    text_column: shared.TextColumn = None,
+    label_column: shared.LabelColumn = None,
+    split: shared.SplitOption = None,
+    on_unanswerable: shared.OnUnanswerableOption = shared.OnUnanswerable.error,
+    max_words: shared.MaxWordsOption = MAX_WORDS,
     variants: VariantsOption = 100,
-    device: DeviceOption = Device.auto,
-    factory: FactoryOption = None,
+    device: shared.DeviceOption = shared.Device.auto,
+    factory: shared.FactoryOption = None,
 ) -> None:
     """Say whether LRP's explanations of a model can be believed, and what takes its scores.
 

@@ -7,21 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from seqlrp.cli import options as shared
 from seqlrp.cli.application import print_path, say, show
-from seqlrp.cli.options import (
-    BatchTokensOption,
-    CorpusArgument,
-    Device,
-    DeviceOption,
-    FactoryOption,
-    LabelColumn,
-    ModelArgument,
-    OnUnanswerable,
-    OnUnanswerableOption,
-    SeedOption,
-    SplitOption,
-    TextColumn,
-)
 from seqlrp.cli.parsing import (
     check_outputs,
     load_classifier,
@@ -53,21 +40,21 @@ MinWordsOption = Annotated[int, typer.Option(metavar="N", help="Leave shorter te
 
 
 def choose(
-    model: ModelArgument,
-    corpus: CorpusArgument,
+    model: shared.ModelArgument,
+    corpus: shared.CorpusArgument,
     candidate: CandidatesOption = None,
     metric: MetricOption = "abpc",
     out: OutOption = None,
     first: FirstOption = None,
     min_words: MinWordsOption = 10,
-    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    split: SplitOption = None,
-    batch_tokens: BatchTokensOption = "8192",
-    device: DeviceOption = Device.auto,
-    factory: FactoryOption = None,
-    seed: SeedOption = 0,
+    on_unanswerable: shared.OnUnanswerableOption = shared.OnUnanswerable.error,
+    text_column: shared.TextColumn = None,
+    label_column: shared.LabelColumn = None,
+    split: shared.SplitOption = None,
+    batch_tokens: shared.BatchTokensOption = "8192",
+    device: shared.DeviceOption = shared.Device.auto,
+    factory: shared.FactoryOption = None,
+    seed: shared.SeedOption = 0,
 ) -> None:
     """Choose the method of explanation for a model, and store it there for `--method chosen`.
 

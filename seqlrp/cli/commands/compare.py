@@ -8,18 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seqlrp.cli import options as shared
 from seqlrp.cli.application import LIMIT_PASSED, print_path, say, show
-from seqlrp.cli.options import (
-    CorpusArgument,
-    Device,
-    DeviceOption,
-    FactoryOption,
-    LabelColumn,
-    MethodOptions,
-    NoLabelsOption,
-    SplitOption,
-    TextColumn,
-)
 from seqlrp.cli.parsing import check_outputs, load_classifier, parse_method_options
 
 if TYPE_CHECKING:
@@ -66,20 +56,20 @@ MinAgreementOption = Annotated[
 def compare(
     model: FirstModelArgument,
     model2: SecondModelArgument,
-    corpus: CorpusArgument,
+    corpus: shared.CorpusArgument,
     out: OutOption,
     target: TargetOption = "predicted",
     method: MethodOption = "lrp",
-    option: MethodOptions = None,
+    option: shared.MethodOptions = None,
     first: FirstOption = 30,
     max_changed_predictions: MaxChangedOption = None,
     min_agreement: MinAgreementOption = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    no_labels: NoLabelsOption = False,
-    split: SplitOption = None,
-    device: DeviceOption = Device.auto,
-    factory: FactoryOption = None,
+    text_column: shared.TextColumn = None,
+    label_column: shared.LabelColumn = None,
+    no_labels: shared.NoLabelsOption = False,
+    split: shared.SplitOption = None,
+    device: shared.DeviceOption = shared.Device.auto,
+    factory: shared.FactoryOption = None,
 ) -> None:
     """Compare two models on the same texts: whose answers changed, and whose reasons."""
     from seqlrp.analysis.compare import compare as compare_classifiers

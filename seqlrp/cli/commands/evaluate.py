@@ -10,21 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seqlrp.cli import options as shared
 from seqlrp.cli.application import print_path, say, show
 from seqlrp.cli.input_texts import load_explained
-from seqlrp.cli.options import (
-    BatchTokensOption,
-    CorpusArgument,
-    Device,
-    DeviceOption,
-    FactoryOption,
-    LabelColumn,
-    ModelArgument,
-    OnUnanswerable,
-    OnUnanswerableOption,
-    SplitOption,
-    TextColumn,
-)
 from seqlrp.cli.parsing import (
     check_outputs,
     load_classifier,
@@ -93,8 +81,8 @@ SeedOption = Annotated[
 
 
 def evaluate(
-    model: ModelArgument,
-    corpus: CorpusArgument,
+    model: shared.ModelArgument,
+    corpus: shared.CorpusArgument,
     out: OutOption,
     methods: NamesOption = "lrp,gradient_x_input,occlusion,sensitivity,random",
     metrics: NamesOption = "word_deletion,aopc,comprehensiveness,sufficiency",
@@ -106,13 +94,13 @@ def evaluate(
     first: FirstOption = None,
     option: OptionsOption = None,
     rationales: RationalesOption = None,
-    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
-    batch_tokens: BatchTokensOption = "8192",
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    split: SplitOption = None,
-    device: DeviceOption = Device.auto,
-    factory: FactoryOption = None,
+    on_unanswerable: shared.OnUnanswerableOption = shared.OnUnanswerable.error,
+    batch_tokens: shared.BatchTokensOption = "8192",
+    text_column: shared.TextColumn = None,
+    label_column: shared.LabelColumn = None,
+    split: shared.SplitOption = None,
+    device: shared.DeviceOption = shared.Device.auto,
+    factory: shared.FactoryOption = None,
     seed: SeedOption = 0,
     workers: WorkersOption = 1,
 ) -> None:
@@ -153,7 +141,7 @@ def _read(
     text: str | None,
     label: str | None,
     split: str | None,
-    on_unanswerable: OnUnanswerable,
+    on_unanswerable: shared.OnUnanswerable,
     first: int | None,
     rationales: Path | None,
 ) -> tuple[Corpus | Explanations, list[Any] | None]:

@@ -7,21 +7,8 @@ from typing import Annotated
 
 import typer
 
+from seqlrp.cli import options as shared
 from seqlrp.cli.improved import save_improved
-from seqlrp.cli.options import (
-    BatchTokensOption,
-    CorpusArgument,
-    Device,
-    DeviceOption,
-    FactoryOption,
-    LabelColumn,
-    MethodOptions,
-    ModelArgument,
-    OverwriteOption,
-    SeedOption,
-    SplitOption,
-    TextColumn,
-)
 from seqlrp.cli.parsing import (
     check_model_folder,
     check_outputs,
@@ -83,8 +70,8 @@ NoLabelsOption = Annotated[
 
 
 def prune(
-    model: ModelArgument,
-    corpus: CorpusArgument,
+    model: shared.ModelArgument,
+    corpus: shared.CorpusArgument,
     out: OutOption,
     report: ReportOption = None,
     share: ShareOption = 0.5,
@@ -97,16 +84,16 @@ def prune(
     epochs: EpochsOption = 0,
     words: WordsOption = "all",
     compare: CompareOption = None,
-    overwrite: OverwriteOption = False,
-    option: MethodOptions = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
+    overwrite: shared.OverwriteOption = False,
+    option: shared.MethodOptions = None,
+    text_column: shared.TextColumn = None,
+    label_column: shared.LabelColumn = None,
     no_labels: NoLabelsOption = False,
-    split: SplitOption = None,
-    device: DeviceOption = Device.auto,
-    factory: FactoryOption = None,
-    batch_tokens: BatchTokensOption = "4096",
-    seed: SeedOption = 0,
+    split: shared.SplitOption = None,
+    device: shared.DeviceOption = shared.Device.auto,
+    factory: shared.FactoryOption = None,
+    batch_tokens: shared.BatchTokensOption = "4096",
+    seed: shared.SeedOption = 0,
 ) -> None:
     """Take away the units that matter least, and write a smaller model."""
     from seqlrp.cli.input_texts import read_texts

@@ -10,21 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from seqlrp.cli import options as shared
 from seqlrp.cli.improved import save_improved
-from seqlrp.cli.options import (
-    CorpusArgument,
-    Device,
-    DeviceOption,
-    FactoryOption,
-    LabelColumn,
-    ModelArgument,
-    OnUnanswerable,
-    OnUnanswerableOption,
-    OverwriteOption,
-    SeedOption,
-    SplitOption,
-    TextColumn,
-)
 from seqlrp.cli.parsing import check_model_folder, check_outputs, load_classifier
 from seqlrp.errors import OptionError
 
@@ -90,8 +77,8 @@ EpochsOption = Annotated[int | None, typer.Option(metavar="N", help="Of training
 
 
 def repair(
-    model: ModelArgument,
-    corpus: CorpusArgument,
+    model: shared.ModelArgument,
+    corpus: shared.CorpusArgument,
     out: OutOption,
     shortcut: ShortcutOption = None,
     units_off: UnitsOffOption = None,
@@ -105,14 +92,14 @@ def repair(
     orthogonal: OrthogonalOption = False,
     train_on: TrainOnOption = False,
     epochs: EpochsOption = None,
-    overwrite: OverwriteOption = False,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    split: SplitOption = None,
-    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
-    device: DeviceOption = Device.auto,
-    factory: FactoryOption = None,
-    seed: SeedOption = 0,
+    overwrite: shared.OverwriteOption = False,
+    text_column: shared.TextColumn = None,
+    label_column: shared.LabelColumn = None,
+    split: shared.SplitOption = None,
+    on_unanswerable: shared.OnUnanswerableOption = shared.OnUnanswerable.error,
+    device: shared.DeviceOption = shared.Device.auto,
+    factory: shared.FactoryOption = None,
+    seed: shared.SeedOption = 0,
 ) -> None:
     """Make a new model that does not rest on a shortcut, and prove that it does not."""
     from seqlrp.improving.repair import repair as repair_classifier

@@ -10,15 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from seqlrp.cli import options as shared
 from seqlrp.cli.application import say, show
-from seqlrp.cli.options import (
-    Device,
-    DeviceOption,
-    FactoryOption,
-    ModelArgument,
-    SplitOption,
-    TextColumn,
-)
 from seqlrp.cli.parsing import load_classifier
 
 EXAMPLES = 1000  # texts of a corpus that are held
@@ -47,7 +40,7 @@ TimeoutOption = Annotated[
 
 
 def serve(
-    model: ModelArgument,
+    model: shared.ModelArgument,
     model2: Model2Argument = None,
     corpus: CorpusOption = None,
     host: HostOption = "127.0.0.1",
@@ -56,10 +49,10 @@ def serve(
     token: TokenOption = None,
     max_words: MaxWordsOption = 5000,
     timeout: TimeoutOption = 30.0,
-    text_column: TextColumn = None,
-    split: SplitOption = None,
-    device: DeviceOption = Device.auto,
-    factory: FactoryOption = None,
+    text_column: shared.TextColumn = None,
+    split: shared.SplitOption = None,
+    device: shared.DeviceOption = shared.Device.auto,
+    factory: shared.FactoryOption = None,
 ) -> None:
     """Try sentences on a live page: strike words, switch classes, compare two models."""
     from seqlrp.serve import Limits

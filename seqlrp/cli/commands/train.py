@@ -9,19 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seqlrp.cli import options as shared
 from seqlrp.cli.application import print_path
-from seqlrp.cli.options import (
-    CorpusArgument,
-    Device,
-    DeviceOption,
-    LabelColumn,
-    OnUnanswerable,
-    OnUnanswerableOption,
-    OverwriteOption,
-    SeedOption,
-    SplitOption,
-    TextColumn,
-)
 from seqlrp.cli.parsing import check_model_folder, check_outputs
 
 if TYPE_CHECKING:
@@ -72,12 +61,12 @@ LanguageOption = Annotated[str, typer.Option(metavar="CODE", help="Language of t
 
 
 def train(
-    corpus: CorpusArgument,
+    corpus: shared.CorpusArgument,
     out: OutOption,
-    overwrite: OverwriteOption = False,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    split: SplitOption = None,
+    overwrite: shared.OverwriteOption = False,
+    text_column: shared.TextColumn = None,
+    label_column: shared.LabelColumn = None,
+    split: shared.SplitOption = None,
     cell: CellOption = "lstm",
     pooling: PoolingOption = "attention",
     hidden: HiddenOption = 64,
@@ -91,10 +80,10 @@ def train(
     batch_size: BatchSizeOption = None,
     max_tokens: MaxTokensOption = None,
     min_count: MinCountOption = None,
-    on_unanswerable: OnUnanswerableOption = OnUnanswerable.error,
+    on_unanswerable: shared.OnUnanswerableOption = shared.OnUnanswerable.error,
     language: LanguageOption = "en",
-    device: DeviceOption = Device.auto,
-    seed: SeedOption = 0,
+    device: shared.DeviceOption = shared.Device.auto,
+    seed: shared.SeedOption = 0,
 ) -> None:
     """Train a classifier and save it as a folder."""
     from seqlrp.models.saving import save

@@ -20,6 +20,7 @@ from seqlrp.evaluation.report.verdict import (
 )
 from seqlrp.explanations.spreadsheets import to_csv
 from seqlrp.show.numbers import percent
+from seqlrp.show.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,7 +113,7 @@ def _conclusion(part: pd.DataFrame, verdict: Verdict | None) -> list[str]:
     sentences = [
         better.get(str(part["better"].iloc[0]), ""),
         "" if verdict is None else _one_line(verdict.sentence()),
-        f"With {_counted(texts, 'text')} intervals are too narrow." if 0 < texts < _FEW else "",
+        f"With {counted(texts, 'text')} intervals are too narrow." if 0 < texts < _FEW else "",
         f"Missing in {missing:,} more, where there is nothing to measure." if missing else "",
     ]
     return _indented(" ".join(filter(None, sentences)))
@@ -257,8 +258,8 @@ def _head(report: EvaluationResults) -> Iterator[str]:
         )
     removal = _REMOVAL.get(made["options"]["removal"], "")
     yield from textwrap.wrap(
-        f"Explanations of {_counted(made['documents'], 'text')}{left_out} by "
-        f"{_counted(len(report.methods), 'method')}, "
+        f"Explanations of {counted(made['documents'], 'text')}{left_out} by "
+        f"{counted(len(report.methods), 'method')}, "
         f"put to the test: {removal}, and the classifier is asked again. Numbers are means over "
         f"texts (and over k); in brackets, their 95 % intervals.{chance} A heading "
         f"ends with the names of metric and quantity, as in the tables.",
@@ -293,10 +294,6 @@ def _gains(gains: pd.DataFrame | None, metric: str, direction: str) -> dict[str,
         interval = f"[{_signed(row['low'])}, {_signed(row['high'])}]"
         found[str(row["method"])] = f"{_signed(row['difference'])} {interval}{star}"
     return found
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _number(value: float) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 from seqlrp.evaluation.report.record import CHANCE, EvaluationResults
 from seqlrp.evaluation.statistics import holm
 from seqlrp.show.numbers import percent
+from seqlrp.show.wording import agreeing, join_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,8 +91,10 @@ class Verdict:
             f"that, p = {self.p:.2g}, and these texts do not show which is better."
         )
         others = tuple(method for method in self.level if method != self.second)
-        verb = "is" if len(others) == 1 else "are"
-        more = f"Nor {verb} {join_names(others)} told apart from {self.best}." if others else ""
+        more = ""
+        if others:
+            names = join_names(others)
+            more = f"Nor {agreeing(len(others))} {names} told apart from {self.best}."
         known = (f"{self.best} has the best mean, {ahead}.", unsure, self._size(), more)
         return " ".join(filter(None, known))
 
@@ -163,7 +166,7 @@ def headline(report: EvaluationResults) -> str:
         few += "any method from chance"
     if not good:
         return f"No method is better than chance{few or ' in every quantity'}."
-    verb = "names" if len(good) == 1 else "name"
+    verb = agreeing(len(good), "names", "name")
     parts = [f"{join_names(good)} {verb} words that the answers rest on, better than chance{few}"]
     shares = [v.share(d) for v in telling for m, d in v.behind.items() if {m, v.best} <= {*good}]
     known = [share for share in shares if not np.isnan(share)]
@@ -175,7 +178,7 @@ def headline(report: EvaluationResults) -> str:
     for somewhere, where in ((True, "only in some quantities"), (False, "nowhere")):
         named = tuple(m for m in rest if any(m in v.better for v in telling) is somewhere)
         if named:
-            verb = "is" if len(named) == 1 else "are"
+            verb = agreeing(len(named))
             parts.append(f"{join_names(named)} {verb} {where} better than chance")
     return f"{'; '.join(parts)}."
 
@@ -194,13 +197,12 @@ def trust(report: EvaluationResults, method: str) -> str:
     most = curves["k"].max()
     curves = curves[(curves["direction"] == _STILL_RIGHT[1]) & (curves["k"] == most)]
     left = curves.set_index("method")["value"]
-    words = "the word that weighs" if most == 1 else f"the {most:.0f} words that weigh"
-    verb = "is" if most == 1 else "are"
-    any_words = "any word is" if most == 1 else f"any {most:.0f} words are"
+    words = agreeing(most, "the word that weighs", f"the {most:.0f} words that weigh")
+    any_words = agreeing(most, "any word is", f"any {most:.0f} words are")
     measured = (
         f"Of {int(curves['documents'].max()):,} texts on which the model was right, it is still "
-        f"right on {percent(float(left[method]))} where {words} most for its answer {verb} "
-        f"taken out, and on {percent(float(left[CHANCE]))} where {any_words}."
+        f"right on {percent(float(left[method]))} where {words} most for its answer "
+        f"{agreeing(most)} taken out, and on {percent(float(left[CHANCE]))} where {any_words}."
     )
     if method not in found.better:
         return f"{measured} That does not show that the coloured words matter more than others."
@@ -256,11 +258,6 @@ def _with_cost(method: str, seconds: float) -> str:
     if method == CHANCE:
         return "chance"
     return method if np.isnan(seconds) else f"{method} ({1000 * seconds:.3g} ms a text)"
-
-
-def join_names(names: tuple[str, ...]) -> str:
-    """Join names as in a sentence: "a, b and c"."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _verdict(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from seqlrp.engine.functions import Call
+from seqlrp.lrp.targets import OfTargets
 
 
 def extremes(value: Tensor, call: Call) -> Any:
@@ -39,22 +40,14 @@ class _Extremes(torch.autograd.Function):
         (indices,) = ctx.saved_tensors
         gamma = gamma if ctx.keep else gamma.unsqueeze(ctx.dim)
         if torch._C._functorch.is_batchedtensor(gamma):
-            placed = _OfTargets.apply(gamma, indices, ctx.shape, ctx.dim)  # type: ignore[no-untyped-call]
+            placed = _Place.apply(gamma, indices, ctx.shape, ctx.dim)  # type: ignore[no-untyped-call]
         else:
             placed = _place(gamma.unsqueeze(0), indices, ctx.shape, ctx.dim)[0]
         return placed, None, None, None
 
 
-class _OfTargets(torch.autograd.Function):
+class _Place(OfTargets):
     """`_place` for γ of several targets under `torch.vmap`."""
-
-    @staticmethod
-    def forward(*arguments: Any) -> Any:
-        raise AssertionError("only reached through torch.vmap")
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        pass
 
     @staticmethod
     def vmap(

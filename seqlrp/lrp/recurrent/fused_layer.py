@@ -24,6 +24,7 @@ from seqlrp.lrp.recurrent.kernels import compiled, gpu, vectorised
 from seqlrp.lrp.recurrent.kernels.choice import Kernel, choose_kernel
 from seqlrp.lrp.recurrent.reference import Gammas
 from seqlrp.lrp.stabilise import Stabiliser
+from seqlrp.lrp.targets import OfTargets
 
 Layout = Literal["rows", "time first", "batch first"]
 _ACTIVATIONS = {"rnn_tanh": torch.tanh, "rnn_relu": torch.relu}
@@ -116,24 +117,23 @@ class Layer:
         targets: int,
     ) -> Gammas:
         x, h0, *c0, out = saved
-        gamma_out, gamma_hn, *gamma_cn = gammas
-        weights, reverse = self.weights[direction], direction == 1
+        gamma_out, *gamma_states = gammas
+        weights = self.weights[direction]
         width = out.shape[-1] // len(self.weights)
         part = slice(direction * width, (direction + 1) * width)
         states, h = [s[direction] for s in (h0, *c0)], out[:, part]
         if targets > 1:
             x, h, *states = (t.repeat_interleave(targets, 0) for t in (x, h, *states))
-        shared = (
-            x, *states, weights, steps, reverse,
-            gamma_out[:, part], gamma_hn[direction], *(g[direction] for g in gamma_cn),
-            self.stabiliser,
+        own = recurrent.Direction(
+            x, states, weights, steps, direction == 1,
+            gamma_out[:, part], [g[direction] for g in gamma_states], self.stabiliser,
         )  # fmt: skip
         more = () if self.kind in ("lstm", "gru") else (_ACTIVATIONS[self.kind],)
         name = self.kind if self.kind in ("lstm", "gru") else "rnn"
         if kernel == "reference":
-            return getattr(recurrent, name)(*shared, *more)  # type: ignore[no-any-return]
+            return getattr(recurrent, name)(own, *more)  # type: ignore[no-any-return]
         run = getattr(gpu if kernel == "triton" else vectorised, name)
-        return run(*shared, *more, h=h, account=bool(self.books))  # type: ignore[no-any-return]
+        return run(own, *more, h=h, account=bool(self.books))  # type: ignore[no-any-return]
 
     def book(self, direction: int, saved: Sequence[Tensor], result: Gammas) -> None:
         """Book the relevance that ends in one direction."""
@@ -158,7 +158,7 @@ def _backward(
 ) -> list[Gammas]:
     """Return γ of the inputs by direction, for one target or, under `torch.vmap`, several."""
     if any(torch._C._functorch.is_batchedtensor(gamma) for gamma in gammas):
-        given = _Targets.apply(layer, kernel, len(gammas), *saved, *factors, *gammas)  # type: ignore[no-untyped-call]
+        given = _Backward.apply(layer, kernel, len(gammas), *saved, *factors, *gammas)  # type: ignore[no-untyped-call]
         each = len(given) // len(layer.weights)
         results = [
             _make_gammas(given[first : first + each], layer.kind)
@@ -172,16 +172,8 @@ def _backward(
     return results
 
 
-class _Targets(torch.autograd.Function):
+class _Backward(OfTargets):
     """`Layer.backward` for γ of several targets, with a copy of each sequence per target."""
-
-    @staticmethod
-    def forward(*arguments: Any) -> Any:
-        raise AssertionError("only reached through torch.vmap")
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        pass
 
     @staticmethod
     def vmap(

@@ -10,7 +10,7 @@ Signal-take-all makes the gates constants, so γ = R / a obeys linear recurrence
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,6 +19,19 @@ from torch import Tensor
 from seqlrp.engine.recurrent_calls import Steps, Weights
 from seqlrp.lrp.rules import epsilon_rule, identity_rule
 from seqlrp.lrp.stabilise import Stabiliser
+
+
+class Direction(NamedTuple):
+    """One direction of a layer, and γ of what it gave; states are h, and for an LSTM h and c."""
+
+    x: Tensor  # [N, D]
+    states: Sequence[Tensor]  # the initial ones, [B, P] and [B, H]
+    weights: Weights
+    steps: Steps
+    reverse: bool
+    gamma_h: Tensor  # of the outputs, [N, P]
+    gamma_states: Sequence[Tensor]  # of the final ones
+    stabiliser: Stabiliser
 
 
 class Gammas(NamedTuple):
@@ -56,24 +69,10 @@ def _bias_share(gamma: Tensor, bias: Tensor | None) -> Tensor | float:
     return 0.0 if bias is None else gamma @ bias
 
 
-def lstm(
-    x: Tensor,
-    h0: Tensor,
-    c0: Tensor,
-    weights: Weights,
-    steps: Steps,
-    reverse: bool,
-    gamma_h: Tensor,
-    gamma_hn: Tensor,
-    gamma_cn: Tensor,
-    stabiliser: Stabiliser,
-) -> Gammas:
-    """Compute γ of an LSTM layer's inputs from γ of its outputs; `x` `[N, D]`, `gamma_h` `[N, P]`.
-
-    `h0`, `gamma_hn` are `[B, P]`, `c0`, `gamma_cn` `[B, H]`; rules of Arras et al. 2017, sec. 3.
-    """
-    w_ig, w_hg = weights.ih.chunk(4)[2], weights.hh.chunk(4)[2]
-    b_ig, b_hg = (None if b is None else b.chunk(4)[2] for b in (weights.bias_ih, weights.bias_hh))
+def lstm(run: Direction) -> Gammas:
+    """Compute γ of an LSTM layer's inputs, by the rules of Arras et al. 2017, sec. 3."""
+    x, (h0, c0), weights, steps, reverse, gamma_h, (gamma_hn, gamma_cn), stabiliser = run
+    w_ig, w_hg, b_ig, b_hg, _ = weights.signal(4)
 
     h, c, tape = h0.clone(), c0.clone(), []
     for rows in steps.rows(reverse):
@@ -109,23 +108,14 @@ def lstm(
     return Gammas(gamma_x, gh, gc, retained.bias_ih, retained.bias_hh, retained.stabiliser)
 
 
-def gru(
-    x: Tensor,
-    h0: Tensor,
-    weights: Weights,
-    steps: Steps,
-    reverse: bool,
-    gamma_h: Tensor,
-    gamma_hn: Tensor,
-    stabiliser: Stabiliser,
-) -> Gammas:
-    """Compute γ of a GRU layer's inputs from γ of its outputs; `x` `[N, D]`, `gamma_h` `[N, H]`.
+def gru(run: Direction) -> Gammas:
+    """Compute γ of a GRU layer's inputs.
 
     n = tanh(W_in x + b_in + r·(W_hn h + b_hn)), h' = (1-z)·n + z·h, as in PyTorch, under the
     rules of Arras et al. 2017: z, 1-z and r are gates, h' is a sum, n's argument one linear map.
     """
-    w_in, w_hn = weights.ih.chunk(3)[2], weights.hh.chunk(3)[2]
-    b_in, b_hn = (None if b is None else b.chunk(3)[2] for b in (weights.bias_ih, weights.bias_hh))
+    x, (h0,), weights, steps, reverse, gamma_h, (gamma_hn,), stabiliser = run
+    w_in, w_hn, b_in, b_hn, _ = weights.signal(3)
 
     h, tape = h0.clone(), []
     for rows in steps.rows(reverse):
@@ -154,18 +144,9 @@ def gru(
     return Gammas(gamma_x, gh, None, retained.bias_ih, retained.bias_hh, retained.stabiliser)
 
 
-def rnn(
-    x: Tensor,
-    h0: Tensor,
-    weights: Weights,
-    steps: Steps,
-    reverse: bool,
-    gamma_h: Tensor,
-    gamma_hn: Tensor,
-    stabiliser: Stabiliser,
-    activation: Callable[[Tensor], Tensor],
-) -> Gammas:
+def rnn(run: Direction, activation: Callable[[Tensor], Tensor]) -> Gammas:
     """Compute γ of a plain RNN's inputs: h' = f(W_ih x + b_ih + W_hh h + b_hh), f tanh or relu."""
+    x, (h0,), weights, steps, reverse, gamma_h, (gamma_hn,), stabiliser = run
     slope = 1.0 if activation is torch.tanh else 0.0
     h, tape = h0.clone(), []
     for rows in steps.rows(reverse):

@@ -69,12 +69,7 @@ class Gradient(Explainer):
     def compute(
         self, inputs: Tensor, target: Target, additional_forward_args: Any, padding: Tensor | None
     ) -> Attribution:
-        """Attribution `[B, T]` or `[B, C, T]`, 0 on padding, with the scores of the same pass.
-
-        Raises:
-            ModelError: the model returns no scores, or they do not depend on the input.
-            InputError: ids, target or padding are not what was expected.
-        """
+        """Attribution `[B, T]` or `[B, C, T]`, 0 on padding, with the scores of the same pass."""
         run = self.forward(inputs, target, additional_forward_args, padding)
         with torch.enable_grad():
             found = compute_gradients(run.mode, run.starts)

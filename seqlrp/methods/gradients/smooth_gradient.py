@@ -130,10 +130,6 @@ class SmoothGrad(CopiesExplainer):
         """Compute an attribution `[B, T]` or `[B, C, T]`, 0 on padding, with the model's scores.
 
         Tensors in `additional_forward_args` with a row for each document are copied with it.
-
-        Raises:
-            ModelError: the model returns no scores, or they do not depend on the input.
-            InputError: ids, target or padding are not what was expected.
         """
         run = self.forward(inputs, target, additional_forward_args, padding)
         count = len(run.padding)

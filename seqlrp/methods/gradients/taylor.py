@@ -79,10 +79,6 @@ class Taylor(BaselineExplainer):
         """Compute an attribution `[B, T]` or `[B, C, T]`, 0 on padding, with scores and ledger.
 
         Tensors in `additional_forward_args` with a row for each document are copied with it.
-
-        Raises:
-            ModelError: the model returns no scores, or they do not depend on the input.
-            InputError: ids, target, padding or baseline are not what was expected.
         """
         run = self.forward(inputs, target, additional_forward_args, padding)
         count, starts = len(run.padding), len(run.starts)

@@ -131,10 +131,6 @@ class CoalitionExplainer(RemovalExplainer):
         """Compute `[B, T]` or `[B, C, T]`, 0 on padding; all classes share the same passes.
 
         Tensors in `additional_forward_args` with a row for each document are copied with it.
-
-        Raises:
-            ModelError: the model returns no scores, or they do not depend on the input.
-            InputError: ids, target or padding are not what was expected.
         """
         run = self.forward(inputs, target, additional_forward_args, padding)
         self.check_removable(inputs, additional_forward_args, run.padding)

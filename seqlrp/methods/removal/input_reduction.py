@@ -119,12 +119,7 @@ class InputReduction(RemovalExplainer):
     def compute(
         self, inputs: Tensor, target: Target, additional_forward_args: Any, padding: Tensor | None
     ) -> Attribution:
-        """Compute an attribution `[B, T]` or `[B, C, T]`, 0 on padding; the class describes it.
-
-        Raises:
-            ModelError: the model returns no scores, or they do not depend on the input.
-            InputError: ids, target or padding are not what was expected.
-        """
+        """Compute an attribution `[B, T]` or `[B, C, T]`, 0 on padding; the class describes it."""
         run = self.forward(inputs, target, additional_forward_args, padding)
         self.check_removable(inputs, additional_forward_args, run.padding, most=0)
         scores = run.scores

@@ -13,6 +13,7 @@ from matplotlib import font_manager, ft2font
 from matplotlib.textpath import text_to_path
 
 from seqlrp.errors import FontWarning, check_choice
+from seqlrp.show.wording import counted
 
 REPLACEMENT = "\ufffd"
 _FIRST = "DejaVu Sans"  # comes with Matplotlib
@@ -49,7 +50,7 @@ class Fonts:
         )
         more = " …" if len(replaced) > _NAMED else ""
         scripts = ", ".join(dict.fromkeys(map(_script, replaced)))
-        characters = "1 character" if len(replaced) == 1 else f"{len(replaced):,} characters"
+        characters = counted(len(replaced), "character")
         warnings.warn(
             f"No font that matplotlib can draw has {characters} of the text ({shown}{more}: "
             f"{scripts}); a {REPLACEMENT} stands for each. The page of save_html shows them. For a "

@@ -13,6 +13,7 @@ from seqlrp.explanations.summaries import Group, summarise
 from seqlrp.show.colours import LIGHT
 from seqlrp.show.plots.labels import make_labels, new_axes
 from seqlrp.show.plots.style import around_bars
+from seqlrp.show.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +104,7 @@ def _draw_bars(ax: Axes, bars: pd.DataFrame, value: str) -> None:
         ax.text(
             1.01,
             row,
-            f"{times:,}× in {texts:,} text{'' if texts == 1 else 's'}",
+            f"{times:,}× in {counted(texts, 'text')}",
             transform=ax.get_yaxis_transform(),
             va="center",
             size=8,

@@ -15,6 +15,7 @@ from samples.recurrent_layers import (
     Layer,
     build,
     check_as_good,
+    direction,
     fields,
     outputs,
     run_reference,
@@ -29,10 +30,7 @@ from seqlrp.lrp.recurrent.reference import Gammas
 def run_vectorised(case: Case, layer: Layer, account: bool) -> Gammas:
     h, _ = outputs(case, layer)
     run: Any = getattr(vectorised, case.kind)
-    result: Gammas = run(
-        layer.x, *layer.states, layer.weights, Steps(case.sizes), case.reverse,
-        layer.gamma_h, *layer.gamma_states, case.stabiliser, h=h, account=account,
-    )  # fmt: skip
+    result: Gammas = run(direction(case, layer), h=h, account=account)
     return result
 
 

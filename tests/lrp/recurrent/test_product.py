@@ -53,15 +53,15 @@ def test_two_panels_at_once_are_those_one_by_one(product: Any, rows: int) -> Non
     weight, a, start = numbers(32, 20), numbers(rows, 20), numbers(rows, 32)
     panels, found, expected = product.pack(weight), np.zeros((rows, 32), np.float32), start.copy()
 
-    def run(function: Any, out: Any, first: int) -> None:
-        function(
-            panels[first:].ctypes.data, 20, a.ctypes.data, a.strides[0],
+    def run(width: int, out: Any, first: int) -> None:
+        product._all_rows(
+            width, panels[first:].ctypes.data, 20, a.ctypes.data, a.strides[0],
             start[:, 16 * first :].ctypes.data, start.strides[0],
             out[:, 16 * first :].ctypes.data, out.strides[0], rows,
         )  # fmt: skip
 
-    run(product._two_panels, found, 0)
+    run(2, found, 0)
     for panel in (0, 1):
-        run(product._one_panel, expected, panel)
+        run(1, expected, panel)
     assert np.array_equal(found, expected)
     np.testing.assert_allclose(found, start + a @ weight.T, rtol=1e-5, atol=1e-5)

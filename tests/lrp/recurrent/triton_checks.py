@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from samples.recurrent_layers import Case, Layer, build, check_as_good, fields, outputs
+from samples.recurrent_layers import Case, Layer, build, check_as_good, direction, fields, outputs
 from torch import Tensor, nn
 
 import seqlrp
-from seqlrp.engine.recurrent_calls import Steps
 from seqlrp.errors import OptionError
 from seqlrp.lrp.recurrent.kernels import gpu
 from seqlrp.lrp.recurrent.reference import Gammas
@@ -42,18 +41,10 @@ CASES = [
 ]
 
 
-def moved(tensors: Any) -> Any:
-    return (None if t is None else t.to(DEVICE) for t in tensors)
-
-
 def run(case: Case, layer: Layer, account: bool, h: Tensor | None = None) -> Gammas:
     h = outputs(case, layer)[0] if h is None else h
     function: Any = getattr(gpu, case.kind)
-    found: Gammas = function(
-        *moved([layer.x, *layer.states]), type(layer.weights)(*moved(layer.weights)),
-        Steps(case.sizes), case.reverse, *moved([layer.gamma_h, *layer.gamma_states]),
-        case.stabiliser, h=h.to(DEVICE), account=account,
-    )  # fmt: skip
+    found: Gammas = function(direction(case, layer.to(DEVICE)), h=h.to(DEVICE), account=account)
     back: Any = (None if t is None else t.cpu() for t in found)
     return Gammas(*back)
 

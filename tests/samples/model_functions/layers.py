@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -70,14 +70,14 @@ PADDED = FULL.clone()
 PADDED[1, 4:] = PADDED[2, 1:] = 0
 
 
-@lru_cache(maxsize=4)
-def _explainer(write: Forward, epsilon: float) -> seqlrp.LRP:
+@cache
+def explainer(write: Forward, epsilon: float = EPSILON) -> seqlrp.LRP:
     """One object for all calls about a model: its second run on other words is made once."""
     return seqlrp.LRP(build(write), epsilon)
 
 
 def attribute(write: Forward, ids: Tensor, epsilon: float = EPSILON, **options: Any) -> Any:
-    return _explainer(write, epsilon).attribute(ids, target=1, return_ledger=True, **options)
+    return explainer(write, epsilon).attribute(ids, target=1, return_ledger=True, **options)
 
 
 def close(a: Tensor, b: Tensor, tolerance: float = 1e-12) -> None:

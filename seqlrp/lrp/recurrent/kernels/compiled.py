@@ -99,10 +99,9 @@ def _maps(
 
 def _signal(kind: LayerKind, weights: Weights) -> tuple[Any, ...]:
     """Return the maps of γ through the only signal, g (LSTM) or n (GRU), and its biases."""
-    units = weights.hh.shape[-1]
-    part, pack = slice(2 * units, 3 * units), _loops().product.pack
-    maps = (pack(_array(weight[part]).T) for weight in (weights.ih, weights.hh))
-    return (*maps, *(bias[part] for bias in _biases(weights)))
+    signal, pack = weights.signal(GATES[kind]), _loops().product.pack
+    maps = (pack(_array(weight).T) for weight in (signal.ih, signal.hh))
+    return (*maps, *_biases(signal))
 
 
 def forward(

@@ -21,7 +21,7 @@ from torch import Tensor
 from seqlrp.engine.recurrent_calls import Steps, Weights
 from seqlrp.lrp.recurrent.kernels.self_check import disagreement
 from seqlrp.lrp.recurrent.kernels.vectorised import _previous_states
-from seqlrp.lrp.recurrent.reference import Gammas
+from seqlrp.lrp.recurrent.reference import Direction, Gammas
 from seqlrp.lrp.stabilise import Stabiliser
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -174,28 +174,14 @@ def _backward_blocks(hidden: int) -> dict[str, int]:
     return {"BLOCK_B": SEQUENCES, "BLOCK_H": units, "BLOCK_K": INNER, "num_warps": warps}
 
 
-def lstm(
-    x: Tensor,
-    h0: Tensor,
-    c0: Tensor,
-    weights: Weights,
-    steps: Steps,
-    reverse: bool,
-    gamma_h: Tensor,
-    gamma_hn: Tensor,
-    gamma_cn: Tensor,
-    stabiliser: Stabiliser,
-    *,
-    h: Tensor,
-    account: bool,
-) -> Gammas:
+def lstm(run: Direction, *, h: Tensor, account: bool) -> Gammas:
     """Compute the result of `reference.lstm` in float32; `h` `[N, H]` are the library's outputs."""
+    x, (h0, c0), weights, steps, reverse, gamma_h, (gamma_hn, gamma_cn), stabiliser = run
     with _without_autocast(x):
         x, h0, c0, h, gamma_h = _to_float32(x, h0, c0, h, gamma_h)
         weights = Weights(*_to_float32(*weights))
         batch, hidden = h0.shape
-        w_ig, w_hg = weights.ih.chunk(4)[2], weights.hh.chunk(4)[2]
-        b_ig, b_hg = (None if b is None else b.chunk(4)[2] for b in weights[2:4])
+        w_ig, w_hg, b_ig, b_hg, _ = weights.signal(4)
 
         both = [b for b in weights[2:4] if b is not None]
         factors = _affine(x, weights.ih, both[0] + both[1] if both else None)
@@ -227,26 +213,14 @@ def _bias_share(gamma: Tensor, bias: Tensor | None) -> Tensor:
     return gamma.new_zeros(len(gamma)) if bias is None else gamma @ bias
 
 
-def gru(
-    x: Tensor,
-    h0: Tensor,
-    weights: Weights,
-    steps: Steps,
-    reverse: bool,
-    gamma_h: Tensor,
-    gamma_hn: Tensor,
-    stabiliser: Stabiliser,
-    *,
-    h: Tensor,
-    account: bool,
-) -> Gammas:
+def gru(run: Direction, *, h: Tensor, account: bool) -> Gammas:
     """Compute the result of `reference.gru` in float32; `h` `[N, H]` are the library's outputs."""
+    x, (h0,), weights, steps, reverse, gamma_h, (gamma_hn,), stabiliser = run
     with _without_autocast(x):
         x, h0, h, gamma_h = _to_float32(x, h0, h, gamma_h)
         weights = Weights(*_to_float32(*weights))
         batch, hidden = h0.shape
-        w_in, w_hn = weights.ih.chunk(3)[2], weights.hh.chunk(3)[2]
-        b_in, b_hn = (None if b is None else b.chunk(3)[2] for b in weights[2:4])
+        w_in, w_hn, b_in, b_hn, _ = weights.signal(3)
 
         factors = _affine(x, weights.ih, weights.bias_ih)
         from_h = _affine(_previous_states(h0, h, steps, reverse), weights.hh, weights.bias_hh)

@@ -45,60 +45,70 @@ def _spread(builder: ir.IRBuilder, number: Any) -> Any:
     return builder.shuffle_vector(lane, none, indices([0] * LANES))
 
 
-def _tile(rows: int, panels: int) -> Any:
-    """Return a function that computes the product for so many rows and panels.
-
-    Its arguments are addresses: of panels, `a`, what the sums start from, and the result, each
-    followed by the bytes from one row (or panel) to the next; and between them K.
-    """
+def _add_tile(builder: ir.IRBuilder, rows: int, panels: int, *arguments: Any) -> None:
+    """Write the machine code of a tile of so many rows and panels; see `_tile`."""
+    w, w_by, depth, a, a_by, start, start_by, out, out_by = arguments
     places = list(product(range(rows), range(panels)))
-
-    def generate(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
-        w, w_by, depth, a, a_by, start, start_by, out, out_by = arguments
-        add_product = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fmuladd.v{LANES}f32"
-        )
-        columns = [depth.type(panel * _BYTES) for panel in range(panels)]
-        sums = []
-        for row, panel in places:
-            first = _at(builder, _VECTOR, start, start_by, row, columns[panel])
-            sums.append(cgutils.alloca_once_value(builder, builder.load(first, align=4)))
-        with cgutils.for_range(builder, depth) as loop:
-            skip = builder.mul(loop.index, depth.type(_BYTES))
-            weights = [
-                builder.load(_at(builder, _VECTOR, w, w_by, panel, skip), align=4)
-                for panel in range(panels)
-            ]
-            skip = builder.mul(loop.index, depth.type(4))
-            signals = [
-                _spread(builder, builder.load(_at(builder, _NUMBER, a, a_by, row, skip)))
-                for row in range(rows)
-            ]
-            for total, (row, panel) in zip(sums, places, strict=True):
-                terms = [signals[row], weights[panel], builder.load(total)]
-                builder.store(builder.call(add_product, terms), total)
+    add_product = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fmuladd.v{LANES}f32"
+    )
+    columns = [depth.type(panel * _BYTES) for panel in range(panels)]
+    sums = []
+    for row, panel in places:
+        first = _at(builder, _VECTOR, start, start_by, row, columns[panel])
+        sums.append(cgutils.alloca_once_value(builder, builder.load(first, align=4)))
+    with cgutils.for_range(builder, depth) as loop:
+        skip = builder.mul(loop.index, depth.type(_BYTES))
+        weights = [
+            builder.load(_at(builder, _VECTOR, w, w_by, panel, skip), align=4)
+            for panel in range(panels)
+        ]
+        skip = builder.mul(loop.index, depth.type(4))
+        signals = [
+            _spread(builder, builder.load(_at(builder, _NUMBER, a, a_by, row, skip)))
+            for row in range(rows)
+        ]
         for total, (row, panel) in zip(sums, places, strict=True):
-            to = _at(builder, _VECTOR, out, out_by, row, columns[panel])
-            builder.store(builder.load(total), to, align=4)
-        return context.get_dummy_value()
-
-    @intrinsic
-    def tile(
-        _: Any, w: Any, w_by: Any, k: Any, a: Any, a_by: Any, s: Any, s_by: Any, z: Any, z_by: Any
-    ) -> Any:
-        return types.void(*[types.intp] * 9), generate
-
-    return tile
+            terms = [signals[row], weights[panel], builder.load(total)]
+            builder.store(builder.call(add_product, terms), total)
+    for total, (row, panel) in zip(sums, places, strict=True):
+        to = _at(builder, _VECTOR, out, out_by, row, columns[panel])
+        builder.store(builder.load(total), to, align=4)
 
 
 # Enough sums to hide how long an addition takes, and no more than the registers of a core hold.
 # AVX-512 has 32 of them, each as wide as a panel, so that tiles of two panels have room, which load
 # less for each multiplication; AVX2 and NEON have as much room as six rows of one panel take.
 WIDE = bool(get_host_cpu_features().get("avx512f", False))
-_tile_1x1, _tile_2x1, _tile_3x1 = _tile(1, 1), _tile(2, 1), _tile(3, 1)
-_tile_4x1, _tile_5x1, _tile_6x1 = _tile(4, 1), _tile(5, 1), _tile(6, 1)
-_tile_1x2, _tile_2x2, _tile_3x2 = _tile(1, 2), _tile(2, 2), _tile(3, 2)
-_tile_4x2, _tile_5x2, _tile_6x2 = _tile(4, 2), _tile(5, 2), _tile(6, 2)
+_MOST_ROWS, _MOST_PANELS = 6, 2
+
+
+def _add_tiles(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
+    rows, panels, *others = arguments
+    end = builder.append_basic_block("end")
+    size = builder.add(builder.mul(rows, rows.type(_MOST_PANELS)), panels)
+    tiles = builder.switch(size, end)
+    for r, p in product(range(1, _MOST_ROWS + 1), range(1, _MOST_PANELS + 1)):
+        block = builder.append_basic_block(f"tile_{r}x{p}")
+        tiles.add_case(rows.type(r * _MOST_PANELS + p), block)
+        builder.position_at_end(block)
+        _add_tile(builder, r, p, *others)
+        builder.branch(end)
+    builder.position_at_end(end)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def _tile(
+    _: Any, rows: Any, panels: Any,
+    w: Any, w_by: Any, k: Any, a: Any, a_by: Any, s: Any, s_by: Any, z: Any, z_by: Any,
+) -> Any:  # fmt: skip
+    """Compute the product for at most 6 rows and 2 panels.
+
+    The other arguments are addresses: of panels, `a`, what the sums start from, and the result,
+    each followed by the bytes from one row (or panel) to the next; and between them K.
+    """
+    return types.void(*[types.intp] * 11), _add_tiles
 
 
 @exact
@@ -124,68 +134,26 @@ def _whole_panels(start: Matrix, a: Matrix, panels: Panels, out: Matrix, count: 
     while p < count:
         w, column = panels.ctypes.data + p * depth * _BYTES, p * _BYTES
         s, z = start.ctypes.data + column, out.ctypes.data + column
-        if p + 1 < count and (WIDE or rows <= 2):
-            _two_panels(w, depth, a.ctypes.data, a.strides[0], s, s_by, z, out.strides[0], rows)
-            p += 2
-        else:
-            _one_panel(w, depth, a.ctypes.data, a.strides[0], s, s_by, z, out.strides[0], rows)
-            p += 1
+        width = 2 if p + 1 < count and (WIDE or rows <= 2) else 1
+        _all_rows(width, w, depth, a.ctypes.data, a.strides[0], s, s_by, z, out.strides[0], rows)
+        p += width
 
 
 @exact
-def _one_panel(
-    w: int, depth: int, a: int, a_by: int, s: int, s_by: int, z: int, z_by: int, rows: int
-) -> None:
-    """Compute one panel of all rows; the arguments are those of a tile, and the rows."""
-    row, w_by = 0, depth * _BYTES
+def _all_rows(
+    width: int, w: int, depth: int, a: int, a_by: int, s: int, s_by: int, z: int, z_by: int,
+    rows: int,
+) -> None:  # fmt: skip
+    """Compute `width` panels of all rows; the other arguments are those of a tile."""
+    row = 0
     while row < rows:
-        left, b, t, y = rows - row, a + row * a_by, s + row * s_by, z + row * z_by
-        if left > 8 or left == 6:
-            _tile_6x1(w, w_by, depth, b, a_by, t, s_by, y, z_by)
-            row += 6
-        elif left > 6 or left == 4:
-            _tile_4x1(w, w_by, depth, b, a_by, t, s_by, y, z_by)
-            row += 4
-        elif left == 5:
-            _tile_5x1(w, w_by, depth, b, a_by, t, s_by, y, z_by)
-            row += 5
-        elif left == 3:
-            _tile_3x1(w, w_by, depth, b, a_by, t, s_by, y, z_by)
-            row += 3
-        elif left == 2:
-            _tile_2x1(w, w_by, depth, b, a_by, t, s_by, y, z_by)
-            row += 2
-        else:
-            _tile_1x1(w, w_by, depth, b, a_by, t, s_by, y, z_by)
-            row += 1
-
-
-@exact
-def _two_panels(
-    w: int, depth: int, a: int, a_by: int, s: int, s_by: int, z: int, z_by: int, rows: int
-) -> None:
-    """Compute two panels of all rows."""
-    row, w_by = 0, depth * _BYTES
-    while row < rows:
-        left, b, t, y = rows - row, a + row * a_by, s + row * s_by, z + row * z_by
-        if left > 8 or left == 6:
-            _tile_6x2(w, w_by, depth, b, a_by, t, s_by, y, z_by)
-            row += 6
-        elif left > 6 or left == 4:
-            _tile_4x2(w, w_by, depth, b, a_by, t, s_by, y, z_by)
-            row += 4
-        elif left == 5:
-            _tile_5x2(w, w_by, depth, b, a_by, t, s_by, y, z_by)
-            row += 5
-        elif left == 3:
-            _tile_3x2(w, w_by, depth, b, a_by, t, s_by, y, z_by)
-            row += 3
-        elif left == 2:
-            _tile_2x2(w, w_by, depth, b, a_by, t, s_by, y, z_by)
-            row += 2
-        else:
-            _tile_1x2(w, w_by, depth, b, a_by, t, s_by, y, z_by)
-            row += 1
+        left = rows - row
+        height = 6 if left > 8 else 4 if left > 6 else left
+        _tile(
+            height, width, w, depth * _BYTES, depth,
+            a + row * a_by, a_by, s + row * s_by, s_by, z + row * z_by, z_by,
+        )  # fmt: skip
+        row += height
 
 
 @exact

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seqlrp.engine.recurrent_calls import Steps, Weights
 from seqlrp.lrp.recurrent import reference
-from seqlrp.lrp.recurrent.reference import Gammas
+from seqlrp.lrp.recurrent.reference import Direction, Gammas
 from seqlrp.lrp.stabilise import Stabiliser
 
 TOLERANCE = 1e-3  # of the largest value of a result; float32 reaches about 1e-6
@@ -41,13 +41,16 @@ def disagreement(kind: str, kernel: Callable[..., Gammas], device: torch.device)
         return [t.to(*there) for t in tensors]
 
     for stabiliser in STABILISERS:
-        truth = getattr(reference, kind)(
-            x, *first, weights, STEPS, False, gamma_h, *gamma_states, stabiliser
+        run = Direction(x, first, weights, STEPS, False, gamma_h, gamma_states, stabiliser)
+        truth = getattr(reference, kind)(run)
+        moved = run._replace(
+            x=x.to(*there),
+            states=on_device(first),
+            weights=Weights(*on_device(weights[:4])),
+            gamma_h=gamma_h.to(*there),
+            gamma_states=on_device(gamma_states),
         )
-        found = kernel(
-            *on_device([x, *first]), Weights(*on_device(weights[:4])), STEPS, False,
-            *on_device([gamma_h, *gamma_states]), stabiliser, h=h.to(*there), account=True,
-        )  # fmt: skip
+        found = kernel(moved, h=h.to(*there), account=True)
         for name, expected in truth._asdict().items():
             if expected is not None:
                 value = getattr(found, name).to("cpu", torch.float64)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from seqlrp.engine.recurrent_calls import Steps, Weights
-from seqlrp.lrp.recurrent.reference import Gammas
-from seqlrp.lrp.stabilise import Stabiliser, epsilon_factor, epsilon_ratio
+from seqlrp.lrp.recurrent.reference import Direction, Gammas
+from seqlrp.lrp.stabilise import epsilon_factor, epsilon_ratio
 
 FLUSH = 16  # steps after which negligible γ are made zero
 
@@ -84,24 +84,10 @@ def _in_order(steps: Steps, reverse: bool, *rows: Tensor | None) -> Iterator[tup
     return zip(*(part[::-1] if reverse else part for part in parts), strict=True)
 
 
-def lstm(
-    x: Tensor,
-    h0: Tensor,
-    c0: Tensor,
-    weights: Weights,
-    steps: Steps,
-    reverse: bool,
-    gamma_h: Tensor,
-    gamma_hn: Tensor,
-    gamma_cn: Tensor,
-    stabiliser: Stabiliser,
-    *,
-    h: Tensor,
-    account: bool,
-) -> Gammas:
+def lstm(run: Direction, *, h: Tensor, account: bool) -> Gammas:
     """Compute the result of `reference.lstm` in few large steps."""
-    w_ig, w_hg = weights.ih.chunk(4)[2], weights.hh.chunk(4)[2]
-    b_ig, b_hg = (None if b is None else b.chunk(4)[2] for b in (weights.bias_ih, weights.bias_hh))
+    x, (h0, c0), weights, steps, reverse, gamma_h, (gamma_hn, gamma_cn), stabiliser = run
+    w_ig, w_hg, b_ig, b_hg, _ = weights.signal(4)
     projected, hidden = weights.hr is not None, c0.shape[-1]
     # o = h / tanh(c) need not be recomputed, unless c can be 0 and still pass γ on.
     with_o = projected or stabiliser.absolute == 0
@@ -169,22 +155,10 @@ def lstm(
     return Gammas(gamma_x, gh, gc, _bias_share(gamma_p, b_ig), _bias_share(gamma_p, b_hg), retained)
 
 
-def gru(
-    x: Tensor,
-    h0: Tensor,
-    weights: Weights,
-    steps: Steps,
-    reverse: bool,
-    gamma_h: Tensor,
-    gamma_hn: Tensor,
-    stabiliser: Stabiliser,
-    *,
-    h: Tensor,
-    account: bool,
-) -> Gammas:
+def gru(run: Direction, *, h: Tensor, account: bool) -> Gammas:
     """Compute the result of `reference.gru` in few large steps."""
-    w_in, w_hn = weights.ih.chunk(3)[2], weights.hh.chunk(3)[2]
-    b_in, b_hn = (None if b is None else b.chunk(3)[2] for b in (weights.bias_ih, weights.bias_hh))
+    x, (h0,), weights, steps, reverse, gamma_h, (gamma_hn,), stabiliser = run
+    w_in, w_hn, b_in, b_hn, _ = weights.signal(3)
     hidden = h0.shape[-1]
     gates = _linear(x, weights.ih, weights.bias_ih)
     from_h = _linear(_previous_states(h0, h, steps, reverse), weights.hh, weights.bias_hh)
@@ -235,20 +209,10 @@ def gru(
 
 
 def rnn(
-    x: Tensor,
-    h0: Tensor,
-    weights: Weights,
-    steps: Steps,
-    reverse: bool,
-    gamma_h: Tensor,
-    gamma_hn: Tensor,
-    stabiliser: Stabiliser,
-    activation: Callable[[Tensor], Tensor],
-    *,
-    h: Tensor,
-    account: bool,
+    run: Direction, activation: Callable[[Tensor], Tensor], *, h: Tensor, account: bool
 ) -> Gammas:
     """Compute the result of `reference.rnn` in few large steps."""
+    x, (h0,), weights, steps, reverse, gamma_h, (gamma_hn,), stabiliser = run
     p = _preactivations(x, _previous_states(h0, h, steps, reverse), weights, len(weights.hh))
     y = activation(p)
     epsilon = stabiliser.at_map(p)
