@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from seqlrp.cli.application import print_path, say, show
+from seqlrp.cli.input_texts import read_corpus
 from seqlrp.cli.options import (
     BatchTokensOption,
     CorpusArgument,
@@ -76,7 +77,6 @@ def choose(
     from seqlrp.analysis.choose import choose as choose_method
     from seqlrp.evaluation.report.report import FILES
     from seqlrp.models.chosen import CHOICE
-    from seqlrp.text.corpora import load_corpus
     from seqlrp.writing import check_writable
 
     if out is not None:
@@ -87,7 +87,7 @@ def choose(
     tokens = parse_batch_tokens(batch_tokens)
     classifier = load_classifier(model, device, factory)
     check_writable(model)
-    texts = load_corpus(
+    texts = read_corpus(
         corpus, text=text_column, label=label_column, split=split, label_names=classifier.labels,
         on_unanswerable=on_unanswerable.value,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from seqlrp.cli.improved import save_improved
+from seqlrp.cli.input_texts import read_corpus
 from seqlrp.cli.options import (
     CorpusArgument,
     Device,
@@ -117,7 +118,6 @@ def repair(
     """Make a new model that does not rest on a shortcut, and prove that it does not."""
     from seqlrp.improving.repair import repair as repair_classifier
     from seqlrp.improving.repair_report import FILES
-    from seqlrp.text.corpora import load_corpus
 
     pages = [] if report is None else [report / name for name in FILES]
     check_outputs([out, *pages], [model, corpus, test])
@@ -125,7 +125,7 @@ def repair(
     classifier = load_classifier(model, device, factory)
     given = _shortcuts(shortcut or (), units_off or ())
     read = partial(
-        load_corpus, text=text_column, label=label_column, label_names=classifier.labels,
+        read_corpus, text=text_column, label=label_column, label_names=classifier.labels,
         on_unanswerable=on_unanswerable.value,
     )  # fmt: skip
     texts = read(corpus, split=split)

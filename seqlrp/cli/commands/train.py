@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqlrp.cli.application import print_path
+from seqlrp.cli.input_texts import read_corpus
 from seqlrp.cli.options import (
     CorpusArgument,
     Device,
@@ -99,12 +100,11 @@ def train(
     """Train a classifier and save it as a folder."""
     from seqlrp.models.saving import save
     from seqlrp.models.training import fit
-    from seqlrp.text.corpora import load_corpus
     from seqlrp.text.tokens import SpacyTokenizer
 
     check_outputs([out], [corpus, vectors])
     check_model_folder(out, overwrite)
-    found = load_corpus(
+    found = read_corpus(
         corpus, text=text_column, label=label_column, split=split, labelled="required",
         on_unanswerable=on_unanswerable.value,
     )  # fmt: skip
