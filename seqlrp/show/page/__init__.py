@@ -32,7 +32,7 @@ from seqlrp.show.page.weightiest import WeightiestWords
 
 __all__ = ["render", "save_pages"]
 
-_UNFOLDED = 3  # texts on a page; the tables of more are folded away
+_UNFOLDED = 1  # texts on a page; the tables of more are folded away
 
 
 def render(
