@@ -109,7 +109,8 @@ class Plan:
                     f"{_VERSION}; use the seqlrp that wrote it."
                 )
             # Plans of before say nothing of delimiters: they have the usual ones.
-            files = [SourceFile(*f[:5], tuple(f[5]), *f[6:]) for f in content["files"]]
+            fields = [[*f[:5], tuple(f[5]), *f[6:]] for f in content["files"]]
+            files = [SourceFile(*each) for each in fields]
             pieces = [[Piece(*piece) for piece in shard] for shard in content["shards"]]
             return cls(content["made"], content["size"], tuple(files), _numbered(pieces))
         except (ValueError, KeyError, TypeError, OSError) as error:
