@@ -192,6 +192,10 @@ class LeftOutWarning(SeqlrpWarning):
     """Some texts were left out, as the caller asked, for nothing could be asked of them."""
 
 
+class GuessedEncodingWarning(SeqlrpWarning):
+    """A file is not in UTF-8, and was read in an encoding that may be another."""
+
+
 class PaddingWarning(SeqlrpWarning):
     """The model lets padding take part in its answer."""
 

@@ -85,8 +85,8 @@ class Comparison:
                 bound = moved["low"] if sign > 0 else -moved["high"]
                 words = moved[bound > 0]["word"].head(WORDS)
                 if len(words):
-                    lines.append(f"For the class {label!r}, these {verb} weight: "
-                                 f"{', '.join(words)}.")  # fmt: skip
+                    named = ", ".join(f"“{word}”" for word in words)
+                    lines.append(f"For the class {label!r}, these {verb} weight: {named}.")
         return "\n".join(lines)
 
     def summary(self) -> str:

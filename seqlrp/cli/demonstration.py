@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from seqlrp.cli.input_texts import read_corpus
 from seqlrp.engine.completeness import CompletenessTotals
 from seqlrp.evaluation import EvaluationReport, evaluate
 from seqlrp.explaining.explain import add_account, explain
@@ -16,7 +17,7 @@ from seqlrp.explanations.collection import Explanations
 from seqlrp.explanations.ledger_names import LEDGER_NAMES
 from seqlrp.models.saving import save
 from seqlrp.models.training import fit
-from seqlrp.text.corpora import Corpus, load_corpus
+from seqlrp.text.corpora import Corpus
 from seqlrp.writing import check_writable, written_whole
 
 # The names of all that is written into the folder.
@@ -44,7 +45,7 @@ def run_demo(
     """
     started = time.perf_counter()
     check_writable(out)
-    found = load_corpus(corpus)
+    found = read_corpus(corpus)
     rest, held_out = found.split(_HOLD_OUT, seed)
     chosen = _vectors(vectors, corpus)
     _say(

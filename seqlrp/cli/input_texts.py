@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from seqlrp.cli.application import say
 from seqlrp.errors import CorpusError, OptionError
@@ -52,6 +52,16 @@ class InputTexts:
             None if self.numbers is None else islice(self.numbers, count),
             self.typed,
         )
+
+
+def read_corpus(name: str | Path, **options: Any) -> Corpus:
+    """Load a corpus by `load_corpus`, and say on stderr how it was read if not the usual way."""
+    from seqlrp.text.corpora import load_corpus
+
+    found = load_corpus(name, **options)
+    for remark in found.remarks:
+        say(remark)
+    return found
 
 
 def load_explained(folder: str, **columns: str | None) -> Explanations | None:
@@ -105,7 +115,6 @@ def read_texts(
         LabelError: it has labels that the classifier does not know.
     """
     from seqlrp.explaining.questions import label_names
-    from seqlrp.text.corpora import load_corpus
 
     if (corpus is None) == (not texts):
         raise OptionError(
@@ -131,7 +140,7 @@ def read_texts(
         names = [file.name for file in documents]
         return InputTexts([_read_document(file) for file in documents], names=names)
     load = partial(
-        load_corpus, corpus, text=text_column, label=label_column, split=split,
+        read_corpus, corpus, text=text_column, label=label_column, split=split,
         on_unanswerable=on_unanswerable,
     )  # fmt: skip
     if not labelled:

@@ -26,6 +26,7 @@ ADVICE = {
         "on_unanswerable",
         "Take such rows out, or leave them out by --on-unanswerable skip.",
     ),
+    "ragged_rows": ("on_unanswerable", "Or leave such rows out by --on-unanswerable skip."),
     "unanswerable": ("on_unanswerable", "Leave such texts out by --on-unanswerable skip."),
     "unknown_label": ("no_labels", "{advice} Or leave the labels out by --no-labels."),
     "unknown_text_column": ("text_column", "Name one of them by --text-column."),

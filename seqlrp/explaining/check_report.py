@@ -28,6 +28,7 @@ MOST_UNKNOWN = 0.2  # the report warns if a larger share of the words is unknown
 # and in this share of them.
 LEAST_TEXTS, DOMINATING = 3, 0.4
 CANCELLING = 3.0  # words and another kind cancel where both are more than so many times the score
+_FIRST_PLACES = 5  # in a notebook
 _WIDTH = 96  # characters of a line
 
 CONTRAST = (
@@ -184,6 +185,10 @@ class CheckReport:
         """
         answer, step = self._answer()
         return "\n".join(filter(None, [answer, self._takers(), *self.warnings, step]))
+
+    def trust(self, method: str) -> str:
+        """Say whether the words that a method names can be believed; empty for any but LRP."""
+        return self._answer()[0] if method == "lrp" else ""
 
     def _answer(self) -> tuple[str, str]:
         """Whether the explanations can be believed, and what to do next."""
@@ -382,7 +387,8 @@ class CheckReport:
         from seqlrp.show.page.elements import element
 
         said = (element("p", line) for line in self.verdict().splitlines())
-        return "".join([*said, str(self.to_pandas("kind").to_html(index=False))])
+        tables = [self.to_pandas("kind"), self.to_pandas("place").head(_FIRST_PLACES)]
+        return "".join([*said, *(_as_html(table) for table in tables if len(table))])
 
     def to_pandas(self, by: str = "place") -> pd.DataFrame:
         """Make a table with one row for each place in the model, each kind, or each document.
@@ -474,6 +480,13 @@ class CheckReport:
             ),
             *([f"… and {more} smaller ones"] if more > 0 else []),
         ]
+
+
+def _as_html(table: pd.DataFrame) -> str:
+    """A table as a notebook shows it, in the words and digits of the summary."""
+    named = table.assign(kind=table["kind"].map(LEDGER_NAMES), share=table["share"].map(_percent))
+    sizes = {name: "{:.4g}".format for name in ("mean", "mean_size") if name in named}
+    return str(named.to_html(index=False, formatters=sizes))
 
 
 def smaller_epsilons(epsilon: float | str) -> list[float | str]:

@@ -31,9 +31,9 @@ class Exported:
         """The explanations that are shown."""
 
     def _repr_html_(self) -> str:
-        from seqlrp.show.page import notebook
+        from seqlrp.show.page.notebook import notebook_output
 
-        return notebook(self._documents(), len(self._documents()))
+        return notebook_output(self._documents())
 
     def save_html(
         self,

@@ -40,5 +40,7 @@ def accuracy_figure(measures: pd.DataFrame) -> Figure:
     axes.set_xlim(0, 1)
     axes.set_xlabel("accuracy")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    # Above the bars, which leave no corner free.
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, ncols=2,
+                  loc="outside upper center")  # fmt: skip
     return figure

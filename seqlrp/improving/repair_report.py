@@ -175,7 +175,7 @@ class RepairReport:
             words = moved[(moved["low"] > 0) | (moved["high"] < 0)].head(_MOVED)
             if len(words):
                 named = ", ".join(
-                    f"{word} ({change:+.2f})"
+                    f"“{word}” ({change:+.2f})"
                     for word, change in zip(words["word"], words["change"], strict=True)
                 )
                 yield f"Words of {label!r} whose share of relevance moved: {named}."

@@ -108,7 +108,9 @@ class Plan:
                     f"{path} is {content['format']} {content['version']}, expected {_FORMAT} "
                     f"{_VERSION}; use the seqlrp that wrote it."
                 )
-            files = [SourceFile._make([*file[:-1], tuple(file[-1])]) for file in content["files"]]
+            # Plans of before say nothing of delimiters: they have the usual ones.
+            fields = [[*f[:5], tuple(f[5]), *f[6:]] for f in content["files"]]
+            files = [SourceFile(*each) for each in fields]
             pieces = [[Piece(*piece) for piece in shard] for shard in content["shards"]]
             return cls(content["made"], content["size"], tuple(files), _numbered(pieces))
         except (ValueError, KeyError, TypeError, OSError) as error:
@@ -171,7 +173,7 @@ def check_same(
                 code="folder_of_another_run",
             )
     found = find_files(sources)
-    same = [file._replace(digest="", header=()) for file in plan.files]
+    same = [file._replace(digest="", header=(), delimiter="") for file in plan.files]
     known = found == same and all(file.modified for file in found)
     other = None if known else _difference(plan.files, found)
     if not known and other is None:
@@ -196,7 +198,7 @@ def _difference(before: Sequence[SourceFile], now: Sequence[SourceFile]) -> str 
         return "their order is another one"
     for file, other in zip(before, now, strict=True):
         if not other.digest:  # it was found, and not read yet
-            other = other._replace(digest=file.digest, header=file.header)
+            other = other._replace(digest=file.digest, header=file.header, delimiter=file.delimiter)
         if other._replace(modified=file.modified) != file:
             return f"{file.url} has changed"
     return None

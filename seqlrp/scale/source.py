@@ -14,16 +14,16 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from seqlrp.errors import CorpusError, MissingPackageError, SeqlrpError
 from seqlrp.text.hub import is_hub_name
-from seqlrp.text.tables import SUFFIXES, Table, cause, from_dataset
+from seqlrp.text.tables import SUFFIXES, USUAL_DELIMITERS, Table, cause, delimiter_of, from_dataset
 
 _JSON = (".jsonl", ".json")
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _MARK = b"\xef\xbb\xbf"  # of UTF-8 at the start of a file
 _ROWS = 1024  # of a Parquet file that are decoded at a time
 _TEXT = "text"  # the column of files that have none
@@ -45,6 +45,7 @@ class SourceFile(NamedTuple):
         digest: a hash of its content; of a Parquet file, of the footer, which has the sizes and
             bounds of all that is in it.
         header: the columns of a CSV, TSV or Parquet file.
+        delimiter: what separates the columns, where it is not what the suffix says.
     """
 
     url: str
@@ -53,6 +54,7 @@ class SourceFile(NamedTuple):
     whole: bool = False
     digest: str = ""
     header: tuple[str, ...] = ()
+    delimiter: str = ""
 
     @property
     def suffix(self) -> str:
@@ -290,8 +292,13 @@ class _Scan:
                 for _ in self._lines(handle):
                     pass
                 yield self.read
-            elif self.file.suffix in _DELIMITERS:
-                reader = _csv_rows(self.file, self._decoded(handle))
+            elif self.file.suffix in USUAL_DELIMITERS:
+                lines = self._decoded(handle)
+                first = next(lines, "")
+                found = delimiter_of(first, self.file.suffix)
+                if found != USUAL_DELIMITERS[self.file.suffix]:
+                    self.file = self.file._replace(delimiter=found)
+                reader = _csv_rows(self.file, chain([first], lines))
                 header, self.begin = next(reader, ()), self.read
                 if len(set(header)) < len(header):
                     raise CorpusError(f"The header of {self.file.url} has a name twice: {header}.")
@@ -341,7 +348,7 @@ class _Scan:
 def _parsed(file: SourceFile, content: str) -> Iterator[Row]:
     if file.whole:
         yield {_TEXT: content}
-    elif file.suffix in _DELIMITERS:
+    elif file.suffix in USUAL_DELIMITERS:
         rows = _csv_rows(file, _split(content, keep=True))
         yield from (dict(zip(file.header, row, strict=True)) for row in rows if row)
     elif file.suffix in _JSON:
@@ -373,7 +380,8 @@ def _json_row(line: str) -> Row:
 
 def _csv_rows(file: SourceFile, lines: Iterable[str]) -> Iterator[list[str]]:
     limit = csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(lines, delimiter=_DELIMITERS[file.suffix], strict=True)
+    delimiter = file.delimiter or USUAL_DELIMITERS[file.suffix]
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     columns = len(file.header)
     try:
         for row in reader:

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from seqlrp.show.colours import rules
 from seqlrp.show.page.elements import Html, element
-from seqlrp.show.page.template import source
+from seqlrp.show.page.template import page_style
 
 PALETTE = "red-blue"
 _WELCOME = (
@@ -109,7 +109,7 @@ def _parts() -> tuple[Html, Html]:
     own = files("seqlrp.serve")
     style = own.joinpath("live.css").read_text(encoding="utf-8")
     script = "".join(own.joinpath(f).read_text(encoding="utf-8") for f in ("curve.js", "live.js"))
-    return Html(f"\n{rules([PALETTE])}{source('style.css', minify=True)}{style}"), Html(script)
+    return Html(f"\n{rules([PALETTE])}{page_style(minify=True)}{style}"), Html(script)
 
 
 @cache

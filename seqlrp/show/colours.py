@@ -104,6 +104,18 @@ def rules(palettes: Iterable[str]) -> str:
     )
 
 
+def host_rules(palette: str) -> str:
+    """The colours of a palette below a host that says `data-scheme="light"` or `"dark"`.
+
+    They come before what the reader has chosen for the screen; on paper the light ones hold.
+    """
+    light, dark = (
+        f":host([data-scheme={scheme}]) {_variables(palette, mode)}"
+        for mode, scheme in enumerate(("light", "dark"))
+    )
+    return f"{light}@media screen {{\n{dark}}}\n"
+
+
 def _variables(name: str, mode: int) -> str:
     palette = PALETTES[name][mode]
     return (

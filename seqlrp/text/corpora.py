@@ -48,6 +48,7 @@ class Corpus:
         numbers: int64 `[N]`, the row or line of its source that each text is, counted from 0, where
             rows may have been left out: then the ids of explanations are these numbers. None where
             every row is here.
+        remarks: sentences on how its file was read, where that is not the usual way.
 
     Raises:
         CorpusError: there are more or fewer labels or numbers than texts.
@@ -59,6 +60,7 @@ class Corpus:
     labels: npt.NDArray[np.int64] | None
     label_names: tuple[str, ...]
     numbers: npt.NDArray[np.int64] | None = None
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.numbers is not None and self.numbers.shape != (len(self.texts),):
@@ -143,7 +145,7 @@ class Corpus:
         texts = [self.texts[index] for index in chosen.tolist()]
         labels = None if self.labels is None else self.labels[chosen]
         numbers = None if self.numbers is None else self.numbers[chosen]
-        return Corpus(self.name, texts, labels, self.label_names, numbers)
+        return Corpus(self.name, texts, labels, self.label_names, numbers, self.remarks)
 
 
 def load_corpus(
@@ -160,7 +162,8 @@ def load_corpus(
 
     A path is a CSV (also with semicolons or tabs), TSV, JSON, JSON lines or Parquet file, a text
     file with one text a line and no labels, or a folder that holds `CLASS/*.txt`,
-    `SPLIT/CLASS/*.txt` or files such as `train.csv`. Known names are "generated" (sentences made by
+    `SPLIT/CLASS/*.txt` or files such as `train.csv`. Files are in UTF-8; a CSV or TSV file may be
+    in UTF-16, or, with a warning, in Windows-1252. Known names are "generated" (sentences made by
     a grammar, part of the package), "reviews" and "imdb" (both in the extra "demo").
 
     Args:
@@ -172,8 +175,9 @@ def load_corpus(
         label_names: the classes in their order, e.g. those of a classifier. Labels are these names
             or, where they are integers that are no names, indices into them. By default the
             names that are there, sorted.
-        on_unanswerable: `"skip"` leaves out rows that have no text, with a warning; blank lines of
-            a text file are always left out so. `Corpus.numbers` keeps which ones are there.
+        on_unanswerable: `"skip"` leaves out rows that have no text, or more or fewer fields than
+            the header, with a warning; blank lines of a text file are always left out so.
+            `Corpus.numbers` keeps which ones are there.
         labelled: False leaves the labels out, whatever they are; "required" refuses a corpus
             without a column of labels.
 
@@ -185,7 +189,7 @@ def load_corpus(
         MissingPackageError: the corpus is in an extra that is not installed.
     """
     return corpus_from_table(
-        _table(name, split),
+        _table(name, split, skip=on_unanswerable == "skip"),
         str(name),
         text=text,
         label=label,
@@ -230,17 +234,17 @@ def corpus_from_table(
             code="unknown_label_column",
         )
     if label is None:
-        return Corpus(name, texts, None, tuple(label_names or ()), numbers)
+        return Corpus(name, texts, None, tuple(label_names or ()), numbers, table.remarks)
     labels, names = _labels(table, label, label_names)
-    return Corpus(name, texts, labels, names, numbers)
+    return Corpus(name, texts, labels, names, numbers, table.remarks)
 
 
 # Where the columns come from
 
 
-def _table(name: str | Path, split: str | None) -> Table:
+def _table(name: str | Path, split: str | None, *, skip: bool) -> Table:
     if os.path.exists(name):
-        return read_path(Path(name), split)
+        return read_path(Path(name), split, skip=skip)
     if name in _KNOWN:
         if split is not None:
             raise CorpusError(f"The corpus {name!r} has no splits.", option="split", got=split)
@@ -354,15 +358,18 @@ def text_column(table: Table, asked: str | None) -> str:
 
 def _with_texts(table: Table, column: str, *, skip: bool) -> Table:
     """Leave out rows without a text, if asked to or if the user cannot edit the source."""
-    missing = [row for row, text in enumerate(table.columns[column]) if _is_missing(text)]
+    texts = table.columns[column]
+    missing = [row for row, text in enumerate(texts) if _is_missing(text)]
     if not (skip or table.borrowed or table.unit == "line") or not missing:
         return table
-    message = left_out(table.name, table.unit, len(missing), missing[:SHOWN])
+    numbers = range(len(texts)) if table.numbers is None else table.numbers
+    first = [numbers[row] for row in missing[:SHOWN]]
+    message = left_out(table.name, table.unit, len(missing), first)
     warnings.warn(message, LeftOutWarning, stacklevel=4)
     gone = set(missing)
-    rows = [row for row in range(len(table.columns[column])) if row not in gone]
+    rows = [row for row in range(len(texts)) if row not in gone]
     columns = {name: [values[row] for row in rows] for name, values in table.columns.items()}
-    return replace(table, columns=columns, numbers=rows)
+    return replace(table, columns=columns, numbers=[numbers[row] for row in rows])
 
 
 def _texts(table: Table, column: str) -> list[str]:

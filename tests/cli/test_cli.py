@@ -166,7 +166,9 @@ def test_evaluate(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-u
     )  # fmt: skip
     assert status == 0
     assert out.splitlines()[-1] == str(folder)
-    assert "better than random by" in out
+    lines = out.splitlines()
+    assert len(lines) <= 14
+    assert len(set(lines)) == len(lines) - lines.count("") + 1
     written = {path.name for path in folder.iterdir()}
     assert written == {
         "evaluation.parquet", "evaluation.csv", "evaluation.md", "curves.csv", "curves.png",
@@ -177,7 +179,11 @@ def test_evaluate(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-u
     assert set(report.quantities) == {"deletion_accuracy", "deletion_logit", "sufficiency"}
     assert report.table["order"].max() == 1
     assert report.ks("deletion_logit") == (0, 1, 2)
-    assert report.summary() in out
+    assert report.summary() == (folder / "summary.txt").read_text().rstrip("\n")
+    said = " ".join(lines)
+    assert report.verdict().splitlines()[0] in said  # the headline
+    assert "Compared were lrp (" in said
+    assert lines[-2].endswith(str(folder / "summary.txt"))
     metric = ("evaluate", model, corpus, "--out", folder, "--metrics", "sufficient")
     assert "Did you mean 'sufficiency'" in refused(capsys, *metric)
 
@@ -244,6 +250,38 @@ def test_train_explain_round_trip(corpus, tmp_path, capsys) -> None:  # type: ig
     classifier = seqlrp.load(folder)
     assert classifier.labels == ("negative", "positive")
     assert "at 0 to" not in refused(capsys, "train", corpus, "--out", folder, "--cell", "rnn")
+
+
+def test_a_table_of_a_spreadsheet(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    rows = [line.split(",") for line in corpus.read_text().splitlines()]
+    lines = [";".join(reversed(row)) for row in rows]
+    lines[3:3] = ["positive;a café; good", "a row of one"]
+    path, out = tmp_path / "sheet.csv", tmp_path / "r.jsonl"
+    path.write_bytes("\r\n".join(lines).encode("cp1252"))
+    calls = (
+        ("train", path, "--out", tmp_path / "m", "--epochs", 1, "--hidden", 4),
+        ("explain", model, path, "--out", out),
+        ("evaluate", model, path, "--out", tmp_path / "e", "--methods", "lrp,random"),
+    )
+    for call in calls:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            status, printed, err = run(capsys, *call)
+            assert (status, printed) == (2, "")
+            assert "Line 4 of" in err.splitlines()[-1]
+            assert err.splitlines()[-1].endswith(
+                "ends a row of 3 fields, where the header has 2; put texts that hold a delimiter "
+                "in quotes. There are 2 such rows. Or leave such rows out by --on-unanswerable "
+                "skip."
+            )
+            status, _, err = run(capsys, *call, "--on-unanswerable", "skip")
+        assert status == 0, err
+        said = err.splitlines()[:3]
+        assert all(line.startswith("seqlrp: ") for line in said)
+        assert "was read as Windows-1252 (cp1252): line 4 has 'café'" in said[0]
+        assert "2 rows of other than 2 fields: left out (rows 3, 4, counted from 1" in said[1]
+        assert said[2] == f"seqlrp: The columns of {path} are separated by semicolons."
+    assert [e.id for e in seqlrp.Explanations.load(out)][:4] == ["0", "1", "4", "5"]
 
 
 OWN = """

@@ -227,6 +227,10 @@ def test_the_verdict_stands_on_pages_and_in_notebooks(tmp_path: Path) -> None:
     for line in found.verdict().splitlines():
         assert f"<p>{html.escape(line)}</p>" in page
         assert f"<p>{html.escape(line)}</p>" in found._repr_html_()
+    shown = found._repr_html_()
+    assert "<td>the words</td>" in shown
+    assert f"<td>{found.shares['tokens']:.0%}</td>" in shown
+    assert shown.count("<tr") <= 2 + len(found.shares) + 5  # of the places the first
     first = html.escape(found.verdict().splitlines()[0])
     assert f"<b>Can these colours be trusted?</b> {first}</p>" in page  # beside how to read them
     hostile = dataclasses.replace(found, tokens=1, unknown={"<b>": 1})

@@ -23,7 +23,7 @@ ALLOWED = {  # every tag and attribute that a page may hold
     "template": {"shadowrootmode"},
     "section": {"class", "data-w", "data-s", "aria-label"}, "script": {"type"},
     "table": set(), "caption": set(), "thead": set(), "tbody": set(), "tfoot": set(),
-    "tr": {"class"}, "th": {"scope"}, "td": set(), "svg": {"aria-hidden"},
+    "tr": {"class"}, "th": {"scope", "class"}, "td": {"class"}, "svg": {"aria-hidden"},
     "rect": {"x", "width", "class"}, "details": {"open"}, "summary": set(), "label": set(),
     "select": {"id"}, "option": {"value", "selected"}, "output": {"id"}, "noscript": set(),
     "input": {"type", "id", "min", "max", "value", "step"}, "figure": set(), "figcaption": set(),

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from samples.examples import examples
 
 from seqlrp.errors import CorpusError, MissingPackageError, OptionError
-from seqlrp.scale.plan import check_same, make_plan
+from seqlrp.explanations.parts import MANIFEST
+from seqlrp.scale.plan import Plan, check_same, make_plan
 from seqlrp.scale.source import UNREADABLE, Broken, cut, find_files, read_rows
 
 TEXT = st.text(
@@ -63,6 +64,35 @@ def test_shards_hold_every_text_once_and_in_order(tmp_path_factory, files, size,
     shards = read([str(folder)], size)
     assert [text for shard in shards for text in shard] == every
     assert all(len(shard) == size for shard in shards[:-1])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_what_separates_columns_is_seen_in_the_header(tmp_path, name, delimiter) -> None:  # type: ignore[no-untyped-def]
+    texts = [f"text {n}; so, so\tand\nmore" for n in range(7)]
+    rows = [f'"{text}"{delimiter}{n}\r\n' for n, text in enumerate(texts)]
+    path = tmp_path / name
+    path.write_bytes(f"\ufefftext{delimiter}n\r\n{''.join(rows)}".encode())
+    shards = read([str(path)], 3)
+    assert [text for shard in shards for text in shard] == texts
+    plan = make_plan([str(path)], {}, 3)
+    plan.save(tmp_path)
+    loaded = Plan.load(tmp_path)
+    assert loaded == plan
+    check_same(loaded, [str(path)], {}, 3)
+    path.touch()  # it is read again
+    check_same(loaded, [str(path)], {}, 3)
+
+
+def test_a_plan_without_delimiters_is_read(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "a.csv").write_text("text\none\n")
+    plan = make_plan([str(tmp_path / "a.csv")], {}, 3)
+    plan.save(tmp_path)
+    path = tmp_path / MANIFEST
+    content = json.loads(path.read_text())
+    content["files"] = [file[:6] for file in content["files"]]  # as it was written before
+    path.write_text(json.dumps(content))
+    assert Plan.load(tmp_path) == plan
 
 
 def test_lines_and_documents(tmp_path) -> None:  # type: ignore[no-untyped-def]

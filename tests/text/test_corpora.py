@@ -300,6 +300,18 @@ def test_rows_without_a_text_may_be_left_out(write):
     assert load_corpus(write("text,label\ngood,\n"), labelled=False).labels is None
 
 
+def test_rows_that_are_left_out_for_two_reasons_keep_their_numbers(write):
+    path = write("text;label\ngood;pos\nso; so;neg\n;neg\nbad;neg\n")
+    with pytest.raises(CorpusError, match=r"Or leave such rows out \(on_unanswerable='skip'\)"):
+        load_corpus(path)
+    with pytest.warns(LeftOutWarning) as caught:
+        corpus = load_corpus(path, on_unanswerable="skip")
+    assert [str(warning.message).partition("(")[2][:5] for warning in caught] == ["row 2", "row 3"]
+    assert (corpus.texts, corpus.numbers.tolist()) == (["good", "bad"], [0, 3])
+    assert corpus.part([1]).remarks == corpus.remarks
+    assert corpus.remarks == (f"The columns of {path} are separated by semicolons.",)
+
+
 def test_blank_lines_are_left_out_and_told(tmp_path):
     path = tmp_path / "c.txt"
     path.write_text("good\n\nbad\n" + " \n" * 6)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqlrp.errors import CorpusError
+from seqlrp.errors import CorpusError, GuessedEncodingWarning, LeftOutWarning
 from seqlrp.text.tables import read_path
 
 ROWS = [{"text": "so good", "label": "pos"}, {"text": 'bad,\n"very" bad', "label": "neg"}]
@@ -98,6 +98,110 @@ def test_what_separates_columns_is_seen_in_the_header(write, suffix, delimiter):
     assert dict(read_path(path, None).columns) == {"text": ["one; two, three"], "label": ["x"]}
 
 
+@pytest.mark.parametrize(
+    ("name", "delimiter", "said"),
+    [
+        ("a.csv", ",", ()),
+        ("a.csv", ";", ("separated by semicolons.",)),
+        ("a.csv", "\t", ("separated by tabs.",)),
+        ("a.tsv", "\t", ()),
+        ("a.tsv", ",", ("separated by commas.",)),
+    ],
+)
+def test_another_delimiter_than_usual_is_told(write, name, delimiter, said):
+    table = read_path(write(name, f"text{delimiter}label\nfine{delimiter}x\n"), None)
+    assert table.columns == {"text": ["fine"], "label": ["x"]}
+    assert [remark.endswith(end) for remark, end in zip(table.remarks, said, strict=True)] == (
+        [True] * len(said)
+    )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_what_western_spreadsheets_write_is_read_and_told(write, end):
+    text = f'text;label{end}"so{end}good";1{end}„café“ – schön für 5 €;0{end}'
+    path = write("a.csv", text.encode("cp1252"))
+    told = r"not in UTF-8 and was read as Windows-1252 \(cp1252\): line 4 has '„café“'"
+    with pytest.warns(GuessedEncodingWarning, match=told.replace("„café“", "„café")) as caught:
+        table = read_path(path, None)
+    assert len(caught) == 1
+    assert table.columns["text"] == [f"so{end}good", "„café“ – schön für 5 €"]
+    assert table.remarks == (f"The columns of {path} are separated by semicolons.",)
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_utf_16_with_a_mark_is_read_and_told(write, order):
+    mark = {"le": b"\xff\xfe", "be": b"\xfe\xff"}[order]
+    content = "text\tlabel\nпривет\t1\n"
+    table = read_path(write("a.csv", mark + content.encode(f"utf-16-{order}")), None)
+    assert table.columns == {"text": ["привет"], "label": ["1"]}
+    assert [remark.rpartition(" ")[2] for remark in table.remarks] == ["UTF-16.", "tabs."]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("привет, мир", "cp1251"),
+        ("привет", "koi8-r"),
+        ("καλημέρα", "cp1253"),
+        ("日本語のテキスト", "shift_jis"),
+        ("日本語", "utf-16-le"),  # without its mark
+        ("plain", "utf-32"),
+    ],
+)
+def test_writing_that_is_not_western_is_not_guessed(write, text, encoding):
+    path = write("a.csv", f'text,label\n"{text}",1\n'.encode(encoding))
+    with pytest.raises(CorpusError, match="not in UTF-8"):
+        read_path(path, None)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.filterwarnings("ignore::seqlrp.errors.GuessedEncodingWarning")
+def test_quoted_ends_of_line_and_delimiters_stay_in_the_text(write, encoding, delimiter, end):
+    text = f'one; two, three\tfour{end}é "five"{end}'
+    quoted = text.replace('"', '""')
+    lines = [f"text{delimiter}label", f'"{quoted}"{delimiter}x', "", f"six{delimiter}y", ""]
+    table = read_path(write("a.csv", end.join(lines).encode(encoding)), None)
+    assert table.columns == {"text": [text, "six"], "label": ["x", "y"]}
+
+
+RAGGED = 'text,label\ngood,1\n\nso, so,0\n"not\nbad",1,2\nbad\nfine,1\n'
+
+
+def test_rows_of_other_lengths_are_counted_and_the_first_is_named(write):
+    with pytest.raises(CorpusError) as caught:
+        read_path(write("a.csv", RAGGED), None)
+    assert "Line 4 of" in str(caught.value)
+    assert "ends a row of 3 fields, where the header has 2; put texts" in str(caught.value)
+    assert "There are 3 such rows." in str(caught.value)
+    told = (
+        r"3 rows of other than 2 fields: left out \(rows 2, 3, 4, counted from 1; ids count from 0"
+        r"\)\. Line 4 of .* ends a row of 3 fields\."
+    )
+    with pytest.warns(LeftOutWarning, match=told):
+        table = read_path(write("a.csv", RAGGED), None, skip=True)
+    assert table.columns == {"text": ["good", "fine"], "label": ["1", "1"]}
+    assert table.numbers == [0, 4]
+
+
+def test_a_row_of_several_lines_is_named_by_its_first_too(write):
+    path = write("a.csv", 'text,label\nfine,1\n"good,1\nbad,0\n"so",1\nwell,2\n')
+    with pytest.raises(CorpusError, match=r"Line 5 .*, in a row that begins in line 3, is broken"):
+        read_path(path, None)
+    path = write("a.csv", 'text,label\n"a\nb",1,2\n')
+    with pytest.raises(CorpusError, match=r"Line 3 .*, in a row that begins in line 2, ends a row"):
+        read_path(path, None)
+
+
+def test_columns_without_a_name_and_without_a_field_are_nothing(write):
+    table = read_path(write("a.csv", "text;label;;\ngood;1;;\nbad;0; ;\n"), None)
+    assert table.columns == {"text": ["good", "bad"], "label": ["1", "0"]}
+    assert read_path(write("a.csv", ",text\n0,good\n"), None).columns["text"] == ["good"]
+    with pytest.raises(CorpusError, match="name twice"):
+        read_path(write("a.csv", "text,,\ngood,1,2\n"), None)
+
+
 def test_a_very_long_text_is_read_and_the_limit_of_csv_is_as_before(write):
     before = csv.field_size_limit()
     text = "word " * 200_000
@@ -147,8 +251,8 @@ def test_class_names_in_parquet_are_found(tmp_path):
         ("a.csv", 'text,label\n"good,1\nbad,0\n', "Line 3 of .* is broken"),
         ("a.csv", 'text,label\n"a" b,1\n', "Line 2 of .* is broken"),
         ("a.csv", "text,text\na,b\n", "name twice"),
-        ("a.csv", b"text,label\nsch\xf6n,1\n", r"not in UTF-8 \(byte 0xf6\)"),
-        ("a.tsv", b"\xff\xfet\x00", "not in UTF-8"),
+        ("a.csv", b"text,label\n\xef\xf0\xe8,1\n", r"not in UTF-8 \(byte 0xef\)"),
+        ("a.tsv", b"\xff\xfet", "not in UTF-8"),
         ("a.jsonl", '{"text": "a"}\n{"text": "b"', "Line 2 of .* not valid JSON"),
         ("a.jsonl", '{"text": "a"}\n\n["b"]', "Row 2 of .* type list, expected an object"),
         ("a.jsonl", "[" * 100_000, "The file of .* not valid JSON"),

@@ -9,7 +9,7 @@ import typer
 
 from seqlrp.cli import options as shared
 from seqlrp.cli.application import LIMIT_PASSED, print_path, say, show
-from seqlrp.cli.input_texts import load_explained
+from seqlrp.cli.input_texts import load_explained, read_corpus
 from seqlrp.cli.parsing import load_classifier, parse_batch_tokens, parse_method_options
 
 if TYPE_CHECKING:
@@ -70,7 +70,6 @@ def analyse(
     scikit("neighbors")  # what is missing is said before anything else is loaded
     from seqlrp.analysis.analyse import analyse as analyse_corpus
     from seqlrp.analysis.corpus_analysis import PAGE
-    from seqlrp.text.corpora import load_corpus
 
     options = parse_method_options(method, None, None, option)
     classifier = load_classifier(model, device, factory)
@@ -78,7 +77,7 @@ def analyse(
         corpus, text_column=text_column, label_column=label_column, split=split
     )
     if texts is None:
-        texts = load_corpus(
+        texts = read_corpus(
             corpus, text=text_column, label=label_column, split=split,
             label_names=classifier.labels, on_unanswerable=on_unanswerable.value,
         )  # fmt: skip

@@ -9,6 +9,7 @@ import typer
 
 from seqlrp.cli import options as shared
 from seqlrp.cli.application import print_path, say, show
+from seqlrp.cli.input_texts import read_corpus
 from seqlrp.cli.parsing import (
     check_outputs,
     load_classifier,
@@ -63,7 +64,6 @@ def choose(
     from seqlrp.analysis.choose import choose as choose_method
     from seqlrp.evaluation.report.report import FILES
     from seqlrp.models.chosen import CHOICE
-    from seqlrp.text.corpora import load_corpus
     from seqlrp.writing import check_writable
 
     if out is not None:
@@ -74,7 +74,7 @@ def choose(
     tokens = parse_batch_tokens(batch_tokens)
     classifier = load_classifier(model, device, factory)
     check_writable(model)
-    texts = load_corpus(
+    texts = read_corpus(
         corpus, text=text_column, label=label_column, split=split, label_names=classifier.labels,
         on_unanswerable=on_unanswerable.value,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 
 from seqlrp.cli import options as shared
 from seqlrp.cli.application import print_path, say, show
-from seqlrp.cli.input_texts import load_explained
+from seqlrp.cli.input_texts import load_explained, read_corpus
 from seqlrp.cli.parsing import (
     check_outputs,
     load_classifier,
@@ -46,6 +47,7 @@ class Score(StrEnum):
 
 
 AGREEMENT = "agreement"
+_WIDTH = 96
 OutOption = Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for tables and pictures.")]
 NamesOption = Annotated[str, typer.Option(metavar="NAME,…", help="Names, separated by commas.")]
 CountsOption = Annotated[str, typer.Option("--k", metavar="N,…", help="Numbers of deleted words.")]
@@ -112,6 +114,7 @@ def evaluate(
     """
     from seqlrp.evaluation import evaluate as evaluate_methods
     from seqlrp.evaluation.report.report import FILES
+    from seqlrp.evaluation.report.verdict import plain_verdict
 
     check_outputs([out / name for name in FILES], [model, corpus, rationales])
     counts, tokens = parse_numbers("ks", ks), parse_batch_tokens(batch_tokens)
@@ -130,8 +133,9 @@ def evaluate(
     except KeyboardInterrupt:
         say(f"methods that are finished are kept in {out}; the same command goes on from there.")
         raise
-    show(report.summary())
-    show()
+    for sentence in plain_verdict(report):
+        show("\n".join(textwrap.wrap(sentence, _WIDTH, break_on_hyphens=False)))
+    show(f"\nEvery number, its interval and what it means: {out / 'summary.txt'}")
     print_path(out)
 
 
@@ -147,7 +151,6 @@ def _read(
 ) -> tuple[Corpus | Explanations, list[Any] | None]:
     """Read the texts, or their explanations, and the words of each that people marked."""
     from seqlrp.explaining.known import check_explained_by
-    from seqlrp.text.corpora import load_corpus
 
     explained = load_explained(
         corpus, text_column=text, label_column=label, split=split,
@@ -156,7 +159,7 @@ def _read(
     if explained is not None:
         check_explained_by(classifier, explained)
         return explained if first is None else explained[:first], None
-    texts = load_corpus(
+    texts = read_corpus(
         corpus, text=text, label=label, split=split, label_names=classifier.labels,
         on_unanswerable=on_unanswerable.value,
     )  # fmt: skip

@@ -12,6 +12,7 @@ import typer
 
 from seqlrp.cli import options as shared
 from seqlrp.cli.improved import save_improved
+from seqlrp.cli.input_texts import read_corpus
 from seqlrp.cli.parsing import check_model_folder, check_outputs, load_classifier
 from seqlrp.errors import OptionError
 
@@ -104,7 +105,6 @@ def repair(
     """Make a new model that does not rest on a shortcut, and prove that it does not."""
     from seqlrp.improving.repair import repair as repair_classifier
     from seqlrp.improving.repair_report import FILES
-    from seqlrp.text.corpora import load_corpus
 
     pages = [] if report is None else [report / name for name in FILES]
     check_outputs([out, *pages], [model, corpus, test])
@@ -112,7 +112,7 @@ def repair(
     classifier = load_classifier(model, device, factory)
     given = _shortcuts(shortcut or (), units_off or ())
     read = partial(
-        load_corpus, text=text_column, label=label_column, label_names=classifier.labels,
+        read_corpus, text=text_column, label=label_column, label_names=classifier.labels,
         on_unanswerable=on_unanswerable.value,
     )  # fmt: skip
     texts = read(corpus, split=split)

@@ -11,6 +11,7 @@ import typer
 
 from seqlrp.cli import options as shared
 from seqlrp.cli.application import print_path
+from seqlrp.cli.input_texts import read_corpus
 from seqlrp.cli.parsing import check_model_folder, check_outputs
 
 if TYPE_CHECKING:
@@ -88,12 +89,11 @@ def train(
     """Train a classifier and save it as a folder."""
     from seqlrp.models.saving import save
     from seqlrp.models.training import fit
-    from seqlrp.text.corpora import load_corpus
     from seqlrp.text.tokens import SpacyTokenizer
 
     check_outputs([out], [corpus, vectors])
     check_model_folder(out, overwrite)
-    found = load_corpus(
+    found = read_corpus(
         corpus, text=text_column, label=label_column, split=split, labelled="required",
         on_unanswerable=on_unanswerable.value,
     )  # fmt: skip

@@ -183,11 +183,12 @@ def headline(report: EvaluationResults) -> str:
     return f"{'; '.join(parts)}."
 
 
-def trust(report: EvaluationResults, method: str) -> str:
+def trust(report: EvaluationResults, method: str, *, coloured: bool = True) -> str:
     """Return whether the words that a method names matter, in sentences without a technical term.
 
     By the texts that the model had right, and how many it still has right without the words that
-    weigh most for its answer; empty where that was not measured, or not for this method.
+    weigh most for its answer; empty where that was not measured, or not for this method. Where the
+    reader sees no colours, the words are those that the method names.
     """
     measured_by = (v for v in verdicts(report) if (v.metric, v.direction) == _STILL_RIGHT)
     found = next(measured_by, None)
@@ -204,14 +205,24 @@ def trust(report: EvaluationResults, method: str) -> str:
         f"right on {percent(float(left[method]))} where {words} most for its answer "
         f"{agreeing(most)} taken out, and on {percent(float(left[CHANCE]))} where {any_words}."
     )
+    named = "the coloured words" if coloured else f"the words that {method} names"
     if method not in found.better:
-        return f"{measured} That does not show that the coloured words matter more than others."
+        return f"{measured} That does not show that {named} matter more than others."
     if found.best in (None, method) or method in found.level:
-        where = "on the whole, if not in each text"
-        return f"{measured} So its answers rest on the words of the deepest colour, {where}."
-    return (
-        f"{measured} So the coloured words matter, but {found.best} names words that matter more."
-    )
+        deepest = "the words of the deepest colour" if coloured else f"{named} first"
+        return f"{measured} So its answers rest on {deepest}, on the whole, if not in each text."
+    return f"{measured} So {named} matter, but {found.best} names words that matter more."
+
+
+def plain_verdict(report: EvaluationResults) -> list[str]:
+    """Return the verdict in few sentences for a terminal, none of which repeats another.
+
+    Which methods name words that matter, what that is for the first of them, and what was compared
+    at what cost.
+    """
+    first = next((method for method in report.methods if method != CHANCE), "")
+    found = [headline(report), trust(report, first, coloured=False)]
+    return list(filter(None, found)) + _scope(report) if any(found) else method_sentences(report)
 
 
 def method_sentences(report: EvaluationResults) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
@@ -12,7 +11,7 @@ from seqlrp.errors import check_number
 from seqlrp.explanations.record import Explanation
 from seqlrp.show.edits import NO_EDITS
 from seqlrp.show.page.comparison import Compare, iter_rows, named_side
-from seqlrp.show.page.document import Sides, article, verdict
+from seqlrp.show.page.document import Sides, article
 from seqlrp.show.page.elements import Html, element
 from seqlrp.show.page.folder import save_pages
 from seqlrp.show.page.highlights import Highlights
@@ -27,16 +26,13 @@ from seqlrp.show.page.overview import (
     text_list,
 )
 from seqlrp.show.page.report import finding, report_section
-from seqlrp.show.page.template import fragment, isolated, whole_page
+from seqlrp.show.page.template import fragment, whole_page
 from seqlrp.show.page.text_view import TextView, corpus_scale
 from seqlrp.show.page.weightiest import WeightiestWords
 
-__all__ = ["notebook", "render", "save_pages"]
+__all__ = ["render", "save_pages"]
 
-_FIRST_TEXTS = 10  # of many, in a notebook
-_FIRST_WORDS = 1_000  # of them all together, in a notebook
-_UNFOLDED = 3  # texts on a page; the tables of more are folded away
-_PLAIN_CHARACTERS = 300  # of a text that is shown without colours
+_UNFOLDED = 1  # texts on a page; the tables of more are folded away
 
 
 def render(
@@ -91,38 +87,6 @@ def render(
     return whole_page(checked.title, checked, *body) if page else fragment(checked, *body)
 
 
-def notebook(docs: Sequence[Explanation], total: int) -> str:
-    """What a notebook shows: the first of `total` explanations, and how to see more."""
-    options = PageOptions(minify=True)
-    shown: list[tuple[TextView, ...]] = []
-    words = 0
-    for explanation in docs[:_FIRST_TEXTS]:
-        if words >= _FIRST_WORDS:
-            break
-        shown.append((TextView.of(explanation, options.by),))
-        words += len(shown[-1][0].words)
-    if total != 1:
-        options = replace(options, title=f"{len(shown)} of {total:,} texts")
-    more = None
-    if len(shown) < total or words > _FIRST_WORDS:
-        more = element(
-            "p",
-            "To see more: save_html(path) of an Explanations list writes one page, ",
-            "save_pages(folder) a folder of pages with an index.",
-            class_="quiet",
-        )
-    body = _content(shown, options, page=False, listed=False, after=more, most=_FIRST_WORDS)
-    instead = element("div", *(_plain_text(row[0].shown) for row in shown))
-    return isolated(options, *body, instead=instead)
-
-
-def _plain_text(explanation: Explanation) -> Html:
-    """The answer and the beginning of the text, for where there are no colours."""
-    cut = explanation.text[:_PLAIN_CHARACTERS]
-    rest = " …" if len(cut) < len(explanation.text) else None
-    return element("div", verdict(explanation), element("p", cut, rest))
-
-
 def _anchors(
     rows: Sequence[tuple[TextView, ...]], options: PageOptions, *, page: bool
 ) -> list[str]:
@@ -154,11 +118,8 @@ def _content(
     *,
     page: bool,
     shown: int | None = None,
-    listed: bool = True,
     before: Html | None = None,
     test: str | None = None,
-    after: Html | None = None,
-    most: int | None = None,
 ) -> list[Html | None]:
     """All that a page or a fragment holds, from its heading to what is folded away."""
     sides = _with_scales(rows, options)
@@ -175,12 +136,7 @@ def _content(
             continue
         highlights.add(number, side, f"#{anchor}")
         entries.append(list_entry(number, side[0][0].shown, f"#{anchor}"))
-        left = None if most is None else max(most, 1)
-        articles.append(
-            article(number, side, anchor, options, script=page, most=left, folded=folded)
-        )
-        if most is not None:
-            most -= len(side[0][0].words)
+        articles.append(article(number, side, anchor, options, script=page, folded=folded))
     all_of = "" if len(chosen) == len(rows) else f"{len(chosen):,} of {len(rows):,} "
     heading = f"{all_of}texts".capitalize()
     texts = element("main" if page else "div", *articles, class_=None if width < 2 else "wide")
@@ -191,9 +147,8 @@ def _content(
         before if options.front else None,
         highlights.section(options) if page else None,
         weightiest.section() if page and not options.selection else None,
-        text_list(entries, overview, heading=heading, script=page) if listed else None,
+        text_list(entries, overview, heading=heading, script=page),
         # A single text is what one came for: it stands before how it is read.
         *([bar, texts, reading] if len(articles) == 1 else [reading, bar, texts]),
-        after,
         behind(overview, None if options.front else before),
     ]

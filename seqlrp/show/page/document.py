@@ -39,7 +39,6 @@ def article(
     options: PageOptions,
     *,
     script: bool,
-    most: int | None = None,
     folded: bool = False,
 ) -> Html:
     """One text, explained once or, side by side, more often.
@@ -50,7 +49,6 @@ def article(
         anchor: its id on the page.
         options: the options of the page.
         script: whether the page has a script, which is told what it needs.
-        most: show at most so many words of the text.
         folded: whether the tables below the text are folded away.
     """
     first = sides[0][0].shown
@@ -63,7 +61,7 @@ def article(
     elif len(settings) > 1 and len(set(methods)) == 1:  # what tells one side from the other
         methods = [f"{r.shown.method}, {format_parameters(r.shown)}" for r, _ in sides]
     panes = [
-        _pane(view, scale, options, script=script, method=method, most=most, folded=folded)
+        _pane(view, scale, options, script=script, method=method, folded=folded)
         for (view, scale), method in zip(sides, methods if len(sides) > 1 else [None], strict=True)
     ]
     return element(
@@ -91,28 +89,20 @@ def _pane(
     *,
     script: bool,
     method: str | None,
-    most: int | None,
     folded: bool,
 ) -> Html:
     shown = view.shown
     used = scale or view.scale
     largest = used[options.by == "sentence"]
-    facts = element(
-        "div",
-        strongest_words(view),
-        class_scores(shown),
-        where_the_score_comes_from(shown),
-        class_="facts",
-    )
+    tables = facts(view)
     if folded:
-        facts = element("details", element("summary", "Strongest words and scores"), facts)
+        tables = element("details", element("summary", "Strongest words and scores"), tables)
     return element(
         "section",
         question(shown, method) if _asks_more(view, method, script) else None,
-        coloured_text(view, used, options.least, most),
-        _cut_short(view, most),
+        coloured_text(view, used, options.least),
         legend(largest, shown.target_label, shown.against_label) if largest else None,
-        facts,
+        tables,
         data_block(_for_script(view)) if script and view.every is not None else None,
         class_="pane",
         # What the deepest colour stands for where all texts share that, rounded as the values are.
@@ -121,16 +111,28 @@ def _pane(
     )
 
 
-def verdict(explanation: Explanation) -> Html:
+def facts(view: TextView) -> Html:
+    """The tables of a text: its strongest words, the scores, where the score comes from."""
+    return element(
+        "div",
+        strongest_words(view),
+        class_scores(view.shown),
+        where_the_score_comes_from(view.shown),
+        class_="facts",
+    )
+
+
+def verdict(explanation: Explanation, *, brief: bool = False) -> Html:
     """Sentences: the predicted class, whether that is right, how sure the model is.
 
-    Where there is no probability, how far the score is ahead says how sure the model is.
+    Where there is no probability, how far the score is ahead says how sure the model is. A brief
+    one does not say that the true class is not known.
     """
     answer, chances = name(explanation.predicted_label), format_probabilities(explanation)
     chance = f" ({chances[explanation.predicted]})" if chances else None
     truth: list[str | None] = [" ", outcome(explanation)]
     if explanation.label_name is None:
-        truth = ["; the true class is not known"]
+        truth = [] if brief else ["; the true class is not known"]
     elif explanation.label != explanation.predicted:
         truth += [" (it is ", _ended(name(explanation.label_name), ")")]
     ahead, runner_up = margin(explanation), _runner_up(explanation)
@@ -264,13 +266,6 @@ def _shade_attributes(kind: str) -> list[str]:
 def _cut(text: str, start: int, end: int) -> str:
     # A CR whose LF comes with the next piece would be shown as an end of line of its own.
     return text[start : end - 1 if text[end - 1 : end + 1] == "\r\n" else end]
-
-
-def _cut_short(view: TextView, most: int | None) -> Html | None:
-    if most is None or most >= len(view.words):
-        return None
-    left = f"… Shown: the first {most:,} of {len(view.words):,} words."
-    return element("p", left, class_="quiet")
 
 
 def legend(largest: float, target: str, against: str | None = None) -> Html:

@@ -16,11 +16,15 @@ _MOST_ROWS = 200  # of a table; more than that nobody reads on a page
 
 
 def finding(report: Any, method: str | None = None) -> str | None:
-    """What a report says of a method in plain words, or else the first line of its verdict."""
-    if method is not None and hasattr(report, "trust") and (said := str(report.trust(method))):
+    """What a report says of a method in plain words, or else the first line of its verdict.
+
+    None of a report that is about something else than whether a method can be trusted.
+    """
+    if not hasattr(report, "trust"):
+        return None
+    if method is not None and (said := str(report.trust(method))):
         return said
-    said = str(report.verdict()) if hasattr(report, "verdict") else ""
-    return said.partition("\n")[0] or None
+    return str(report.verdict()).partition("\n")[0] or None
 
 
 def report_section(report: Any, figures: Iterable[Any], tables: Iterable[Any]) -> Html | None:
@@ -95,9 +99,19 @@ def _table(caption: str | None, table: Any) -> Html:
         raise OptionError(f"A table must be a pandas DataFrame, got {table!r:.80}.")
     index = [level for level in table.index.names if level is not None]
     table = table.reset_index(allow_duplicates=True) if index else table
-    columns = [element("th", element("bdi", _said(c)), scope="col") for c in table.columns]
+    numbers = [_of_numbers(table.iloc[:, place]) for place in range(table.shape[1])]
+    columns = [
+        element("th", element("bdi", _said(name)), scope="col", class_=kind)
+        for name, kind in zip(table.columns, numbers, strict=True)
+    ]
     rows = [
-        element("tr", *(element("td", element("bdi", _said(value))) for value in row))
+        element(
+            "tr",
+            *(
+                element("td", element("bdi", _said(value)), class_=kind)
+                for value, kind in zip(row, numbers, strict=True)
+            ),
+        )
         for row in table.head(_MOST_ROWS).itertuples(index=False, name=None)
     ]
     more = len(table) - len(rows)
@@ -113,6 +127,11 @@ def _table(caption: str | None, table: Any) -> Html:
         class_="table",
         tabindex="0",
     )
+
+
+def _of_numbers(column: Any) -> str | None:
+    """The class of a column of numbers, which stand one below the other; None of others."""
+    return "number" if column.dtype.kind in "iuf" else None
 
 
 def _said(value: Any) -> str:

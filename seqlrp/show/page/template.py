@@ -25,9 +25,8 @@ def whole_page(
     `more_script`.
     """
     # The palette asked for comes last: it holds where the page is shown.
-    style, script = source("style.css", options.minify), source("page.js", options.minify)
-    style = Html(f"\n{rules(PALETTES)}{style}{more_style}")
-    script = Html(f"{script}{more_script}")
+    style = Html(f"\n{rules(PALETTES)}{page_style(options.minify)}{more_style}")
+    script = Html(f"{source('page.js', options.minify)}{more_script}")
     policy = (
         f"default-src 'none'; style-src 'sha256-{_digest(style)}'; "
         f"script-src 'sha256-{_digest(script)}'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -47,44 +46,19 @@ def whole_page(
     return "<!DOCTYPE html>\n" + element("html", head, inside, lang="en")
 
 
-# Inherited properties of the page round it, such as the distance of letters, end at the host; a
-# rule of that page for every element holds for the host, too, unless this one is important.
-_HOST = Html(":host { all: initial !important; display: block !important; }\n")
-# A parser makes the shadow root; where a page takes a string for its HTML, as notebooks do while
-# they are open, this does.
-_ATTACH = Html(
-    "document.querySelectorAll('.seqlrp-output > template[shadowrootmode]').forEach(t => {"
-    "t.parentNode.attachShadow({mode: 'open'}).append(t.content); t.remove(); })"
-)
-
-
-def isolated(options: PageOptions, *body: Html | None, instead: Html) -> str:
-    """A piece of another page whose style cannot reach it: what a notebook shows.
-
-    Args:
-        options: the options of the page.
-        body: what is shown, in a shadow root.
-        instead: what is shown where there can be none, as notebooks that are not trusted run no
-            script.
-    """
-    inside = element("style", _HOST), Html(fragment(options, *body))
-    return element(
-        "div",
-        element("template", *inside, shadowrootmode="open"),
-        instead,
-        element("script", _ATTACH),
-        class_="seqlrp-output",
-    )
-
-
 def fragment(options: PageOptions, *body: Html | None) -> str:
     """A piece of another page: its style goes with it, and there is no script."""
-    style = Html(f"\n{rules([options.palette])}{source('style.css', options.minify)}")
+    style = Html(f"\n{rules([options.palette])}{page_style(options.minify)}")
     return element("div", element("style", style), *body, class_=_classes(options), lang="en")
 
 
 def _classes(options: PageOptions) -> str:
     return f"seqlrp {options.palette}" + (" by-sentence" if options.by == "sentence" else "")
+
+
+def page_style(minify: bool) -> Html:
+    """The style of texts, and of the page round them."""
+    return Html(source("text.css", minify) + source("style.css", minify))
 
 
 @cache

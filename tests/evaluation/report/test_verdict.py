@@ -16,6 +16,7 @@ from seqlrp.evaluation import Quantity
 from seqlrp.evaluation.report.verdict import (
     headline,
     method_sentences,
+    plain_verdict,
     size_in_words,
     trust,
     verdicts,
@@ -158,6 +159,33 @@ def test_whether_to_trust_a_method_is_said_without_a_technical_term() -> None:
     )
     assert report.trust("unknown") == ""
     assert made_up({"random": 0.0, "lrp": 3.0}).trust("lrp") == ""
+
+
+def test_the_plain_verdict_is_short_and_speaks_of_no_colours() -> None:
+    found = plain_verdict(still_right({"lrp": 54, "weak": 3, "random": 3}))
+    assert found == [
+        "lrp names words that the answers rest on, better than chance; weak is nowhere better than "
+        "chance.",
+        "Of 60 texts on which the model was right, it is still right on 10\xa0% where the 2 words "
+        "that weigh most for its answer are taken out, and on 95\xa0% where any 2 words are. So "
+        "its answers rest on the words that lrp names first, on the whole, if not in each text.",
+        "Compared were lrp (1 ms a text), weak (1 ms a text) and chance.",
+        "No method that asks the model again without words (occlusion, lime, kernel_shap, "
+        "shapley) was among them; such methods are slower and often better.",
+    ]
+    weak = plain_verdict(still_right({"weak": 3, "random": 3}))
+    assert weak[1].endswith(
+        "That does not show that the words that weak names matter more than others."
+    )
+    better = plain_verdict(still_right({"lrp": 24, "better": 54, "random": 3}))
+    assert better[1].endswith(
+        "So the words that lrp names matter, but better names words that matter more."
+    )
+
+
+def test_without_chance_the_plain_verdict_is_that_of_each_method() -> None:
+    report = made_up({"lrp": 3.0, "good": 2.7})
+    assert plain_verdict(report) == method_sentences(report)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ LAYOUT = f"""
   const seen = {{ outputs: 0, words: 0, tall: [], overprinted: [], underlined: [] }};
   for (const root of {ROOTS}) {{
     seen.outputs++;
+    root.querySelectorAll('details').forEach(d => {{ d.open = true; }});
     const lines = e => {{
       const tops = [...e.getClientRects()].map(b => Math.round(b.top));
       const range = document.createRange();

@@ -6,7 +6,6 @@ import re
 
 import pytest
 from samples.explanations import EVERY, HOSTILE, explanation
-from samples.pages import Page
 
 from seqlrp.errors import OptionError
 from seqlrp.explanations.collection import Explanations
@@ -24,24 +23,6 @@ def test_a_fragment_has_no_head_no_script_and_anchors_of_its_own():
 
 
 TWO = ("one two three four five six seven eight", "two two three four five six seven eight")
-
-
-def test_a_notebook_shows_the_first_few_and_how_to_see_more():
-    one = Page(explanation("one")._repr_html_())
-    assert [a for tag, a in one.tags if tag == "template"] == [{"shadowrootmode": "open"}]
-    assert one.text["text"] == ["one"]
-    assert "To see more" not in explanation("one")._repr_html_()
-    many = Explanations([explanation()] * 12)._repr_html_()
-    assert Page(many).text["h1"] == ["10 of 12 texts"]
-    assert "To see more: save_html(path)" in many
-    long = Explanations([explanation("word " * 800)] * 5)._repr_html_()
-    page = Page(long)
-    assert page.text["h1"] == ["2 of 5 texts"]
-    assert "… Shown: the first 200 of 800 words." in page.text["p"]
-    assert len(explanation("word " * 20_000)._repr_html_().encode()) < 100_000
-    assert len(explanation()._repr_html_().encode()) < 20_000
-    empty = Page(Explanations()._repr_html_())
-    assert empty.text["h1"] == ["0 of 0 texts"]
 
 
 def test_two_fragments_do_not_fight_over_colours():

@@ -160,7 +160,8 @@ def test_method_and_parameters_are_named_once_or_for_each():
         'lrp: epsilon = 0.001, rules = {"dense": ["epsilon", null, true]}',
     ]
     assert "Settings" not in one.text["dl"][0]
-    assert one.text["details"] == [one.text["summary"][0] + one.text["dl"][1] + one.text["p"][-1]]
+    settings = one.text["summary"][-1] + one.text["dl"][1] + one.text["p"][-1]
+    assert one.text["details"][2:] == [settings]  # behind the tables of both texts
     assert one.text["p"][-1].startswith("Epsilon (ε) is a small number")
     two = Page(render([explanation(), explanation(method="gradient", parameters={})]))
     assert two.text["dd"][1:3] == ["lrp (1 of 2 texts)", "gradient (1 of 2 texts)"]
@@ -239,6 +240,33 @@ def test_the_evaluation_is_folded_away_behind_the_texts_or_stands_in_front(front
     assert (places == sorted(places)) == front
     assert places[1:] == sorted(places[1:])
     assert ("Evaluation: can these colours be trusted?" in html) is not front
+
+
+def test_only_a_report_about_the_colours_says_whether_to_trust_them():
+    class Comparison:
+        def verdict(self):
+            return "Two models give the same answer to half of the texts.\nAnd more."
+
+    class Test(Comparison):
+        def trust(self, method):
+            return f"The words that {method} names matter." if method == "lrp" else ""
+
+    page = Page(render([explanation()], page=True, report=Comparison(), front=True))
+    assert not any("Can these colours be trusted" in said for said in page.text["p"])
+    assert page.text["p"].count("Two models give the same answer to half of the texts.") == 1
+    page = Page(render([explanation()], page=True, report=Test()))
+    asked = "Can these colours be trusted? "
+    assert f"{asked}The words that lrp names matter." in page.text["p"]
+    page = Page(render([explanation(method="other")], page=True, report=Test()))
+    assert f"{asked}Two models give the same answer to half of the texts." in page.text["p"]
+
+
+def test_columns_of_numbers_stand_one_below_the_other():
+    table = pd.DataFrame({"word": ["one", "two"], "n": [1, 20], "share": [0.5, np.nan]})
+    page = Page(render([explanation()], page=True, tables=[table], front=True))
+    cells = [(tag, a.get("class")) for tag, a in page.tags if tag in ("th", "td")]
+    assert [kind for tag, kind in cells if tag == "th"][:3] == [None, "number", "number"]
+    assert [kind for tag, kind in cells if tag == "td"][:6] == [None, "number", "number"] * 2
 
 
 def test_figures_and_tables_stand_on_the_page():
