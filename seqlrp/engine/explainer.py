@@ -371,7 +371,8 @@ class Explainer:
         self._tried_others = True
 
     def _select(self, output: Any) -> Tensor:
-        return select_output(output, self.output)
+        scores: Tensor = select_output(output, self.output)
+        return scores
 
     def _warn_once(self, category: type[SeqlrpWarning], message: str) -> None:
         if category not in self._warned:

@@ -145,7 +145,8 @@ def repair(
     outcome = WAYS[how](task)
     sides = Sides(classifier, outcome.classifier, batch_tokens)
     compared = _compare(sides, test_corpus, method, explained, progress)
-    report = _report(task, sides, measured, method, compared, {"how": how, **outcome.made})
+    made = {"how": how, "held_out": test is None, **outcome.made}
+    report = _report(task, sides, measured, method, compared, made)
     if outcome.mended is not None:
         report = replace(report, mended=written(corpus, outcome.mended))
     return Repaired(outcome.classifier, report)

@@ -74,7 +74,7 @@ class RepairReport:
 
     def verdict(self) -> str:
         """Say in sentences what the repair did, and what it cost."""
-        lines = [self._made()]
+        lines = [self._made(), *self._measured_on()]
         for name, class_ in self.shortcuts.items():
             lines += self._of_shortcut(name, class_)
         lines += [*self._original(), *self._moved()]
@@ -100,6 +100,16 @@ class RepairReport:
         }
         way = ways[self.how].format(**{**self.made, **words})
         return f"Repaired {names} {way}; measured on {self._count():,} texts."
+
+    def _measured_on(self) -> Iterator[str]:
+        """What numbers mean that were measured on a part of the corpus itself."""
+        if self.made.get("held_out"):
+            yield (
+                "These are a quarter of the corpus, which the repair did not learn from. If the "
+                "classifier was trained on them, it was right more often before than on new texts: "
+                "then the repair looks more expensive, and recovers less, than it does there. Hand "
+                "in texts that it has not seen by test= (--test)."
+            )
 
     def _count(self) -> int:
         return int(self.value(AS_THEY_ARE)["documents"])

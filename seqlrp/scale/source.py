@@ -94,13 +94,22 @@ def find_files(sources: Sequence[str]) -> list[SourceFile]:
     the files of that data set of the Hugging Face hub.
 
     Raises:
-        CorpusError: there is no such file, none whose format can be read in pieces, or the file
-            system cannot be reached.
+        CorpusError: there is no such file, none whose format can be read in pieces, a file is named
+            twice, or the file system cannot be reached.
         MissingPackageError: a URL needs a package that is not installed.
     """
     found = [file for source in sources for file in _files_of(str(source))]
     if not found:
         raise CorpusError("Got no source; expected files, folders, globs or URLs.")
+    seen: set[str] = set()
+    for file in found:
+        if file.url in seen:  # as by a folder and a glob that overlap: its texts would count twice
+            raise CorpusError(
+                f"The sources name the file {file.url} twice, and its texts would count twice; "
+                "expected each file once.",
+                "A folder stands for all files below it: take out what it holds already.",
+            )
+        seen.add(file.url)
     return found
 
 

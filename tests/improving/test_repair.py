@@ -190,6 +190,15 @@ def test_a_model_of_another_class(corpus: Corpus, held_out: Corpus) -> None:
         repair(known, corpus, held_out, "data", anew=True)
 
 
+def test_a_report_on_a_part_of_the_corpus_says_what_that_means(
+    classifier: seqlrp.TextClassifier, corpus: Corpus, held_out: Corpus
+) -> None:
+    said = "If the classifier was trained on them, it was right more often before"
+    for test, expected in ((None, True), (held_out, False)):
+        report = repair(classifier, corpus, test, "disable", units=1)[1]  # type: ignore[arg-type]
+        assert (said in report.verdict()) == expected
+
+
 def test_several_labels_are_refused(corpus: Corpus, held_out: Corpus) -> None:
     several = replace(small_classifier(), multilabel=True)
     with pytest.raises(OptionError, match="several labels"):

@@ -116,6 +116,15 @@ def test_globs_and_urls(tmp_path) -> None:  # type: ignore[no-untyped-def]
         find_files([str(tmp_path / "*.docx")])
 
 
+def test_a_file_that_is_named_twice_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    below = tmp_path / "below"
+    below.mkdir()
+    write(below / "a.jsonl", ["a"])
+    for twice in ([tmp_path, below / "*.jsonl"], [below / "a.jsonl", below / "a.jsonl"]):
+        with pytest.raises(CorpusError, match=r"a\.jsonl twice, and its texts would count twice"):
+            find_files([str(source) for source in twice])
+
+
 def _remote(monkeypatch, **methods: object) -> None:  # type: ignore[no-untyped-def]
     """Replace methods of the file system memory://, which stands for a remote one."""
     for name, function in methods.items():
