@@ -106,7 +106,8 @@ def find_shortcuts(
         - candidate, kind ("words", "position" or "length"), source, class.
         - verdict: "used", where p is below 0.05 and, in one intervention, it turns more predictions
             than its control (the interval of the difference is above 0); "decisive", where the
-            difference is 0.25 or more as well, and `exclusive_low` is 0.75 or more or missing;
+            difference is 0.25 or more as well, and `exclusive_low` is 0.75 or more, and the share
+            of the class among all texts or more, or missing;
             otherwise "unused".
         - removed: the share of predictions of the class that are lost when it is taken out.
         - inserted: the share of other predictions that become the class when it is put in.
@@ -163,13 +164,13 @@ def _table(
 
     raw = [min(1.0, 2 * min(proof.removed.p, proof.inserted.p)) for proof in proofs]
     corrected = false_discovery_control(raw) if raw else np.zeros(0)
-    rows = [
-        _row(likeness, texts, candidate, proof, float(p))
-        for candidate, proof, p in zip(candidates, proofs, corrected, strict=True)
-    ]
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
     sizes = np.bincount(texts.classes[texts.classes >= 0], minlength=len(texts.classifier.labels))
     shares = sizes[[c.class_ for c in candidates]] / max(int(sizes.sum()), 1)
+    rows = [
+        _row(likeness, texts, candidate, proof, float(p), float(share))
+        for candidate, proof, p, share in zip(candidates, proofs, corrected, shares, strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
     return table.iloc[_order(table, shares)].reset_index(drop=True)
 
 
@@ -191,8 +192,14 @@ def _order(table: pd.DataFrame, shares: Floats) -> np.ndarray[Any, np.dtype[np.i
 
 
 def _row(
-    likeness: Likeness, texts: IndexedTexts, candidate: Candidate, proof: Proof, p: float
+    likeness: Likeness,
+    texts: IndexedTexts,
+    candidate: Candidate,
+    proof: Proof,
+    p: float,
+    of_class: float,
 ) -> dict[str, Any]:
+    """The row of a candidate, whose class has the share `of_class` of all texts."""
     held = texts.holding(candidate.phrases)
     right = np.where(texts.true == UNLABELLED, np.nan, texts.true == texts.predicted)
     rest = np.setdiff1d(np.arange(len(texts)), held)
@@ -205,7 +212,7 @@ def _row(
         "kind": candidate.kind,
         "source": candidate.source,
         "class": texts.classifier.labels[candidate.class_],
-        "verdict": verdict(removed, inserted, p, low),
+        "verdict": verdict(removed, inserted, p, low, of_class),
         "removed": removed.flips,
         "inserted": inserted.flips,
         "control": max(controls, default=np.nan),
@@ -235,9 +242,16 @@ def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def verdict(removed: Effect, inserted: Effect, p: float, exclusive_low: float) -> str:
-    """The verdict on a candidate, given its corrected p value; see `find_shortcuts`."""
+def verdict(
+    removed: Effect, inserted: Effect, p: float, exclusive_low: float, of_class: float = 0.0
+) -> str:
+    """The verdict on a candidate, given its corrected p value; see `find_shortcuts`.
+
+    Its class must nearly alone hold it, and more so than it holds any text: where 90 % of the texts
+    are of the class, so are 90 % of those with any word.
+    """
     sure = [e.excess for e in (removed, inserted) if e.texts and e.low > 0]
     if p >= LEVEL or not sure:
         return UNUSED
-    return DECISIVE if max(sure) >= ALONE and not exclusive_low < EXCLUSIVE else USED
+    exclusive = not exclusive_low < max(EXCLUSIVE, of_class)
+    return DECISIVE if max(sure) >= ALONE and exclusive else USED

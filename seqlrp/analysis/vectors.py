@@ -30,13 +30,13 @@ from seqlrp.errors import InputError, OptionError, near
 from seqlrp.explaining.attribute import attribute_batch
 from seqlrp.explaining.explain import BATCH_TOKENS
 from seqlrp.explaining.questions import Question
+from seqlrp.explanations.record import Explanation
 from seqlrp.lrp import LRP
 from seqlrp.methods import METHODS, Method
 from seqlrp.text.encoded import EncodedText
 from seqlrp.text.tokens import SpacyTokenizer
 
 if TYPE_CHECKING:
-    from seqlrp.explanations.record import Explanation
     from seqlrp.models.classifier import TextClassifier
 
 KINDS = ("relevance", "elementwise", "uniform", "tfidf", "sensitivity", "words", "layer:NAME")
@@ -85,6 +85,11 @@ def document_vectors(
     """
     held = list(explanations)
     for k, explanation in enumerate(held):
+        if not isinstance(explanation, Explanation):
+            raise InputError(
+                f"Got {type(explanation).__name__} as explanation {k}; expected Explanations, as "
+                f"seqlrp.explain(classifier, texts) returns them."
+            )
         if "merged" in explanation.parameters:
             raise _token_error(k, "are merged")
     if kind == "elementwise" or kind.startswith(LAYER):
@@ -269,6 +274,9 @@ class _Layer(_WholeText):
 
     def __init__(self, lrp: Any, layer: str) -> None:
         super().__init__(lrp)
+        names = [name for name, _ in lrp.model.named_modules() if name]
+        if layer not in names:
+            raise OptionError(advice=near(layer, names), option="layer", got=layer, known=names)
         self.layer = layer
 
     def vectors(

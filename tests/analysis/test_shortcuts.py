@@ -104,6 +104,13 @@ def test_what_stands_in_other_classes_too_is_not_decisive() -> None:
     assert verdict(much, much, 1e-8, float("nan")) == "decisive"  # in no text that was analysed
 
 
+def test_in_a_corpus_of_one_class_no_word_is_exclusive() -> None:
+    much = Effect(100, 0.9, 0.1, 0.8, 0.7, 0.9, 0.8, 1e-9)
+    assert verdict(much, much, 1e-8, 0.93, 1.0) == "used"
+    assert verdict(much, much, 1e-8, 0.85, 0.9) == "used"
+    assert verdict(much, much, 1e-8, 0.95, 0.9) == "decisive"
+
+
 def test_a_part_comes_after_what_shares_no_word_with_the_whole() -> None:
     table = found(candidates=[PLANTED, f"{PLANTED} + {PRESENT}", "good"])
     of_class = table[table["class"] == "positive"]

@@ -175,6 +175,10 @@ def test_refusals() -> None:
         document_vectors(found, classifier, "relevanze")
     with pytest.raises(OptionError):
         document_vectors(found, classifier, "layer:nowhere", progress=False)
+    with pytest.raises(OptionError, match="encoder"):  # a name that is near
+        document_vectors(found, classifier, "layer:encode", progress=False)
+    with pytest.raises(InputError, match="Got str as explanation 0"):
+        document_vectors(["a text"], classifier, progress=False)  # type: ignore[list-item]
     for kind in ("relevance", "elementwise"):
         with pytest.raises(InputError, match=r"merged\(\)") as caught:
             document_vectors(found.merged("sentence"), classifier, kind, progress=False)
