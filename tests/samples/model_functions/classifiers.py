@@ -258,7 +258,7 @@ def cells_multiplied_by_the_mask(m: Written, ids: Tensor) -> Tensor:
 
 
 def state_from_the_ids(m: Written, ids: Tensor) -> Tensor:
-    start = torch.tanh(m.att_hidden(packed(m, ids, m.both)[0]).sum(1))
+    start = torch.tanh(m.att_hidden(packed(m, ids, m.both)[0].sum(1)))
     out, _ = m.gru(m.emb(ids), start.unsqueeze(0))
     return m.head(out[torch.arange(len(ids)), (ids != 0).sum(1) - 1])
 
