@@ -84,11 +84,17 @@ class PlainRuns:
         found = []
         with suppress(Exception), torch.no_grad():
             for inputs in batches:
-                with same_random_state():
-                    given = map_tensors(arguments, Tensor.clone)
-                    found.append(self._select(twin(self._model)(inputs.clone(), *given)))
+                found.append(self._select(plain_output(self._model, inputs, arguments)))
             return found
         return None
+
+
+def plain_output(
+    model: nn.Module, inputs: Tensor, arguments: tuple[Any, ...], state: Any = None
+) -> Any:
+    """Return what a copy of a model returns; it begins with a random state, by default as it is."""
+    with same_random_state(state):
+        return twin(model)(inputs.clone(), *map_tensors(arguments, Tensor.clone))
 
 
 def scores_differ(one: Tensor, other: Tensor) -> bool:

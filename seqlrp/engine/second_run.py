@@ -37,7 +37,7 @@ from seqlrp.engine.modules import tensors_of
 from seqlrp.engine.moves import MOVING, moved_values, with_signals_zero
 from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.engine.other_words import Frame, frame_of, other_vectors, other_words
-from seqlrp.engine.plain_runs import scores_differ
+from seqlrp.engine.plain_runs import plain_output, scores_differ
 from seqlrp.engine.provenance import FRESH, Provenance
 from seqlrp.engine.twins import not_twinned, random_state, same_random_state, twin
 from seqlrp.errors import ModelError, SeqlrpError, UnfollowedWordsError
@@ -373,10 +373,10 @@ class SecondRun:
 
     def _plain_output(self) -> Any:
         """Return what a copy of the model returns if nothing watches it; None if it raises."""
-        arguments = self._additional if isinstance(self._additional, tuple) else [self._additional]
-        arguments = map_tensors([] if self._additional is None else arguments, Tensor.clone)
-        with torch.enable_grad(), same_random_state(self._random), suppress(Exception):
-            output = twin(self._model)(self._inputs.clone(), *arguments)
+        given = self._additional if isinstance(self._additional, tuple) else (self._additional,)
+        arguments = () if self._additional is None else given
+        with torch.enable_grad(), suppress(Exception):
+            output = plain_output(self._model, self._inputs, arguments, self._random)
             return map_tensors(output, Tensor.detach)
         return None
 
