@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqlrp.engine.dispatch import DispatchMode
-from seqlrp.engine.functions import Call
-from seqlrp.errors import TrainingModeError
+from seqlrp.engine.functions import Call, full_name
+from seqlrp.errors import IdsError, TrainingModeError
 
 Run = DispatchMode[Any]
 NormalisationLaw = Callable[[Any, Call], Any]
@@ -96,6 +96,147 @@ def softmax_arguments(run: Run, call: Call) -> tuple[Tensor, int]:
     if dim is None:
         dim = 0 if x.ndim in (0, 1, 3) else 1  # PyTorch's own guess
     return x if dtype is None else run.do(Tensor.to, x, dtype), dim
+
+
+def addcdiv(run: Run, call: Call) -> Tensor:
+    """`addcdiv`: a + value · b / c."""
+    a, b, c = call.args[:3]
+    return run.do(torch.add, a, run.do(torch.div, b, c), alpha=call.kwargs.get("value", 1))
+
+
+def softmin(run: Run, call: Call) -> Tensor:
+    """`softmin`: the softmax of −x."""
+    x, dim = softmax_arguments(run, call)
+    return run.do(torch.softmax, run.do(torch.neg, x), dim)
+
+
+# Products of all pairs
+
+
+def outer(run: Run, call: Call) -> Tensor:
+    """`outer`: a_i b_j."""
+    a, b = call.args
+    return run.do(torch.mul, run.do(torch.unsqueeze, a, 1), run.do(torch.unsqueeze, b, 0))
+
+
+def inner(run: Run, call: Call) -> Tensor:
+    """`inner`: Σ_k a_ik b_jk over the last dimension of both."""
+    a, b = call.args
+    if not a.ndim or not b.ndim:
+        return run.do(torch.mul, a, b)
+    return _contract(run, a, b, [a.ndim - 1], [b.ndim - 1])
+
+
+def tensordot(run: Run, call: Call) -> Tensor:
+    """`tensordot`: the sum of products over some dimensions of both."""
+    a, b, dims = call.arguments("a", "b", "dims")
+    if isinstance(dims, Tensor):
+        dims = dims.tolist()
+    if isinstance(dims, int):
+        dims = range(a.ndim - dims, a.ndim), range(dims)
+    of_a, of_b = ([d] if isinstance(d, int) else d for d in dims)
+    return _contract(run, a, b, [d % a.ndim for d in of_a], [d % b.ndim for d in of_b])
+
+
+def kron(run: Run, call: Call) -> Tensor:
+    """`kron`: a copy of b for each element of a, multiplied by it."""
+    a, b = call.args
+    ndim = max(a.ndim, b.ndim)
+    shapes = [(*(1,) * (ndim - x.ndim), *x.shape) for x in (a, b)]
+    a = run.do(torch.reshape, a, tuple(n for size in shapes[0] for n in (size, 1)))
+    b = run.do(torch.reshape, b, tuple(n for size in shapes[1] for n in (1, size)))
+    sizes = tuple(one * other for one, other in zip(*shapes, strict=True))
+    return run.do(torch.reshape, run.do(torch.mul, a, b), sizes)
+
+
+def _contract(run: Run, a: Tensor, b: Tensor, of_a: list[int], of_b: list[int]) -> Tensor:
+    """Sum the products over dimensions of both, as one product of matrices."""
+    left = [d for d in range(a.ndim) if d not in of_a]
+    right = [d for d in range(b.ndim) if d not in of_b]
+    sizes = tuple(a.shape[d] for d in left) + tuple(b.shape[d] for d in right)
+    summed = torch.Size([a.shape[d] for d in of_a]).numel()
+    rows = torch.Size([a.shape[d] for d in left]).numel()
+    a = run.do(torch.reshape, run.do(torch.permute, a, (*left, *of_a)), (rows, summed))
+    b = run.do(torch.reshape, run.do(torch.permute, b, (*of_b, *right)), (summed, -1))
+    return run.do(torch.reshape, run.do(torch.matmul, a, b), sizes)
+
+
+# Sums of some elements
+
+
+def diff(run: Run, call: Call) -> Tensor:
+    """`diff`: each element less the one before it, n times."""
+    x, n, dim, before, after = call.arguments("input", "n", "dim", "prepend", "append")
+    parts = [part for part in (before, x, after) if part is not None]
+    y: Tensor = run.do(torch.cat, parts, dim) if len(parts) > 1 else x
+    for _ in range(n):
+        size = y.shape[dim] - 1
+        late, early = (run.do(torch.narrow, y, dim, start, size) for start in (1, 0))
+        y = run.do(torch.sub, late, early)
+    return y
+
+
+def index_add(run: Run, call: Call) -> Tensor:
+    """`index_add`: slices of the source, added to those of x that the index names."""
+    x, dim, index, source, alpha = call.arguments("input", "dim", "index", "source", "alpha")
+    _refuse_words_as_index(run, call, index)
+    shape = [1] * source.ndim
+    shape[dim] = -1
+    return _add_where(run, x, dim, run.raw(index).reshape(shape), source, alpha)
+
+
+def scatter_add(run: Run, call: Call) -> Tensor:
+    """`scatter_add`: elements of the source, added to those of x that the index names."""
+    x, dim, index, source = call.arguments("input", "dim", "index", "src")
+    shapes = [[n for d, n in enumerate(t.shape) if d != dim % x.ndim] for t in (x, index, source)]
+    if shapes[0] != shapes[1] or index.shape != source.shape:
+        run.refuse(call.function, "an index of another shape than the source")
+    _refuse_words_as_index(run, call, index)
+    return _add_where(run, x, dim, run.raw(index), source, 1)
+
+
+def _refuse_words_as_index(run: Run, call: Call, index: Tensor) -> None:
+    if run.provenance_of(index) is not None:
+        run.refuse(call.function, "an index that depends on the words")
+
+
+def _add_where(
+    run: Run, x: Tensor, dim: int, index: Tensor, source: Tensor, alpha: float
+) -> Tensor:
+    """Add to slice k of `x` all of the source whose index is k."""
+    sums = [
+        run.do(torch.sum, run.do(torch.masked_fill, source, index != k, 0), dim)
+        for k in range(x.shape[dim])
+    ]
+    total = run.do(torch.stack, sums, dim)
+    if alpha != 1:
+        total = run.do(torch.mul, total, alpha)
+    if run.known(x) is None and not bool(run.raw(x).any()):
+        return total
+    return run.do(torch.add, x, total)
+
+
+def triangle(run: Run, call: Call) -> Tensor:
+    """`tril`, `triu`: zero above or below a diagonal."""
+    x, diagonal = call.arguments("input", "diagonal")
+    keep = torch.ones(x.shape[-2:], dtype=torch.bool, device=x.device)
+    keep = keep.tril(diagonal) if call.name == "tril" else keep.triu(diagonal)
+    return run.do(torch.masked_fill, x, ~keep, 0)
+
+
+def embedding(run: Run, call: Call) -> Tensor:
+    """`F.embedding` of a table that was computed from words: rows by constant indices."""
+    index, table, longest = call.arguments("input", "weight", "max_norm")
+    if call.function is torch.embedding:  # the builtin takes the table first
+        index, table = table, index
+    if index.dtype.is_floating_point:
+        raise IdsError(
+            f"Got vectors of shape {list(index.shape)}, but the model looks ids up with "
+            f"{full_name(call.function)}; ids must be of dtype int64, these are {index.dtype}."
+        )
+    if longest is not None:
+        run.refuse(call.function, "max_norm, which changes the table")
+    return run.do(Tensor.__getitem__, table, index)
 
 
 # Normalisations
@@ -402,6 +543,18 @@ def _refuse_dropout(run: Run) -> None:
 DECOMPOSITIONS: dict[str, Callable[[Run, Call], Any]] = {
     "glu": glu,
     "lerp": lerp,
+    "addcdiv": addcdiv,
+    "softmin": softmin,
+    "outer": outer,
+    "inner": inner,
+    "tensordot": tensordot,
+    "kron": kron,
+    "diff": diff,
+    "index_add": index_add,
+    "scatter_add": scatter_add,
+    "tril": triangle,
+    "triu": triangle,
+    "embedding": embedding,
     "bilinear": bilinear,
     "cosine_similarity": cosine_similarity,
     "log_softmax": log_softmax,

@@ -59,7 +59,7 @@ class Kind(Enum):
     RECURRENCE = auto()  # a whole recurrent layer
     CELL = auto()  # one step of one
     MOVE = auto()  # moves, repeats or drops values
-    DIAGONAL = auto()  # keeps values about a diagonal, or turns a matrix
+    DIAGONAL = auto()  # reads a diagonal or makes a matrix of it
     CAST = auto()  # changes dtype or device
     ASSIGNMENT = auto()  # x[index] = value
     COPY = auto()  # x.copy_(y)
@@ -82,7 +82,7 @@ _CATALOGUE: dict[Kind, str] = {
     Kind.PRODUCT: "mul|multiply|rmul",
     Kind.MATRIX_PRODUCT: "matmul|mm|bmm|mv|dot|rmatmul",
     Kind.EINSUM: "einsum",
-    Kind.TENSOR_PRODUCT: "outer tensordot kron",
+    Kind.TENSOR_PRODUCT: "outer|ger inner tensordot kron",
     Kind.ADDED_PRODUCT: "addmm|addmv|baddbmm addcmul",
     Kind.PRODUCT_OVER: "prod",
     Kind.QUOTIENT: "div|divide|true_divide|truediv|rdiv|rtruediv",
@@ -99,8 +99,9 @@ _CATALOGUE: dict[Kind, str] = {
     Kind.INVERSE: "rsqrt reciprocal",
     Kind.CLAMP: "clamp clip clamp_min clamp_max",
     Kind.ELEMENTWISE: "cos tan cosh erfc exp2 log2 log10 rpow threshold logit",
-    Kind.COMPOSED: """softmax log_softmax logsumexp logaddexp glu lerp bilinear
-        cosine_similarity scaled_dot_product_attention multi_head_attention_forward""",
+    Kind.COMPOSED: """softmax log_softmax softmin logsumexp logaddexp glu lerp addcdiv bilinear diff
+        index_add scatter_add tril triu cosine_similarity scaled_dot_product_attention
+        multi_head_attention_forward""",
     Kind.NORMALISATION: "layer_norm rms_norm batch_norm group_norm instance_norm normalize",
     Kind.SIZE: "norm vector_norm std var",
     Kind.REDUCTION: "sum mean",
@@ -119,9 +120,9 @@ _CATALOGUE: dict[Kind, str] = {
         tensor_split unbind narrow select_scatter slice_scatter index_fill select getitem
         index_select gather take_along_dim masked_select flip|reversed fliplr roll
         unfold cat|concat|concatenate stack hstack vstack|row_stack where index_put index_copy
-        scatter masked_fill pad|constant_pad_nd pad_sequence _pack_padded_sequence
+        scatter masked_fill diagonal rot90 pad|constant_pad_nd pad_sequence _pack_padded_sequence
         _pad_packed_sequence take int long""",
-    Kind.DIAGONAL: "diagonal diag tril triu rot90",
+    Kind.DIAGONAL: "diag",
     Kind.CAST: "to type type_as cpu cuda float double half bfloat16 contiguous",
     Kind.ASSIGNMENT: "setitem",
     Kind.COPY: "copy",
@@ -150,6 +151,11 @@ _SIGNATURES: dict[str, str] = {
     "linear": "input weight bias",
     **dict.fromkeys(_CATALOGUE[Kind.CONVOLUTION].split(), "input weight bias"),
     "bilinear": "input1 input2 weight bias",
+    "diff": "input n=1 dim=-1 prepend append",
+    "index_add": "input dim index source alpha=1",
+    "scatter_add": "input dim index src",
+    "tensordot": "a b dims=2",
+    **dict.fromkeys(("tril", "triu"), "input diagonal=0"),
     "layer_norm": "input normalized_shape weight bias eps=1e-5",
     "rms_norm": "input normalized_shape weight eps",
     "batch_norm": "input running_mean running_var weight bias training momentum eps=1e-5",

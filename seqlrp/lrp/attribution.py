@@ -339,7 +339,7 @@ class LRP(Explainer):
     def _refuse_overflow(self, words: Tensor) -> NoReturn:
         outside = ~torch.isfinite(words).flatten(2).all(2).all(0)
         where = f" of document {int(outside.nonzero()[0])}" if bool(outside.any()) else ""
-        cause = "look for overflowing weights, or take epsilon=1e-3"
+        cause = "look for overflowing weights or a division by zero, or take epsilon=1e-3"
         if self.options.gate_rule != "all":
             cause = (
                 "the gate rule does that where a gate and a signal cancel, or where what it gives "
@@ -424,9 +424,10 @@ def _check_ledger(ledger: Ledger, dtype: torch.dtype) -> None:
     if bool(wrong.any()):
         share = float((lost / ledger.score.abs().clamp_min(1e-30))[wrong].max())
         raise LedgerError(
-            f"The ledger does not add up to the score: {share:.1%} of it is missing, so the model "
-            f"computes in a way that was not followed. Please report the model; "
-            f"seqlrp.LRP(model, verify=False) gives the answer as it is."
+            f"The ledger does not add up to the score: {share:.1%} of it is missing. The model "
+            f"computes with few digits, as under autocast, which you can switch off, or in a way "
+            f"that was not followed: then please report it. seqlrp.LRP(model, verify=False) gives "
+            f"the answer as it is."
         )
 
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from seqlrp.engine.dispatch import Law
 from seqlrp.engine.functions import Function, Kind, full_name
 from seqlrp.engine.nests import map_tensors
-from seqlrp.errors import IdsError
 from seqlrp.lrp.laws.absorbed import absorb_unknown
 from seqlrp.lrp.laws.log_space import LOG_SPACE, refuse
 from seqlrp.lrp.named_gates import take_for_gates
@@ -46,13 +45,6 @@ class Propagation(Run):
     ) -> Law[Any] | None:
         """Return the law of a function; without one, `on_unknown` decides whether it absorbs."""
         absorbs = self.options.on_unknown == "absorb"
-        if entry is not None and entry.kind is Kind.LOOKUP:
-            vectors = self.readings[0].vectors
-            raise IdsError(
-                f"Got vectors of shape {list(vectors.squeeze(-1).shape)}, but the model looks ids "
-                f"up with {full_name(function)}; ids must be of dtype int64, these are "
-                f"{vectors.dtype}."
-            )
         if self.in_log_space and any(self.require_mark(v).logarithm for v in dependent):
             law = None if entry is None else LOG_SPACE.law(entry)
             return law or (absorb_unknown if absorbs else refuse)

@@ -344,8 +344,9 @@ class Run(DispatchMode[Value]):
         """Refuse a sum or maximum of gates and signals that is used for itself."""
         raise RefusedFunctionError(
             f"{user} in {self.describe_place()} uses a sum or maximum of signals and of gates that "
-            f"have no relevance (softmax, exponential, logsigmoid). It may only serve to compute "
-            f"gates, as in exp(x - m); relevance through it has no law, and would vanish.",
+            f"have no relevance (a softmax, an exponential, a norm or standard deviation). It may "
+            f"only serve to compute gates, as in exp(x - m); relevance through it has no law, and "
+            f"would vanish.",
             function=user,
             module=self.place(),
         )
@@ -374,6 +375,8 @@ class Run(DispatchMode[Value]):
             return False
         if mark.inert:
             self.signal(output, mark, "The output")
+        if mark.gate and mark.mixed:
+            self.refuse_mixed("The output")
         # With attention="attnlrp", the output of a softmax is no gate.
         return mark.gate or type(output.grad_fn).__name__ == "_SoftmaxBackward"
 

@@ -28,8 +28,8 @@ from seqlrp.methods.deeplift import table as deeplift
 # What one method knows and the other refuses, by design.
 ONLY_LRP = {"fill", "zero"}
 ONLY_DEEPLIFT = {
-    "cos", "cosh", "diag", "diagonal", "erfc", "exp2", "kron", "log10", "log2", "logit", "outer",
-    "prod", "rot90", "rpow", "tan", "tensordot", "threshold", "tril", "triu",
+    "cos", "cosh", "diag", "erfc", "exp2", "log10", "log2", "logit", "prod", "rpow", "tan",
+    "threshold",
 }  # fmt: skip
 
 
