@@ -166,16 +166,16 @@ def _grid(
     quick: bool,
 ) -> list[Cell]:
     """Cells of all sizes for speed, and of the median batch and length for the rest."""
-    models = list(product(threads, get_args(Kind), (1, 2), hidden))
+    models = list(product(get_args(Kind), (1, 2), hidden))
     middle_length, middle_batch = (sorted(s)[len(s) // 2] for s in (length, batch))
     cells = [
         Cell("speed", kind, directions, h, t, b, threads=n)
-        for n, kind, directions, h in models
-        for t, b in product(length, batch)
+        for kind, directions, h in models
+        for t, b, n in product(length, batch, threads)
     ]
     if quick:
-        models = [model for model in models if model[2] == 1]
-    for n, kind, directions, h in models:
+        models = [model for model in models if model[1] == 1]
+    for (kind, directions, h), n in product(models, threads):
         cells.append(
             Cell("classes", kind, directions, h, middle_length, middle_batch, CLASSES, threads=n)
         )

@@ -14,8 +14,10 @@ Kind = Literal["lstm", "gru"]
 Pooling = Literal["max", "last"]
 
 LONGER = 10  # "growth" compares a text with one so many times as long
+BY_THREADS = "lrp/one thread"  # of two cells that differ in their threads alone
 # numerator, denominator, and what the quotient is divided by
 RATIOS = {
+    BY_THREADS: ("lrp", "lrp", 1),
     "lrp/forward": ("lrp", "forward", 1),
     "lrp/gradient_x_input": ("lrp", "gradient_x_input", 1),
     "lrp/integrated_gradients": ("lrp", "integrated_gradients", 1),

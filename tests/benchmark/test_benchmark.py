@@ -9,6 +9,7 @@ import random
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 import seqlrp.benchmark
 from seqlrp.benchmark import GOALS, BenchmarkReport, Cell, Measurement, benchmark
-from seqlrp.benchmark.cells import RATIOS
+from seqlrp.benchmark.cells import BY_THREADS, RATIOS
 from seqlrp.benchmark.contenders import Contender, classifier, contenders, random_ids
 from seqlrp.benchmark.memory import memory_growth
 from seqlrp.benchmark.pages import PageMeasurement, generate_reviews, measure_page
@@ -274,9 +275,10 @@ def test_goals_name_the_worst_cells() -> None:
     verdicts = {v.name: v for v in report.verdicts()}
     assert list(verdicts) == list(GOALS)
     middle = verdicts["LRP ÷ gradient × input, median"]
-    worst = verdicts["LRP ÷ gradient × input, worst"]
+    worst = verdicts["LRP ÷ gradient × input, B ≥ 32, worst"]
     assert (middle.found, middle.reached, worst.found, worst.reached) == (0.4, True, 1.5, False)
     assert worst.worst[0][0].hidden == 512
+    assert verdicts["LRP ÷ gradient × input, B = 1, worst"].found == 0.3
     assert verdicts["LRP ÷ forward, B ≥ 32, worst"].cells == 2
     assert verdicts["all classes ÷ one, worst"].reached is None
     text = report.summary()
@@ -294,12 +296,28 @@ def test_goals_about_the_processor_leave_other_devices_alone() -> None:
 
 def test_a_goal_is_reached_at_its_limit() -> None:
     for name, goal in GOALS.items():
+        if goal.ratio == BY_THREADS:  # of two cells
+            continue
         above, below, divisor = RATIOS[goal.ratio]
         for factor, reached in ((1.0, True), (1.01, False)):
             row = {above: factor * goal.limit * divisor, below: 1.0}
             report = report_of((Cell("speed", "gru", 1, 8, 20, goal.batch), row))
             (verdict,) = [v for v in report.verdicts() if v.name == name]
             assert verdict.reached is reached, name
+
+
+def test_threads_are_compared_with_one() -> None:
+    one = Cell("speed", "gru", 1, 8, 20, 64)
+    report = report_of(
+        (one, {"lrp": 2.0}),
+        (replace(one, threads=2), {"lrp": 1.2}),
+        (replace(one, threads=2, batch=1), {"lrp": 9.0}),  # too small, and not measured with one
+    )
+    assert math.isnan(report.ratio(one, BY_THREADS))
+    assert report.ratio(replace(one, threads=2), BY_THREADS) == pytest.approx(0.6)
+    middle, worst = (v for v in report.verdicts() if v.goal.ratio == BY_THREADS)
+    assert (middle.cells, middle.reached, worst.reached) == (1, False, True)
+    assert "÷one thread" in report.summary()
 
 
 def test_what_to_be_careful_about_is_said() -> None:
@@ -316,7 +334,7 @@ def test_what_to_be_careful_about_is_said() -> None:
     assert "gradient × input in 1 cell, 25% of what it found at gru ×2 H=3" in text
     assert "–: left out, a call would take more than 1 s." in text
     (row,) = [line for line in text.splitlines() if line.startswith("gru")]
-    assert row.split()[-4:] == ["~1.00", "~1.00", "–", "–"]
+    assert row.split()[-5:] == ["~1.00", "~1.00", "–", "–", "–"]
 
 
 def test_subnormal_relevance_is_found() -> None:
