@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from seqlrp.engine.modules import modules_of
 from seqlrp.engine.nests import out_of_inference_mode
@@ -104,20 +105,30 @@ def _check_modules(model: nn.Module) -> None:
 
 
 def check_parameters(model: nn.Module) -> None:
-    """Check that all parameters of a model are finite.
+    """Check that all parameters of a model have values, which are finite unless they are frozen.
 
     Raises:
-        NonFiniteError: one is not; the message has its name.
+        ModelError: one has no values yet.
+        NonFiniteError: one is NaN or infinite; the message has its name.
     """
     for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise ModelError(
+                f"Parameter '{name}' has no shape yet, as it is of a lazy module; run the model "
+                f"once on a batch first.",
+                module=name.rpartition(".")[0],
+            )
         if parameter.is_meta:
             raise ModelError(
                 f"Parameter '{name}' is on the device 'meta', where tensors have no values; load "
                 f"its weights first (model.to_empty(device='cpu'), then load_state_dict).",
                 module=name.rpartition(".")[0],
             )
-        if not bool(torch.isfinite(parameter.detach()).all()):
-            count = int((~torch.isfinite(parameter.detach())).sum())
+        wrong = ~torch.isfinite(parameter.detach())
+        if not parameter.requires_grad:  # it may be a mask of -inf
+            wrong = parameter.detach().isnan()
+        if bool(wrong.any()):
+            count = int(wrong.sum())
             raise NonFiniteError(
                 f"Parameter '{name}' has {count} NaN or infinite of {parameter.numel()} values; "
                 f"relevance through it would be meaningless. Load weights that trained without "
@@ -138,9 +149,10 @@ def check_input(inputs: Tensor) -> None:
             f"Got {type(inputs).__name__} for the ids; expected a torch tensor [B, T] of int64 "
             f"(or vectors [B, T, D] of float)."
         )
-    shape = list(inputs.shape)
     if inputs.layout is not torch.strided or inputs.is_nested:
-        raise IdsError(f"Got ids of layout {inputs.layout}; expected a dense tensor [B, T].")
+        kind = "a nested tensor of ids" if inputs.is_nested else f"ids of layout {inputs.layout}"
+        raise IdsError(f"Got {kind}; expected a dense tensor [B, T].")
+    shape = list(inputs.shape)
     if inputs.dtype.is_floating_point:
         if inputs.ndim not in (2, 3):
             raise IdsError(
@@ -243,7 +255,10 @@ def select_output(output: Any, key: int | str | None) -> Any:
 
 
 def check_scores(output: Any, documents: int | None, *, probabilities: bool) -> Tensor:
-    """Check the scores of a model, and return them as `[B, C]`; `[B]` is taken for one class.
+    """Check the scores of a model, and return them as `[B, C]`.
+
+    `[B]` is taken for one class, and `[]` or `[C]` of one document for its row, as `squeeze()`
+    returns it.
 
     Args:
         output: what the model returned.
@@ -270,6 +285,8 @@ def check_scores(output: Any, documents: int | None, *, probabilities: bool) -> 
     scores = output
     if scores.ndim == 1 and scores.dtype.is_floating_point and documents == len(scores):
         scores = scores.unsqueeze(1)
+    elif scores.ndim < 2 and scores.dtype.is_floating_point and documents == 1:
+        scores = scores.reshape(1, -1)
     if (
         scores.ndim != 2
         or not scores.dtype.is_floating_point
@@ -279,13 +296,14 @@ def check_scores(output: Any, documents: int | None, *, probabilities: bool) -> 
         batch = "B" if documents is None else str(documents)
         raise OutputError(
             f"The model returned {_describe(output)}; expected a float tensor of scores "
-            f"[{batch}, C], a row for each document."
+            f"[{batch}, C], a row for each document. (A model that takes ids [T, B] needs a module "
+            f"around it that takes [B, T] and hands on their transpose.)"
         )
     if probabilities:
         raise ProbabilityError(
-            "The model returns probabilities or what it computes from them (in its last steps is a "
-            "softmax, sigmoid, log-softmax, logsigmoid or exponential); relevance starts from "
-            "scores. Return what goes into that step."
+            "The model returns probabilities, or what it computes in its last steps by a softmax, "
+            "sigmoid, log-softmax, logsigmoid, exponential, norm or standard deviation; relevance "
+            "starts from scores. Return what goes into that step."
         )
     if not scores.requires_grad:
         refuse_no_embedding()

@@ -95,9 +95,10 @@ class Table(Generic[R]):
 _UNSET = frozenset(("empty_like", "new_empty", "empty"))  # their values are those of the memory
 
 
-def _set_to_zero(unset: Tensor) -> Tensor:
-    """Give a tensor without values some, so that what is never written to is no accident."""
-    return unset.zero_() if isinstance(unset, Tensor) else unset
+def set_to_zero(entry: Function | None, unset: Any) -> Any:
+    """Give a new tensor without values some, so that what is never written to is no accident."""
+    new = entry is not None and entry.name in _UNSET and isinstance(unset, Tensor)
+    return unset.zero_() if new else unset
 
 
 # In place or not, these return their argument, or write in place by themselves.
@@ -184,7 +185,7 @@ class DispatchMode(FollowingMode[M]):
             return self._draw(function, args, kwargs, dependent)
         if entry is not None and entry.name in _UNSET:
             with torch.inference_mode(False):  # signals may be written into it
-                return _set_to_zero(function(*args, **kwargs))
+                return set_to_zero(entry, function(*args, **kwargs))
         if not dependent:
             return self.call_on_constants(function, entry, args, kwargs)
         self.steps.add((function, constant))

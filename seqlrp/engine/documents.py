@@ -16,6 +16,7 @@ from torch import Tensor
 from seqlrp.errors import MixedDocumentsError
 
 NOBODY = -1  # the document number of an element that belongs to no document
+MIXED = -2  # of one that was computed from several: refused where it meets another, or is a score
 
 
 def shrink(documents: Tensor) -> Tensor:
@@ -54,7 +55,7 @@ def combine(documents: Sequence[Tensor], ndim: int) -> Tensor:
         if other.shape != result.shape or not torch.equal(other, result):
             if bool(((other != result) & (other != NOBODY) & (result != NOBODY)).any()):
                 refuse_mixing()
-            result = torch.maximum(result, other)
+            result = torch.where(result == NOBODY, other, result)
     return result
 
 
@@ -68,16 +69,11 @@ def refuse_mixing() -> NoReturn:
 
 
 def reduce(documents: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
-    """Return the documents after a reduction over `dims`.
-
-    Raises:
-        MixedDocumentsError: the reduction mixes documents, whose relevance cannot be separated.
-    """
+    """Return the documents after a reduction over `dims`; `MIXED` where it runs over several."""
     for dim in dims:
         highest = documents.amax(dim, keepdim=True)
-        if not bool(((documents == highest) | (documents == NOBODY)).all()):
-            refuse_mixing()
-        documents = highest
+        alone = ((documents == highest) | (documents == NOBODY)).all(dim, keepdim=True)
+        documents = highest.masked_fill(~alone, MIXED)
     if keepdim:
         return documents
     kept = [size for dim, size in enumerate(documents.shape) if dim not in set(dims)]
@@ -115,7 +111,7 @@ def contract(equation: str, operands: Sequence[Tensor | None], shapes: Sequence[
         other = torch.einsum(equation, *of_one) / weight
         if bool(((other != total) & (other != NOBODY) & (total != NOBODY)).any()):
             refuse_mixing()
-        total = torch.maximum(total, other)
+        total = torch.where(total == NOBODY, other, total)
     if not torch.equal(total, total.round()):
         refuse_mixing()
     device = next(d.device for d in operands if d is not None)

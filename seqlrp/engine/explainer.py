@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from seqlrp.engine.attribution import Attribution
 from seqlrp.engine.checks import (
@@ -322,7 +323,7 @@ class Explainer:
         self._unverified[kind] = second.missing
         if not second.missing:
             self._verified.add(kind)
-        elif second.untwinned:
+        elif second.fails:
             self._warn_once(UnverifiedWarning, UNVERIFIED.format(why=second.missing))
         if second.first.second_text is not None:
             self._warn_once(SecondTextWarning, SECOND_TEXT.format(shape=second.first.second_text))
@@ -344,6 +345,8 @@ class Explainer:
         with torch.enable_grad(), same_random_state():
             again.run(model, inputs, additional)
         second.compare(again, forward.padding)
+        if second.fails:
+            self._warn_once(UnverifiedWarning, UNVERIFIED.format(why=second.missing))
 
     def padding_length_counts(self, forward: Forward, ids: Tensor, additional: Any) -> bool:
         """Return whether scores depend on how long the padding is, with `verify` and only once."""
@@ -433,7 +436,7 @@ class Explainer:
         versions = tuple(
             number
             for p in parameters_of(self.model)
-            for number in (id(p), 0 if p.is_inference() else p._version)
+            for number in (id(p), 0 if is_lazy(p) or p.is_inference() else p._version)
         )
         if versions != self._finite_versions:
             check_parameters(self.model)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from seqlrp.engine.checks import refuse_no_embedding
+from seqlrp.engine.dispatch import set_to_zero
+from seqlrp.engine.failures import HOOKED
 from seqlrp.engine.following import FollowingMode
 from seqlrp.engine.functions import (
     Kind,
@@ -60,6 +62,17 @@ def _check_gradient(function: Callable[..., Any], result: Tensor) -> None:
         )
 
 
+def _graph(tensor: Tensor) -> Iterator[Any]:
+    """Yield the nodes of the graph of a tensor."""
+    seen, nodes = set(), [tensor.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            yield node
+            nodes += [before for before, _ in node.next_functions]
+
+
 class FollowedGradientMode(FollowingMode[Mark], GradientMode):
     """Runs a model as `GradientMode` does, and marks each value that depends on the words.
 
@@ -80,6 +93,7 @@ class FollowedGradientMode(FollowingMode[Mark], GradientMode):
 
     def mark(self, tensor: Tensor, *, documents: Tensor | None = None) -> Tensor:
         """Mark a tensor as dependent on the words, and return it."""
+        self.note_dtype(tensor)
         return put_mark(tensor, Mark(run=self))
 
     def is_signal(self, tensor: object) -> bool:
@@ -96,23 +110,18 @@ class FollowedGradientMode(FollowingMode[Mark], GradientMode):
     def _reaches_words(self, tensor: Tensor) -> bool:
         """Return whether a tensor has a graph back to the vectors of words."""
         words = {id(reading.vectors) for reading in self.readings}
-        seen, nodes = set(), [tensor.grad_fn]
-        while nodes:
-            node = nodes.pop()
-            if node is None or node in seen:
-                continue
-            if id(getattr(node, "variable", None)) in words:
-                return True
-            seen.add(node)
-            nodes += [before for before, _ in node.next_functions]
-        return False
+        return any(id(getattr(node, "variable", None)) in words for node in _graph(tensor))
 
     def connect_scores(self, output: Tensor, scores: Tensor) -> Tensor:
         """Return the scores.
 
         Raises:
             NoEmbeddingError: the model detaches them from all of its words.
+            RefusedFunctionError: a part of the model is checkpointed, and runs again in a backward
+                pass of its own.
         """
+        if any(node.name() == "CheckpointFunctionBackward" for node in _graph(scores)):
+            raise RefusedFunctionError(HOOKED)
         if not self._reaches_words(scores):
             refuse_no_embedding()
         return scores
@@ -132,7 +141,7 @@ class FollowedGradientMode(FollowingMode[Mark], GradientMode):
             self.constants.note(self, function, entry, args, kwargs)
         elif not follows:
             self.record_question(function, entry, args, kwargs)
-        result = super().call(function, args, kwargs)
+        result = set_to_zero(entry, super().call(function, args, kwargs))
         if not follows:
             return result
         written = args[:1] if writes_over_first(function, entry) else ()

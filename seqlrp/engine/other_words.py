@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 Ids = npt.NDArray[np.int64]
-_TRIES = 8  # of places in the shuffled vocabulary, until no word stays where it was
+_TRIES = 8  # of places in the shuffled vocabulary, or in the text, until no word stays in place
 
 
 class Frame(NamedTuple):
@@ -83,6 +83,25 @@ def other_words(
             row[places] = np.resize(np.roll(shown, -start), len(places))
         start += int((~stay).sum())
     return None if np.array_equal(new, old) else torch.from_numpy(new).to(ids)
+
+
+def own_words(ids: Tensor, padding: Tensor, frame: Frame) -> Tensor | None:
+    """Return the words of a batch in other places of it; None if they are all the same.
+
+    Args:
+        ids: the ids.
+        padding: bool, shaped as the ids; they stay where it is True.
+        frame: the ids that stay.
+    """
+    free = ~padding & ~torch.isin(ids, torch.tensor(sorted(frame.fixed)).to(ids))
+    words = ids[free]
+    shifts = (words.roll(shift) for shift in range(1, min(len(words), _TRIES)))
+    moved = max(shifts, key=lambda new: int((new != words).sum()), default=words)
+    if torch.equal(moved, words):
+        return None
+    new = ids.clone()
+    new[free] = moved
+    return new
 
 
 def _other_text(old: Ids, order: Ids, start: int) -> Ids:

@@ -18,6 +18,7 @@ from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.engine.twins import not_twinned, same_random_state, twin
 
 Select = Callable[[Any], Tensor]
+NARROW = frozenset((torch.bfloat16, torch.float16))
 
 
 class PlainRuns:
@@ -50,7 +51,7 @@ class PlainRuns:
         longer = torch.cat([column, ids] if left else [ids, column], 1)
         arguments = select_arguments(additional, ids, torch.arange(len(ids), device=ids.device))
         found = self._scores([ids, longer], arguments)
-        return found is not None and scores_differ(*found)
+        return found is not None and scores_differ(found[0], found[1])
 
     def others_count(self, inputs: Tensor, padding: Tensor, additional: Any) -> bool:
         """Return whether a text has other scores with another text in its batch.
@@ -97,8 +98,17 @@ def plain_output(
         return twin(model)(inputs.clone(), *map_tensors(arguments, Tensor.clone))
 
 
-def scores_differ(one: Tensor, other: Tensor) -> bool:
-    """Return whether scores differ by more than rounding, a hundred steps of which may add up."""
+def scores_differ(one: Tensor, other: Tensor, dtype: torch.dtype | None = None) -> bool:
+    """Return whether scores differ by more than rounding in `dtype`, by default their own."""
     size = one.abs().max().clamp_min(1e-3)
-    rounding: float = (100 * torch.finfo(one.dtype).eps) ** 0.5
-    return bool((other - one).abs().max() > rounding * size)
+    return bool((other - one).abs().max() > rounding(dtype or one.dtype) * size)
+
+
+def rounding(dtype: torch.dtype) -> float:
+    """Return by what share of the largest value a score may be off by rounding.
+
+    A hundred steps of it may add up, and small scores may be left of large ones; so it is the root
+    of a hundred. Dtypes of two or three digits, those of autocast, allow no such width.
+    """
+    eps = float(torch.finfo(dtype).eps)
+    return 8 * eps if dtype in NARROW else (100 * eps) ** 0.5

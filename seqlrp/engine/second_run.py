@@ -36,7 +36,7 @@ from seqlrp.engine.inputs import Reading
 from seqlrp.engine.modules import tensors_of
 from seqlrp.engine.moves import MOVING, moved_values, with_signals_zero
 from seqlrp.engine.nests import map_tensors, tensors_in
-from seqlrp.engine.other_words import Frame, frame_of, other_vectors, other_words
+from seqlrp.engine.other_words import Frame, frame_of, other_vectors, other_words, own_words
 from seqlrp.engine.plain_runs import plain_output, scores_differ
 from seqlrp.engine.provenance import FRESH, Provenance
 from seqlrp.engine.twins import not_twinned, random_state, same_random_state, twin
@@ -74,6 +74,7 @@ class WatchedRun(Protocol):
     table_sizes: list[int]
     readings: list[Reading]
     renormalises: bool
+    narrow: torch.dtype | None
 
     def again(self, model: nn.Module) -> WatchedRun:
         """Return a new run like this one, for another model."""
@@ -356,7 +357,7 @@ class SecondRun:
 
     Attributes:
         missing: why there is no second run; "" if there is one.
-        untwinned: whether that is because the model cannot be copied.
+        fails: whether that is because the model cannot be copied, or raises on other words.
     """
 
     def __init__(self, model: nn.Module, inputs: Tensor, additional: Any) -> None:
@@ -368,7 +369,7 @@ class SecondRun:
                 self._model = twin(model)
             except Exception as error:
                 self.missing = f"the model cannot be copied ({type(error).__name__}: {error})"
-        self.untwinned = bool(self.missing)
+        self.fails = bool(self.missing)
         self._random = random_state()
 
     def _plain_output(self) -> Any:
@@ -397,7 +398,7 @@ class SecondRun:
         if output is None:
             return
         plain = select(output).reshape(scores.shape)
-        if not scores_differ(plain, scores.detach()):
+        if not scores_differ(plain, scores.detach(), mode.narrow):
             return
         most, size = float((scores.detach() - plain).abs().max()), float(plain.abs().max())
         raise ModelError(
@@ -422,7 +423,9 @@ class SecondRun:
         if self.missing:
             return
         if self._inputs.dtype.is_floating_point:
-            self._compare_with(mode, other_vectors(self._inputs), asks=False)
+            failed = self._compare_with(mode, other_vectors(self._inputs), asks=False)
+            if failed is not None:
+                self._set_failed("vectors", failed)
             return
         tables = (reading.table for reading in mode.readings)
         declared = {t.padding_idx for t in tables if t is not None and t.padding_idx is not None}
@@ -432,18 +435,34 @@ class SecondRun:
             if other is None:
                 self.missing = "there are no other words to put in"
                 return
-            self._compare_with(mode, other, asks=bool(frame.shown))
+            failed = self._compare_with(mode, other, asks=bool(frame.shown))
+            if failed is not None and not shown:  # it may know the words of these texts alone
+                own = own_words(self._inputs, padding, frame)
+                if own is None or self._compare_with(mode, own, asks=bool(frame.shown)) is not None:
+                    self._set_failed("words", failed)
+                    return
 
-    def _compare_with(self, mode: WatchedRun, other: Tensor, *, asks: bool) -> None:
-        """Run a copy of the model on other words or vectors, and compare."""
+    def _set_failed(self, changed: str, error: Exception) -> None:
+        self.missing = f"it raises on other {changed} ({type(error).__name__}: {error})"
+        self.fails = True
+
+    def _compare_with(self, mode: WatchedRun, other: Tensor, *, asks: bool) -> Exception | None:
+        """Run a copy of the model on other words or vectors, and compare; return what it raised."""
         model = twin(self._model)
         again = mode.again(model)
         second = again.constants = ConstantRecorder(model, second=True)
+        failed = None
         # These words may lead elsewhere; what was seen until then can be compared.
-        with torch.enable_grad(), same_random_state(), suppress(Exception):
-            again.run(model, other, map_tensors(self._additional, Tensor.clone))
-            second.finished = True
+        with torch.enable_grad(), same_random_state():
+            try:
+                again.run(model, other, map_tensors(self._additional, Tensor.clone))
+                second.finished = True
+            except SeqlrpError:  # what these words lead to has no law
+                pass
+            except Exception as error:
+                failed = error
         check_constants(self.first, second, asks=asks)
+        return failed
 
 
 def _portions(frame: Frame, ids: Tensor) -> Sequence[tuple[int, ...]]:

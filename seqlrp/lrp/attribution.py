@@ -13,6 +13,7 @@ from seqlrp.engine.checks import Target, check_dtype
 from seqlrp.engine.explainer import Explainer, Forward
 from seqlrp.engine.ledger import Entry, Ledger
 from seqlrp.engine.padding import tell_of_padding
+from seqlrp.engine.plain_runs import rounding
 from seqlrp.errors import LedgerError, ModelError, NonFiniteError, OptionError
 from seqlrp.lrp import passes
 from seqlrp.lrp.composite import Key
@@ -297,7 +298,7 @@ class LRP(Explainer):
             if not all(bool(torch.isfinite(entry.amount).all()) for entry in ledger.entries):
                 self._refuse_overflow(words)
             if not known and self.options.signal_takes_all:
-                _check_ledger(ledger, forward.scores.dtype)
+                _check_ledger(ledger, run.narrow or forward.scores.dtype)
         features = inputs.dtype.is_floating_point and inputs.ndim == 2
         attribution = forward.attribution(
             words if reduce or features else torch.stack(parts), ledger
@@ -420,14 +421,13 @@ def _check_ledger(ledger: Ledger, dtype: torch.dtype) -> None:
     lost = ledger.residual.abs()
     # Amounts that cancel leave rounding errors, which a score of nearly 0 must not magnify.
     size = (size + ledger.score.abs()).clamp_min(1e-3)
-    wrong = lost > (100 * torch.finfo(dtype).eps) ** 0.5 * size
+    wrong = lost > rounding(dtype) * size
     if bool(wrong.any()):
         share = float((lost / ledger.score.abs().clamp_min(1e-30))[wrong].max())
         raise LedgerError(
             f"The ledger does not add up to the score: {share:.1%} of it is missing. The model "
-            f"computes with few digits, as under autocast, which you can switch off, or in a way "
-            f"that was not followed: then please report it. seqlrp.LRP(model, verify=False) gives "
-            f"the answer as it is."
+            f"computes in a way that was not followed; please report it. (Under autocast, try it "
+            f"without.) seqlrp.LRP(model, verify=False) gives the answer as it is."
         )
 
 

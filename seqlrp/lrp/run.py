@@ -326,10 +326,10 @@ class Run(DispatchMode[Value]):
         if not value.requires_grad:
             raise RefusedFunctionError(
                 f"{user} in {self.describe_place()} uses as a signal what is known as a gate "
-                f"only (from a softmax, an exponential, a quotient of gates, a gate times a "
-                f"constant, or a module named in gates); relevance through it has no law here, and "
-                f"would vanish. Use it as a weight in a product, or explain the part of the model "
-                f"after it."
+                f"only (from a softmax, an exponential, a norm or standard deviation, a quotient "
+                f"of gates, a gate times a constant, or a module named in gates); relevance "
+                f"through it has no law here, and would vanish. Use it as a weight in a product, "
+                f"or explain the part of the model after it."
             )
         if mark.parts is not None and self.account:
             inert = (mark.parts == Part.INERT).expand(value.shape)
@@ -355,9 +355,10 @@ class Run(DispatchMode[Value]):
         """Refuse to use a tensor in which gates without relevance stand together with signals."""
         raise RefusedFunctionError(
             f"{user} in {self.describe_place()} uses a tensor in which signals stand together with "
-            f"gates that have no relevance of their own (softmax, exponential, logsigmoid), as "
-            f"states with their normaliser. Take the parts out first (unbind, chunk, an index), "
-            f"or keep them in tensors of their own.",
+            f"gates that have no relevance of their own (a softmax, an exponential, a norm or "
+            f"standard deviation). If these only weigh signals later, as a normaliser does, take "
+            f"the parts out first (unbind, chunk, an index), or keep them in tensors of their own; "
+            f"as signals they have no law.",
             function=user,
             module=self.place(),
         )

@@ -65,14 +65,16 @@ def select(run: Run, call: Call, dims: list[int], keep: bool) -> Any:
     """Apply the function to a signal or gate; refuse it if documents differ along `dims`."""
     given = call.args[0]
     mark = run.require_mark(given)
-    value = given if mark.gate else run.signal(given, mark, call.name)
+    value = given if mark.gate or mark.inert else run.signal(given, mark, call.name)
     result = call.function(value, *call.args[1:], **call.kwargs)
     documents = mark.documents
     if documents is not None:
         documents = docs.reduce(documents, dims, keep)
     for tensor in tensors_in(result):
         if tensor.dtype.is_floating_point:
-            run.mark(tensor, gate=mark.gate, mixed=mark.mixed, documents=documents)
+            run.mark(
+                tensor, gate=mark.gate, inert=mark.inert, mixed=mark.mixed, documents=documents
+            )
     return result
 
 
