@@ -147,7 +147,8 @@ class FollowedGradientMode(FollowingMode[Mark], GradientMode):
         written = args[:1] if writes_over_first(function, entry) else ()
         for tensor in tensors_in((result, written)):
             _check_gradient(function, tensor)
-            if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
+            made = entry is not None and entry.kind is Kind.ANSWER  # of the shape alone
+            if not made and (tensor.dtype.is_floating_point or tensor.dtype.is_complex):
                 self.mark(tensor)
                 if written and tensor._base is not None:
                     self.mark(tensor._base)

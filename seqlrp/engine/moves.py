@@ -55,10 +55,10 @@ def only_reshapes(call: Call) -> bool:
     return in_place and not mixes(call.name)
 
 
-def fills(call: Call) -> bool:
-    """Return whether one of the values that a function combines is a number other than 0."""
-    given = [call.argument(index, key) for index, key in _VALUES.get(call.name, ())]
-    return any(isinstance(value, (int, float)) and value != 0 for value in given)
+def fills(call: Call) -> list[float]:
+    """Return the numbers other than 0 among the values that a function combines."""
+    given = (call.argument(index, key) for index, key in _VALUES.get(call.name, ()))
+    return [value for value in given if isinstance(value, (int, float)) and value != 0]
 
 
 def _assign(base: Tensor, index: Any, value: Any) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from samples.functional_classifier import IDS, C, Classifier, D, H, V, build, explain
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import seqlrp
 from seqlrp.errors import (
@@ -158,6 +159,51 @@ def test_weights_that_are_not_finite_are_named(name: str, value: float) -> None:
         lrp.attribute(IDS)
 
 
+def test_a_frozen_parameter_may_be_a_mask() -> None:
+    masks = torch.full((5, 5), -torch.inf, dtype=torch.float64).triu(1)
+
+    def attend(m: Classifier, ids: Tensor) -> Tensor:
+        h = m.out(ids)
+        return m.head(((h @ h.transpose(1, 2) + m.mask).softmax(-1) @ h).mean(1))
+
+    found = []
+    for kind in ("parameter", "buffer"):
+        model = build(attend)
+        if kind == "parameter":
+            model.mask = nn.Parameter(masks, requires_grad=False)
+        else:
+            model.register_buffer("mask", masks)
+        found.append(seqlrp.LRP(model).attribute(IDS[:, :5], 0))
+    torch.testing.assert_close(*found)
+    model = build(attend)
+    model.mask = nn.Parameter(masks * torch.nan, requires_grad=False)
+    with pytest.raises(NonFiniteError, match="'mask'"):
+        seqlrp.LRP(model).attribute(IDS[:, :5], 0)
+
+
+@pytest.mark.parametrize("method", ["lrp", "gradient_x_input"])
+def test_a_lazy_module_has_to_run_first(method: str) -> None:
+    model = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.LazyLinear(2)).eval()
+    with pytest.raises(ModelError, match=r"'2\.weight' has no shape yet.*run the model once"):
+        seqlrp.METHODS[method](model).attribute(torch.tensor([[1, 2]]), 0)
+
+
+@pytest.mark.parametrize("method", ["gradient_x_input", "integrated_gradients"])
+def test_checkpointing_is_refused(method: str) -> None:
+    def checkpointed(m: Classifier, ids: Tensor) -> Tensor:
+        return m.head(checkpoint(torch.tanh, m.last(ids), use_reentrant=True))
+
+    with pytest.raises(RefusedFunctionError, match="uses checkpointing"):
+        seqlrp.METHODS[method](build(checkpointed)).attribute(IDS, 0)
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
+def test_nested_ids() -> None:
+    ids = torch.nested.nested_tensor([IDS[0], IDS[1, :2]])
+    with pytest.raises(IdsError, match="a nested tensor of ids"):
+        seqlrp.LRP(build(lambda m, ids: m.head(m.last(ids)))).attribute(ids, 0)
+
+
 def test_scores_that_overflow() -> None:
     with pytest.raises(NonFiniteError, match="score"):
         explain(lambda m, ids: m.head(m.last(ids) * 1e200) * 1e200)
@@ -242,7 +288,7 @@ def test_data_parallel() -> None:
         (lambda m, ids: m.head(m.last(ids)) > 0, "dtype torch.bool"),
         (lambda m, ids: m.head(m.out(ids)), r"shape \[4, 6, 3\].*\[4, C\]"),
         (lambda m, ids: m.head(m.last(ids))[:2], r"shape \[2, 3\].*\[4, C\]"),
-        (lambda m, ids: m.head(m.last(ids)).t(), r"shape \[3, 4\]"),
+        (lambda m, ids: m.head(m.last(ids)).t(), r"shape \[3, 4\].*hands on their transpose"),
         (lambda m, ids: m.head(m.last(ids)).sum(1)[:2], r"shape \[2\]"),
         (lambda m, ids: m.head(m.last(ids))[:, :0], r"shape \[4, 0\]"),
         (lambda m, ids: m.head(m.last(ids[:1])).sum(), r"shape \[\]"),
@@ -251,6 +297,20 @@ def test_data_parallel() -> None:
 def test_no_scores(write: Any, sentence: str) -> None:
     with pytest.raises(OutputError, match=sentence):
         explain(write)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("method", ["lrp", "gradient_x_input", "occlusion"])
+def test_scores_of_one_document_may_be_squeezed(classes: int, method: str) -> None:
+    def scores(m: Classifier, ids: Tensor) -> Tensor:
+        return m.head(m.last(ids))[:, :classes]
+
+    whole, squeezed = (
+        seqlrp.METHODS[method](build(write)).attribution(IDS[:1], 0)
+        for write in (scores, lambda m, ids: scores(m, ids).squeeze())
+    )
+    assert squeezed.scores.shape == (1, classes)
+    torch.testing.assert_close(squeezed.relevance, whole.relevance)
 
 
 def test_an_output_that_is_not_there() -> None:
@@ -435,6 +495,15 @@ def test_random_functions(write: Any) -> None:
 def test_documents_that_meet(write: Any) -> None:
     with pytest.raises(ModelError, match="documents"):
         explain(write)
+
+
+def test_a_number_of_the_whole_batch_that_no_score_needs_is_no_harm() -> None:
+    def beside(m: Classifier, ids: Tensor) -> Any:
+        return m.head(m.last(ids)), m.last(ids).pow(2).mean()
+
+    found = seqlrp.LRP(build(beside), output=0).attribute(IDS, 0)
+    expected = seqlrp.LRP(build(lambda m, ids: m.head(m.last(ids)))).attribute(IDS, 0)
+    torch.testing.assert_close(found, expected)
 
 
 def test_vectors_of_another_dtype_than_the_models() -> None:

@@ -267,6 +267,121 @@ def test_a_model_with_old_weight_norm_is_verified_in_every_call() -> None:
             lrp.attribute(WORDS, 0)
 
 
+def spelled(use: Callable[[Tensor, int], Tensor]) -> Callable[..., Tensor]:
+    """A rule on scores that uses how many different words a text has, a number of Python."""
+    return lambda m, o, ids: torch.cat(
+        [use(torch.tanh(o[k : k + 1]), len(set(row))) for k, row in enumerate(ids.tolist())]
+    )
+
+
+def assigned(o: Tensor, n: float) -> Tensor:
+    o = o.clone()
+    o[:, 0] = n
+    return o
+
+
+NUMBERS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "added": lambda o, n: o + n,
+    "added, scaled": lambda o, n: torch.add(o, o, alpha=n),
+    "factor": lambda o, n: o * n,
+    "divisor": lambda o, n: o / n,
+    "exponent": lambda o, n: o.abs() ** n,
+    "bound": lambda o, n: o.clamp(max=0.01 * n),
+    "slope": lambda o, n: torch.nn.functional.leaky_relu(-o.abs(), 1 / n),
+    "assigned": assigned,
+    "padded": lambda o, n: torch.nn.functional.pad(o, (1, 0), value=float(n)),
+    "filled": lambda o, n: o + torch.full_like(o, n),
+    "new": lambda o, n: o * o.new_full((1,), n),
+    "masked": lambda o, n: o + torch.zeros_like(o).masked_fill(o > -9, n),
+    "interpolated": lambda o, n: torch.lerp(o, 2 * o, 0.1 * n),
+    "repeated": lambda o, n: o.repeat(n, 1).sum(0, keepdim=True),
+    "loop": lambda o, n: sum([o] * n),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("method", ["lrp", "gradient_x_input", "deeplift"])
+def test_numbers_of_python_that_words_make_are_refused(name: str, method: str) -> None:
+    explainer = seqlrp.METHODS[method](Pooled(spelled(NUMBERS[name])))
+    with pytest.raises(UnfollowedWordsError):
+        explainer.attribute(WORDS, 0)
+
+
+KNOWN = {word: word / 10 for word in range(1, 20)}  # the words of a corpus, and no others
+
+
+def looked_up_in_a_dict(m: Pooled, o: Tensor, ids: Tensor) -> Tensor:
+    return o + torch.tensor([[KNOWN[word] for word in row] for row in ids.tolist()]).mean()
+
+
+@pytest.mark.parametrize("method", ["lrp", "gradient_x_input", "deeplift"])
+def test_a_model_that_raises_on_other_words_is_run_on_its_own(method: str) -> None:
+    def weighed_by_place(m: Pooled, o: Tensor, ids: Tensor) -> Tensor:
+        first = torch.tensor([KNOWN[row[0]] for row in ids.tolist()])
+        return o + first.unsqueeze(1)
+
+    with pytest.raises(UnfollowedWordsError):
+        seqlrp.METHODS[method](Pooled(weighed_by_place)).attribute(WORDS, 0)
+
+
+def test_a_model_that_raises_on_all_other_words_is_told_once() -> None:
+    def known_alone(m: Pooled, o: Tensor, ids: Tensor) -> Tensor:
+        if ids[0].tolist() != WORDS[0].tolist():
+            raise KeyError("a word")
+        return looked_up_in_a_dict(m, o, ids)
+
+    lrp = seqlrp.LRP(Pooled(known_alone))
+    with pytest.warns(UnverifiedWarning, match="raises on other words .KeyError: 'a word'"):
+        found = lrp.attribution(WORDS[:1], 0)
+    assert found.unverified.startswith("it raises on other words")
+    lrp.attribution(WORDS[:1], 0)  # and no further warning
+
+
+def test_a_model_that_raises_on_other_vectors_is_told() -> None:
+    class Exact(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if x.shape[0] == 1 and not torch.equal(x.detach(), torch.ones(1, 3, 4)):
+                raise ValueError("not these")
+            return self.head(x.sum(1))
+
+    with pytest.warns(UnverifiedWarning, match="raises on other vectors"):
+        seqlrp.LRP(Exact().eval()).attribute(torch.ones(1, 3, 4), 0)
+
+
+@pytest.mark.parametrize("method", ["lrp", "gradient_x_input", "integrated_gradients", "deeplift"])
+def test_memory_that_is_filled_later_is_no_constant(method: str) -> None:
+    def filled(m: Pooled, o: Tensor, ids: Tensor) -> Tensor:
+        kept, x = torch.empty(len(ids), 7, 4), m.emb(ids)
+        for t in range(7):
+            kept[:, t] = x[:, t]
+        return m.head(kept.mean(1))
+
+    found = seqlrp.METHODS[method](Pooled(filled)).attribute(WORDS, 0)
+    expected = seqlrp.METHODS[method](Pooled(lambda m, o, ids: o)).attribute(WORDS, 0)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_model_that_computes_under_autocast_is_explained_roughly(seed: int) -> None:
+    class Cast(Pooled):
+        def forward(self, ids: Tensor, *more: Tensor) -> Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                return super().forward(ids, *more).float()
+
+    def hidden(m: Pooled, o: Tensor, ids: Tensor) -> Tensor:
+        return m.head(torch.tanh(m.second(m.emb(ids)).mean(1)))
+
+    models = [kind(hidden) for kind in (Cast, Pooled)]
+    torch.manual_seed(seed)
+    models[0].second = models[1].second = nn.Linear(4, 4).eval()
+    cast, plain = (seqlrp.LRP(m).attribute(WORDS, 0, return_ledger=True)[0] for m in models)
+    torch.testing.assert_close(cast, plain, rtol=0, atol=0.05 * float(plain.abs().max()))
+
+
 def test_a_second_text_is_told_once() -> None:
     def both(m: Pooled, o: Tensor, ids: Tensor, title: Tensor) -> Tensor:
         return o + m.head(m.emb(title).mean(1))

@@ -165,6 +165,19 @@ def test_the_number_of_texts_that_are_read_is_bounded() -> None:
         seqlrp.check(made, TEXTS, variants=-1)
 
 
+def test_a_model_that_raises_on_other_words_reads_them() -> None:
+    known = set(classifier(plain).vocabulary.encode(" ".join(TEXTS).split()))
+
+    def strict(m: Model, ids: Tensor) -> Tensor:
+        if not set(ids.reshape(-1).tolist()) <= known | {0, 1}:
+            raise KeyError("a word")
+        return plain(m, ids)
+
+    found = seqlrp.check(classifier(strict), TEXTS)
+    assert found.read_tried
+    assert not found.unread
+
+
 def test_words_without_relevance_are_not_tried() -> None:
     words = words_to_try([[0.0, 1.0, 1e-9], [0.0, 0.0]], 10)
     assert [(w.number, w.place) for w in words] == [(0, 1)]

@@ -84,3 +84,27 @@ def test_epsilon_zero_is_gradient_x_input_with_gates_detached(
     for target in range(C):
         (gradient,) = torch.autograd.grad(scores[:, target].sum(), x, retain_graph=True)
         close(relevance[:, target], gradient * x.detach())
+
+
+def test_a_sum_of_gates_times_nothing_is_a_constant() -> None:
+    """The leaves of a child-sum tree LSTM (Tai et al. 2015): i · u + Σ_k f_k · c_k, c_k = 0."""
+
+    class Leaf(nn.Module):
+        def __init__(self, summed: bool) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.embedding, self.summed = nn.Embedding(9, 6), summed
+            self.i, self.f, self.u = (nn.Linear(6, 5) for _ in range(3))
+            self.head = nn.Linear(5, 2)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            x = self.embedding(ids).sum(1)
+            i, f, u = self.i(x).sigmoid(), self.f(x).sigmoid(), self.u(x).tanh()
+            children = torch.zeros(len(x), 2, 5, dtype=x.dtype)
+            carried = f.unsqueeze(1) * children
+            c = i * u + (carried.sum(1) if self.summed else carried[:, 0])
+            return self.head(i * c.tanh())
+
+    ids = torch.tensor([[2, 3, 4], [5, 6, 7]])
+    found = [seqlrp.LRP(Leaf(s).double().eval()).attribute(ids, 0) for s in (True, False)]
+    torch.testing.assert_close(*found)

@@ -39,7 +39,7 @@ def move(run: Run, call: Call) -> Any:
         constants = constants or any(
             m.inert and not t.requires_grad for t in values if (m := run.known(t)) is not None
         )
-    adds = mixes(call.name) and (constants or fills(call))
+    adds = mixes(call.name) and (constants or bool(fills(call)))
     deferred = None if adds else _keep_deferred(marks, several, whole=not constants)
     result = None
     if deferred is not None and deferred.stabiliser.relative:
