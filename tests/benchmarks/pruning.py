@@ -5,7 +5,11 @@ of each class, which no model was trained on, and are silenced, the lowest score
 measured on 800 further texts, with and without a refit of the scores on the references.
 
     python -m tests.benchmarks.pruning --data DATA --models FOLDER --out rows.jsonl
+    python -m tests.benchmarks.pruning --data DATA --models FOLDER --out trained.jsonl --epochs 3
     python -m tests.benchmarks.pruning --out rows.jsonl --table
+
+With `--epochs`, smaller models are trained on with the texts that the full ones were trained on,
+after they were pruned by the default criterion.
 
 Trained models are kept in `--models` and rows in `--out`; the same command goes on from there.
 """
@@ -17,6 +21,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,6 +158,34 @@ def run(
             print(name, seed, size, draw, time.strftime("%H:%M:%S"), flush=True)
 
 
+def train_on(
+    data: Path, models: Path, out: Path, seeds: int, names: list[str], epochs: int
+) -> None:
+    """Measure models that are trained on after pruning, all that are not in `out` yet."""
+    keys = ("model", "seed", "share")
+    done = {tuple(row[k] for k in keys) for row in rows_of(out)}
+    for seed, name, share in product(range(seeds), names, (0.5, 0.75)):
+        if (name, seed, share) in done:
+            continue
+        classifier, train, _, held = setting(name, seed, data, models)
+        smaller = seqlrp.prune(
+            classifier, train, share=share, epochs=epochs, compare=(), shares=(share,), seed=seed,
+            progress=False,
+        ).classifier  # fmt: skip
+        budget = Budget(8192, classifier.device)
+        right = [
+            float((c.all_scores(held.documents, budget).argmax(1) == held.classes).mean())
+            for c in (classifier, smaller)
+        ]
+        row = {
+            "model": name, "seed": seed, "size": 20, "criterion": "lrp, trained on",
+            "share": share, "whole": right[0], "plain": right[1], "refit": float("nan"),
+        }  # fmt: skip
+        with out.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(name, seed, share, *right, time.strftime("%H:%M:%S"), flush=True)
+
+
 def rows_of(out: Path) -> list[dict[str, Any]]:
     """The rows that were measured before."""
     if not out.exists():
@@ -183,10 +216,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--names", nargs="*", default=list(MODELS), choices=MODELS)
     parser.add_argument("--criteria", nargs="*", default=list(CRITERIA), choices=CRITERIA)
+    parser.add_argument("--epochs", type=int, default=0, help="of training on; 0 for none")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     if given.table:
         print(table(given.out))
+    elif given.epochs:
+        where = (given.data, given.models, given.out, given.seeds, given.names)
+        train_on(*where, given.epochs)
     else:
         run(given.data, given.models, given.out, given.seeds, given.names, given.criteria)
 
