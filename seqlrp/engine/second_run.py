@@ -54,6 +54,7 @@ _WEIGHING = frozenset(
 _TAKEN_APART = frozenset((Kind.COMPOSED, Kind.ADDED_PRODUCT))
 # With a mask, these put constants in the places of signals.
 _PLACING = frozenset(("where", "masked_fill", "setitem", "index_put"))
+_REPEATING = frozenset(("repeat", "tile", "repeat_interleave"))
 _BY_MASK = _PLACING | {"getitem", "masked_select"}
 _BOUNDS = {  # of a question about an id: the ids on both sides of the bound
     "gt": (0, 1), "greater": (0, 1), "le": (0, 1),
@@ -142,7 +143,7 @@ class ConstantRecorder:
 
     Attributes:
         seen: the constants, in order.
-        steps: each function that was called with a signal, its module, and its first shape.
+        steps: each function that was called with a signal, and its module.
         asked: ids that the model compares words with, such as that of the padding.
         asks_signals: whether values that are followed may decide which way the model goes.
         finished: whether the run went on to its end.
@@ -159,7 +160,7 @@ class ConstantRecorder:
             if not t.dtype.is_floating_point and t.layout is torch.strided
         }
         self.seen: list[Constant] = []
-        self.steps: list[tuple[str, str, tuple[int, ...]]] = []
+        self.steps: list[tuple[str, str]] = []
         self.asked: set[int] = {0}
         self.asks_signals = self.finished = self.writes = False
         self.second = second
@@ -178,8 +179,7 @@ class ConstantRecorder:
         """Note the constants among the arguments of a function that is called with a signal."""
         kind = None if entry is None else entry.kind
         call = arrange(function, entry, args, kwargs)
-        shape = tuple(args[0].shape) if args and isinstance(args[0], Tensor) else ()
-        self.steps.append((full_name(function), run.place(), shape))
+        self.steps.append((full_name(function), run.place()))
         asks = kind in (None, Kind.ANSWER, Kind.COUNT, Kind.ORDER) and call.name not in FRESH
         self.asks_signals = self.asks_signals or asks
         where = (full_name(function), run.place())
@@ -274,9 +274,12 @@ def _around(name: str, bound: int) -> list[int]:
 
 def _values(call: Call, kind: Kind | None) -> list[Any]:
     """Return what a function computes with, without what only selects."""
+    given = (*call.args, *call.kwargs.values())
+    if call.name in _REPEATING:
+        counts = (n for part in given[1:] for n in (part if isinstance(part, tuple) else (part,)))
+        return [*moved_values(call), *(n for n in counts if isinstance(n, int))]
     if call.name in MOVING or kind in (Kind.ASSIGNMENT, Kind.COPY):
         return list(call.args[1:2]) if kind is Kind.COPY else [*moved_values(call), *fills(call)]
-    given = (*call.args, *call.kwargs.values())
     tensors = tensors_in((call.args, call.kwargs))
     if kind not in (Kind.SUM, *_WEIGHING):  # tensors of integers are lengths here, and select
         tensors = [t for t in tensors if t.dtype.is_floating_point]
@@ -325,9 +328,10 @@ def check_constants(first: ConstantRecorder, second: ConstantRecorder, *, asks: 
     if len(first.seen) != len(second.seen):
         longer = max((first.seen, second.seen), key=len)
         _check_same_way(first, second, longer[min(len(first.seen), len(second.seen))], asks)
-    for step, beside in zip_longest(first.steps, second.steps):
-        if step is None or beside is None or step[::2] != beside[::2]:
-            return _check_same_way(first, second, Constant(*(step or beside)), asks)
+    for step, beside in zip_longest(first.steps, second.steps, fillvalue=("", "")):
+        if step[0] != beside[0]:
+            function, module = step if step[0] else beside
+            return _check_same_way(first, second, Constant(function, module, None), asks)
 
 
 def _check_same_way(

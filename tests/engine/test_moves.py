@@ -77,4 +77,4 @@ def test_numbers_of_columns_are_moved_once() -> None:
 )
 def test_only_a_value_is_filled_in(made: Call, expected: bool) -> None:
     """An axis, a length or a flag is a number, too, and no value."""
-    assert fills(made) is expected
+    assert bool(fills(made)) is expected

@@ -240,7 +240,7 @@ def test_a_sum_of_log_probabilities_is_refused_as_what_it_is() -> None:
         def forward(self, ids: Tensor) -> Tensor:
             return 2 * F.logsigmoid(super().forward(ids)) + 1
 
-    with pytest.raises(ProbabilityError, match=r"what it computes from them.*logsigmoid"):
+    with pytest.raises(ProbabilityError, match=r"what it computes in its last steps.*logsigmoid"):
         seqlrp.LRP(LogLikelihood(lambda m, x: x.sum(1))).attribute(IDS, 0)
 
 

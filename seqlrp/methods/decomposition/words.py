@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from seqlrp.engine.documents import NOBODY
+from seqlrp.engine.documents import MIXED, NOBODY
 from seqlrp.engine.functions import Call, Kind, full_name
 from seqlrp.engine.marks import Mark
 from seqlrp.engine.recurrent_calls import parse_layer
@@ -86,7 +86,8 @@ class WordRun(Propagation):
         numbers = self.documents_of(data)
         assert numbers is not None
         highest = numbers.amax(-1)
-        if bool(((numbers != highest.unsqueeze(-1)) & (numbers != NOBODY)).any()):
+        several = (numbers != highest.unsqueeze(-1)) & (numbers != NOBODY)
+        if bool((several | (numbers == MIXED)).any()):
             refuse_meeting(self.what)
         if bool((highest == self._made).any()):
             self._refuse_series("reads what another one has made")
