@@ -40,6 +40,7 @@ def article(
     *,
     script: bool,
     folded: bool = False,
+    brief: bool = False,
 ) -> Html:
     """One text, explained once or, side by side, more often.
 
@@ -50,33 +51,36 @@ def article(
         options: the options of the page.
         script: whether the page has a script, which is told what it needs.
         folded: whether the tables below the text are folded away.
+        brief: do not say of a text that its true class is not known.
     """
     first = sides[0][0].shown
     heading = f"{anchor}-heading"
     methods: list[str | None] = [view.shown.method for view, _ in sides]
     settings = {format_parameters(view.shown) for view, _ in sides}
     if options.sides is not None:
-        named = zip(options.sides, methods, strict=False)
-        methods = [method if side is None else side for side, method in named]
+        titles = zip(options.sides, methods, strict=False)
+        methods = [method if side is None else side for side, method in titles]
     elif len(settings) > 1 and len(set(methods)) == 1:  # what tells one side from the other
         methods = [f"{r.shown.method}, {format_parameters(r.shown)}" for r, _ in sides]
+    id_ = (
+        None if first.id is None else element("span", " ", element("bdi", first.id), class_="quiet")
+    )
+    said = [
+        element("h2", f"Text {number}", id_, id=heading),
+        verdict(first, brief=brief),
+        *(element("p", sentence, class_="verdict") for sentence in sides[0][0].edits.said),
+    ]
+    two = len(sides) > 1
     panes = [
-        _pane(view, scale, options, script=script, method=method, folded=folded)
-        for (view, scale), method in zip(sides, methods if len(sides) > 1 else [None], strict=True)
+        _pane(
+            view, scale, options, [] if two else said, script=script, method=method, folded=folded
+        )
+        for (view, scale), method in zip(sides, methods if two else [None], strict=True)
     ]
     return element(
         "article",
-        element(
-            "h2",
-            f"Text {number}",
-            None
-            if first.id is None
-            else element("span", " ", element("bdi", first.id), class_="quiet"),
-            id=heading,
-        ),
-        verdict(first),
-        *(element("p", sentence, class_="verdict") for sentence in sides[0][0].edits.said),
-        element("div", *panes, class_="panes two" if len(sides) > 1 else "panes"),
+        element("div", *said, class_="said") if two else None,
+        element("div", *panes, class_="panes two" if two else "panes"),
         id=anchor,
         aria_labelledby=heading,
     )
@@ -86,23 +90,28 @@ def _pane(
     view: TextView,
     scale: Scale | None,
     options: PageOptions,
+    said: Sequence[Html],
     *,
     script: bool,
     method: str | None,
     folded: bool,
 ) -> Html:
+    """The text of one side below what is said of it, its legend and its tables."""
     shown = view.shown
     used = scale or view.scale
     largest = used[options.by == "sentence"]
+    asked = question(shown, method) if _asks_more(view, method, script) else None
+    key = legend(largest, shown.target_label, shown.against_label) if largest else None
     tables = facts(view)
     if folded:
-        tables = element("details", element("summary", "Strongest words and scores"), tables)
+        heading = element("summary", "Words and scores")
+        key = element("div", key, element("details", heading, tables), class_="foot")
     return element(
         "section",
-        question(shown, method) if _asks_more(view, method, script) else None,
+        element("div", *said, asked, class_="said") if said or asked else None,
         coloured_text(view, used, options.least),
-        legend(largest, shown.target_label, shown.against_label) if largest else None,
-        tables,
+        key,
+        None if folded else tables,
         data_block(_for_script(view)) if script and view.every is not None else None,
         class_="pane",
         # What the deepest colour stands for where all texts share that, rounded as the values are.
