@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -151,11 +152,14 @@ def _content(
     trusted = trust(overview, script=page, tested=before is not None, test=test)
     last = behind(overview, None if options.front else before)
     front = before if options.front else None
+    # Texts that were selected say nothing of the model: what the report says is the point.
+    point, front = (front, None) if options.selection else (None, front)
+    top = partial(header, overview, options, script=page, point=point)
     if len(rows) < FEWEST:  # all in sight: they are what one came for, and need no list
         about = element("section", facts, trusted, reading, class_="context")
-        return [header(overview, options, script=page), front, texts, about, bar, last]
+        return [top(), front, texts, about, bar, last]
     return [
-        header(overview, options, script=page, after=[facts, trusted]),
+        top(after=[facts, trusted]),
         front,
         highlights.section(options) if page else None,
         weightiest.section() if page and not options.selection else None,

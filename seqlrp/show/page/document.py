@@ -65,17 +65,20 @@ def article(
     id_ = (
         None if first.id is None else element("span", " ", element("bdi", first.id), class_="quiet")
     )
+    two = len(sides) > 1
+    # Two models may answer differently: then each has its own verdict.
+    apart = any(view.shown.predicted != first.predicted for view, _ in sides)
     said = [
         element("h2", f"Text {number}", id_, id=heading),
-        verdict(first, brief=brief),
+        *([] if apart else [verdict(first, brief=brief)]),
         *(element("p", sentence, class_="verdict") for sentence in sides[0][0].edits.said),
     ]
-    two = len(sides) > 1
+    own = [[verdict(view.shown, brief=brief)] if apart else [] for view, _ in sides]
     panes = [
-        _pane(
-            view, scale, options, [] if two else said, script=script, method=method, folded=folded
+        _pane(view, scale, options, beside, script=script, method=method, folded=folded)
+        for (view, scale), method, beside in zip(
+            sides, methods if two else [None], own if two else [said], strict=True
         )
-        for (view, scale), method in zip(sides, methods if two else [None], strict=True)
     ]
     return element(
         "article",
@@ -100,7 +103,9 @@ def _pane(
     shown = view.shown
     used = scale or view.scale
     largest = used[options.by == "sentence"]
-    asked = question(shown, method) if _asks_more(view, method, script) else None
+    asked = [question(shown, method)] if _asks_more(view, method, script) else []
+    # What tells one side from the other comes first.
+    said = [*said, *asked] if method is None else [*asked, *said]
     key = legend(largest, shown.target_label, shown.against_label) if largest else None
     tables = facts(view)
     if folded:
@@ -108,7 +113,7 @@ def _pane(
         key = element("div", key, element("details", heading, tables), class_="foot")
     return element(
         "section",
-        element("div", *said, asked, class_="said") if said or asked else None,
+        element("div", *said, class_="said") if said else None,
         coloured_text(view, used, options.least),
         key,
         None if folded else tables,
@@ -167,8 +172,8 @@ def question(explanation: Explanation, method: str | None = None) -> Html:
     asked: list[str] = [element("span", name(explanation.target_label), class_="asked")]
     if explanation.against_label is not None:
         asked = ["why ", *asked, " rather than ", name(explanation.against_label)]
-    by = [", by ", element("bdi", method)] if method is not None else []
-    return element("p", "Explained: ", *asked, *by, class_="question")
+    by = [] if method is None else [element("b", element("bdi", method)), " · "]
+    return element("p", *by, "Explained: ", *asked, class_="question")
 
 
 def outcome(explanation: Explanation) -> str | None:

@@ -93,8 +93,10 @@ def save_pages(
         pages.finish()
         test = finding(report, overview.method)
         trusted = trust(overview, script=True, tested=before is not None, test=test)
-        top = header(overview, checked, after=[overview.facts(checked), trusted])
-        first = [top, before if checked.front else None]
+        front = before if checked.front else None
+        point, front = (front, None) if checked.selection else (None, front)
+        after = [overview.facts(checked), trusted]
+        first = [header(overview, checked, point=point, after=after), front]
         last = behind(overview, None if checked.front else before)
         if not checked.selection:
             first += [highlights.section(checked), weightiest.section()]

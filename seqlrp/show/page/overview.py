@@ -173,17 +173,26 @@ def header(
     options: PageOptions,
     *,
     script: bool = True,
+    point: Html | None = None,
     after: Sequence[Html | None] = (),
 ) -> Html:
     """The point first: heading, the author's note, how often the model is right.
 
     Then what the colours mean, and what comes `after`.
+
+    Args:
+        overview: of the texts.
+        options: the options of the page.
+        script: whether the page has a script.
+        point: what comes before all that is said of the texts.
+        after: what ends the header.
     """
     paragraphs = [] if options.note is None else options.note.split("\n\n")
     return element(
         "header",
         element("h1", element("bdi", options.title)),
         *(element("p", element("bdi", text), class_="note") for text in paragraphs if text.strip()),
+        point,
         overview.lead(options),
         colour_explanation(options, overview, script=script),
         *after,

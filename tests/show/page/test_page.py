@@ -205,7 +205,7 @@ def test_method_and_parameters_are_named_once_or_for_each():
         'lrp: epsilon = 0.001, rules = {"dense": ["epsilon", null, true]}',
         "lrp: epsilon = 0.1",
     ]
-    assert "Explained: positive, by lrp, epsilon = 0.1" in sides.text["p"]
+    assert "lrp, epsilon = 0.1 · Explained: positive" in sides.text["p"]
 
 
 def test_right_and_wrong_are_asked_for_only_where_they_are_known():
@@ -347,6 +347,9 @@ def test_texts_that_were_selected_say_nothing_of_the_model():
     assert "was right on" in plain
     assert "was right on" not in chosen
     assert "40 texts that were selected." in chosen
+    front = render(items, page=True, selection=True, front=True, report=Report("The point"))
+    places = [front.index(text) for text in ("<h1", "The point", "that were selected", "<main")]
+    assert places == sorted(places)
     assert 'class="weightiest"' not in chosen
 
 
