@@ -27,7 +27,8 @@ _SAID = {
         "control words",
     ),
     "position": (
-        "given to {n} other texts, that of {class_} turns {share} of them into {class_}",
+        "taken from texts of {class_} and put into {n} others, it turns {share} of them into "
+        "{class_}",
         "without it, {share} of {n} predictions of {class_} are lost",
         "another word of the text",
     ),

@@ -323,6 +323,13 @@ def test_figures_and_tables_stand_on_the_page():
     for image in images:
         assert base64.b64decode(image.removeprefix("data:image/png;base64,"))[1:4] == b"PNG"
     assert page.text["pre"] == ["aligned  words"]
+    mixed = pd.DataFrame({
+        "accuracy": [0.8692, 0], "parameters": [814944, 3], "small": [1e-9, float("inf")],
+        "count": pd.array([1, None], dtype="Int64"), "any": [1.23456, [1, "x"]],
+    })  # fmt: skip
+    rows = Page(render([explanation()], page=True, front=True, tables=[mixed])).text["td"]
+    assert rows[:5] == ["0.8692", "814,944", "1.000e-09", "1", "1.235"]
+    assert rows[5:10] == ["0.0000", "3", "inf", "–", "[1, 'x']"]
     assert page.text["tr"][-204:-201] == ["methodkn", "lrp1.2351", "random––"]
     assert "… and 100 further rows" in page.text["p"]
     folded = "<details><summary>The report"
