@@ -149,13 +149,15 @@ def _said(column: Any) -> list[str]:
 
 
 def _number_format(column: Any) -> str:
-    """How to print numbers: four digits of the largest."""
+    """How to print numbers: four digits of the largest, and no decimals that no number has."""
     values = np.abs(column.to_numpy(dtype=float, na_value=np.nan))
     values = values[np.isfinite(values)]
-    if (values == values.round()).all():
-        return ",.0f"
-    decimals = decimals_for(float(values.max()))
-    return f",.{max(decimals, 0)}f" if decimals <= 6 else ".3e"
+    largest = float(values.max(initial=0.0))
+    most = decimals_for(largest)
+    if most > 6:
+        return ".3e"
+    needed = (d for d in range(most) if np.allclose(values, values.round(d), rtol=1e-9, atol=0))
+    return f",.{next(needed, max(most, 0))}f"
 
 
 def _word(value: Any) -> str:
