@@ -22,9 +22,11 @@ _STABILISER = (
     "is told under each text as lost to the stabiliser."
 )
 _UNTESTED = (
-    "That was not tested here: an evaluation takes words out and asks the model again. The colours "
-    "say what this model made of these words, not what is true of the world."
+    "That was not tested here: a test takes the coloured words out and sees whether the answer "
+    "changes (seqlrp evaluate). The colours say what this model made of these words, not what is "
+    "true of the world."
 )
+_TRAINED_ON = " How often the model is right counts only for texts that it was not trained on."
 
 
 class Overview:
@@ -209,7 +211,7 @@ def trust(overview: Overview, *, script: bool, tested: bool, test: str | None) -
         test: what the test found, in a sentence or two.
     """
     if script and not tested and overview.texts:
-        test = _UNTESTED
+        test = _UNTESTED + (_TRAINED_ON if overview.known else "")
     return element("p", element("b", "Can these colours be trusted?"), " ", test) if test else None
 
 

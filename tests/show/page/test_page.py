@@ -248,6 +248,12 @@ def test_how_sure_is_asked_in_per_cent_where_that_is_known():
     assert "Lead over the next class up to " in mixed.text["label"]
 
 
+def test_a_share_of_right_answers_is_told_with_its_condition():
+    known, unknown = (render([explanation(label=n)] * 2, page=True) for n in (1, None))
+    assert "counts only for texts that it was not trained on" in known
+    assert "not trained on" not in unknown
+
+
 def test_few_of_many_texts_are_shown_and_all_are_counted():
     items = [
         explanation(f"number {n}", label=int(n < 3), predicted=1, id=str(n)) for n in range(40)
