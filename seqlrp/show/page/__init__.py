@@ -24,6 +24,7 @@ from seqlrp.show.page.overview import (
     header,
     how_to_read,
     list_entry,
+    places_of_report,
     text_list,
     trust,
 )
@@ -125,12 +126,11 @@ def _content(
 ) -> list[Html | None]:
     """All that a page or a fragment holds, from its heading to what is folded away."""
     sides = _with_scales(rows, options)
-    width = max(map(len, rows), default=1)
     anchors = _anchors(rows, options, page=page)
     overview, highlights, weightiest = Overview(), Highlights(), WeightiestWords()
     entries, articles = [], []
     chosen = _spread(len(rows), shown)
-    folded = len(chosen) > _UNFOLDED
+    folded, wide = len(chosen) > _UNFOLDED, any(len(row) > 1 for row in rows)
     # Where the truth is known of no text, the first lines say so, and not each of many texts.
     unknown = len(rows) > 1 and all(row[0].shown.label is None for row in rows)
     for number, (side, anchor) in enumerate(zip(sides, anchors, strict=True), 1):
@@ -143,17 +143,14 @@ def _content(
         articles.append(
             article(number, side, anchor, options, script=page, folded=folded, brief=unknown)
         )
-    all_of = "" if len(chosen) == len(rows) else f"{len(chosen):,} of {len(rows):,} "
-    heading = f"{all_of}texts".capitalize()
-    texts = element("main" if page else "div", *articles, class_=None if width < 2 else "wide")
+    heading = f"{len(chosen):,} of {len(rows):,} texts" if len(chosen) < len(rows) else "Texts"
+    texts = element("main" if page else "div", *articles, class_="wide" if wide else None)
     reading = how_to_read(options, every=overview.every, script=page)
     bar = controls(options, every=overview.every, known=overview.known) if page and rows else None
     facts = overview.facts(options)
     trusted = trust(overview, script=page, tested=before is not None, test=test)
-    last = behind(overview, None if options.front else before)
-    front = before if options.front else None
-    # Texts that were selected say nothing of the model: what the report says is the point.
-    point, front = (front, None) if options.selection else (None, front)
+    point, front, folded_away = places_of_report(before, options)
+    last = behind(overview, folded_away)
     top = partial(header, overview, options, script=page, point=point)
     if len(rows) < FEWEST:  # all in sight: they are what one came for, and need no list
         about = element("section", facts, trusted, reading, class_="context")

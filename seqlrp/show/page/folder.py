@@ -25,6 +25,7 @@ from seqlrp.show.page.overview import (
     header,
     how_to_read,
     list_entry,
+    places_of_report,
     text_list,
     trust,
 )
@@ -93,11 +94,10 @@ def save_pages(
         pages.finish()
         test = finding(report, overview.method)
         trusted = trust(overview, script=True, tested=before is not None, test=test)
-        front = before if checked.front else None
-        point, front = (front, None) if checked.selection else (None, front)
+        point, front, folded = places_of_report(before, checked)
         after = [overview.facts(checked), trusted]
         first = [header(overview, checked, point=point, after=after), front]
-        last = behind(overview, None if checked.front else before)
+        last = behind(overview, folded)
         if not checked.selection:
             first += [highlights.section(checked), weightiest.section()]
         index.finish(checked, overview, first, last)

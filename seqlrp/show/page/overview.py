@@ -215,6 +215,18 @@ def trust(overview: Overview, *, script: bool, tested: bool, test: str | None) -
     return element("p", element("b", "Can these colours be trusted?"), " ", test) if test else None
 
 
+def places_of_report(
+    before: Html | None, options: PageOptions
+) -> tuple[Html | None, Html | None, Html | None]:
+    """A report as the point of the page, in front of the texts, or folded away behind them.
+
+    Texts that were selected say nothing of the model: what a report in front says is the point.
+    """
+    if not options.front:
+        return None, None, before
+    return (before, None, None) if options.selection else (None, before, None)
+
+
 def behind(overview: Overview, before: Html | None) -> Html | None:
     """What stands last, folded away: the evaluation, and the settings of the methods."""
     folded = before and element(
