@@ -77,8 +77,9 @@ class Comparison:
         if len(found):
             mean, low, high = (float(v[0]) for v in mean_interval(found[:, None]))
             lines.append(
-                f"The relevance of the words of a text correlates with {mean:.2f} "
-                f"({low:.2f} to {high:.2f}; Spearman, 1 is the same order)."
+                "How alike they weigh the words of a text: "
+                f"{mean:.2f} ({low:.2f} to {high:.2f}); 1 is the same order of words, 0 is chance "
+                "(rank correlation)."
             )
         for label, moved in self.words.groupby("class", sort=False):
             for sign, verb in ((1, "gained"), (-1, "lost")):

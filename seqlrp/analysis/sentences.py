@@ -27,7 +27,8 @@ _SAID = {
         "control words",
     ),
     "position": (
-        "given to {n} other texts, that of {class_} turns {share} of them into {class_}",
+        "taken from texts of {class_} and put into {n} others, it turns {share} of them into "
+        "{class_}",
         "without it, {share} of {n} predictions of {class_} are lost",
         "another word of the text",
     ),
@@ -167,7 +168,7 @@ def evidence(row: Mapping[Any, Any]) -> str:
             f"{percent(row['accuracy_with'])} of the texts with it are predicted rightly, and "
             f"{percent(row['accuracy_without'])} of the others."
         )
-    told.append(f"Against control, the change of the probability of the class has p = {_p(row)}.")
+    told.append(f"Against control, the change of the probability of the class has p {_p(row)}.")
     return " ".join(told)
 
 
@@ -181,7 +182,9 @@ def _holders(row: Mapping[Any, Any]) -> list[str]:
 
 
 def _p(row: Mapping[Any, Any]) -> str:
-    return f"{row['p']:.1g}" if row["p"] < 0.1 else f"{row['p']:.1f}"
+    if row["p"] < 0.001:
+        return "< 0.001"
+    return f"= {row['p']:.1g}" if row["p"] < 0.1 else f"= {row['p']:.1f}"
 
 
 def class_sentence(analysis: AnalysisResults, label: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seqlrp.explanations.record import Explanation
+    from seqlrp.models.classifier import TextClassifier
 
 SHOWN = 100  # texts on a single page, by default
 
@@ -21,17 +21,21 @@ def is_page(path: Path | None) -> bool:
     return path is not None and path.suffix in (".html", ".htm")
 
 
-def model_facts(folder: Path, corpus: str | None = None) -> dict[str, Any]:
+def model_facts(
+    folder: Path, classifier: TextClassifier, corpus: str | None = None
+) -> dict[str, Any]:
     """The options of a page that say which model is explained and on which corpus.
 
-    Names alone, and no path: a page is sent to others.
+    Names alone, and no path: a page is sent to others. The fingerprint is that of the live page.
     """
+    from seqlrp.models.fingerprint import fingerprint
     from seqlrp.models.saving import CONFIG
 
-    file = folder / CONFIG  # which `load` has checked
-    day = datetime.fromtimestamp(file.stat().st_mtime)
-    fingerprint = json.loads(file.read_text("ascii"))["binding"][:12]
-    about = {"Model saved on": f"{day.day} {day:%B %Y}", "Fingerprint of the model": fingerprint}
+    day = datetime.fromtimestamp((folder / CONFIG).stat().st_mtime)
+    about = {
+        "Model saved on": f"{day.day} {day:%B %Y}",
+        "Model's fingerprint": fingerprint(classifier, {}, ()).hexdigest()[:16],
+    }
     source = None if corpus in (None, "-") else Path(corpus).name
     return {"model": folder.resolve().name, "corpus": source, "about": about}
 

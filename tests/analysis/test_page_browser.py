@@ -47,6 +47,9 @@ def test_it_reads_from_the_verdict_to_the_evidence(browser: Browser, page: Path)
     headings = browser.run("[...document.querySelectorAll('h1, h2')].map(h => h.textContent)")
     assert [h.split()[0] for h in headings] == ["What", "The", "The", "The", "Shortcuts,"]
     assert browser.run("document.querySelectorAll('.findings li svg.effect').length") >= 2
+    example = "[...document.querySelector('.findings .text').querySelectorAll('u')]"
+    strongest = browser.run(f"{example}.filter(u => u.className === 'f20').map(u => u.textContent)")
+    assert [word.lower() for word in strongest] == [PLANTED]
     assert PLANTED in browser.run("document.querySelector('.key').innerText")
     cut = (
         "[...document.querySelectorAll('.panel')].filter(p => p.scrollWidth > p.clientWidth).length"

@@ -20,6 +20,7 @@ from samples.explanations import explanation
 import seqlrp
 from seqlrp.cli.plain_text import format_explanation
 from seqlrp.errors import ImbalanceWarning
+from seqlrp.models.fingerprint import fingerprint
 
 
 def piped(*arguments: object, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -158,6 +159,8 @@ def test_a_page_and_a_file_from_one_stream(model, corpus, tmp_path, capsys, monk
     assert (status, said.split()) == (0, [str(page), str(out)])
     assert "shows the first 4 texts" in err
     assert page.read_text("utf-8").count("<article") == 4
+    same = fingerprint(seqlrp.load(model), {}, ()).hexdigest()  # as the live page says it
+    assert f"<bdi>{same[:16]}</bdi>" in page.read_text("utf-8")
     assert len(seqlrp.Explanations.load(out)) == 20
     status, said, err = run(capsys, "explain", model, corpus, "--html", page, "--first", 7)
     assert (status, said.split(), err) == (0, [str(page)], "")

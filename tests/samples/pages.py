@@ -30,7 +30,7 @@ ALLOWED = {  # every tag and attribute that a page may hold
     "img": {"src", "alt"}, "pre": {"tabindex"},
 }  # fmt: skip
 SCRIPT = Path(seqlrp.show.page.__file__).with_name("page.js").read_text()
-CLASSES = r"(s )?[fa](20|1?\d)|[a-z]+|since until|(seqlrp|controls|panes)( [a-z-]+)*"
+CLASSES = r"(s )?[fa](20|1?\d)|[a-z]+|since until|(seqlrp|controls|panes|about)( [a-z-]+)*"
 
 
 class Page(HTMLParser):

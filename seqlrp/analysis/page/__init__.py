@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from seqlrp.analysis import sentences
-from seqlrp.analysis.page.cards import anchor, effects, shortcut_cards, strategy_cards
+from seqlrp.analysis.page.cards import anchor, effects, example, shortcut_cards, strategy_cards
 from seqlrp.analysis.page.map import map_section
 from seqlrp.analysis.page.tabs import tabs
 from seqlrp.analysis.page.words import words_table
@@ -33,6 +33,7 @@ def page(analysis: AnalysisResults, title: str | None = None) -> str:
             "header",
             element("h1", element("bdi", title)),
             element("p", sentences.overview(analysis)),
+            element("p", _TRIED) if len(analysis.shortcuts) else None,
             _findings(analysis),
         ),
         _part("The words of each class", _WORDS, note if left_out else None, tabs("words", words)),
@@ -48,6 +49,11 @@ def _quiet(*content: str) -> Html:
     return element("p", *content, class_="quiet")
 
 
+_TRIED = (
+    "Can a single word decide an answer, whatever else a text says? Words and phrases that might "
+    "(candidates) were put into texts that are answered otherwise, and taken out of texts that "
+    "have them; and so were other words of the same frequency (control words)."
+)
 _WORDS = _quiet(
     "Relevance is the share of a word in the score of the class that is predicted: above 0 it "
     "speaks for the class. Bars show its mean over all places where the word stands, thin lines "
@@ -89,6 +95,7 @@ def _findings(analysis: AnalysisResults) -> Html:
                 element("a", "Evidence", href=f"#{anchor(place)}"),
             ),
             effects(row, told=False),
+            example(analysis, row),
         )
         for place, row in enumerate(decisive)
     ]

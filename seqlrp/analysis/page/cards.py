@@ -22,6 +22,8 @@ _STRATEGIES = 8  # of a class
 _PROTOTYPES = 2
 _WORDS = 16_000  # of all prototypes together
 _FEWEST, _MOST = 20, 100  # words of a prototype
+_READABLE = range(5, 31)  # words of an example
+_LOOKED_AT = 100  # texts, for an example
 _EFFECTS = (("inserted", "put in", "up"), ("removed", "taken out", "down"))
 
 
@@ -106,6 +108,36 @@ def shortcut_cards(analysis: AnalysisResults) -> Html:
                 )
             )
     return element("div", *(pieces or [element("p", "No candidate was tried.", class_="quiet")]))
+
+
+def example(analysis: AnalysisResults, row: Mapping[Any, Any]) -> Html | None:
+    """The text of the class in which a word has the largest share of the relevance, coloured.
+
+    None for what is no single word or phrase. Looked at are the first texts that hold it.
+    """
+    sought = str(row["candidate"]).split()
+    if row["kind"] != "words" or "+" in sought:
+        return None
+    best: tuple[float, TextView] | None = None
+    left = _LOOKED_AT
+    for explanation in analysis.explanations:
+        written = explanation.text.lower()
+        if explanation.predicted_label != row["class"] or any(w not in written for w in sought):
+            continue
+        view = TextView.of(explanation, "word")
+        values = view.word_values
+        own = sum(
+            value for i, value in enumerate(values.tolist()) if view.word(i).lower() in sought
+        )
+        share = own / max(float(np.abs(values).sum()), 1e-30)
+        if len(view.words) in _READABLE and (best is None or share > best[0]):
+            best = share, view
+        left -= 1
+        if not left:
+            break
+    if best is None:
+        return None
+    return element("div", coloured_text(best[1], best[1].scale, 0.05), class_="pane")
 
 
 def anchor(number: int) -> str:

@@ -146,7 +146,7 @@ def explain(
     if html is None and out in (None, Path("-")):
         _print(given, stream, json=out is not None)
     else:
-        page = {} if html is None else pages.model_facts(model, source)
+        page = {} if html is None else pages.model_facts(model, classifier, source)
         _save(given, stream, out, html, first, page | {"title": title, "note": note})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -14,7 +15,7 @@ from seqlrp.show.page.comparison import Compare, iter_rows, named_side
 from seqlrp.show.page.document import Sides, article
 from seqlrp.show.page.elements import Html, element
 from seqlrp.show.page.folder import save_pages
-from seqlrp.show.page.highlights import Highlights
+from seqlrp.show.page.highlights import FEWEST, Highlights
 from seqlrp.show.page.options import PageOptions
 from seqlrp.show.page.overview import (
     Overview,
@@ -23,7 +24,9 @@ from seqlrp.show.page.overview import (
     header,
     how_to_read,
     list_entry,
+    places_of_report,
     text_list,
+    trust,
 )
 from seqlrp.show.page.report import finding, report_section
 from seqlrp.show.page.template import fragment, whole_page
@@ -123,12 +126,13 @@ def _content(
 ) -> list[Html | None]:
     """All that a page or a fragment holds, from its heading to what is folded away."""
     sides = _with_scales(rows, options)
-    width = max(map(len, rows), default=1)
     anchors = _anchors(rows, options, page=page)
     overview, highlights, weightiest = Overview(), Highlights(), WeightiestWords()
     entries, articles = [], []
     chosen = _spread(len(rows), shown)
-    folded = len(chosen) > _UNFOLDED
+    folded, wide = len(chosen) > _UNFOLDED, any(len(row) > 1 for row in rows)
+    # Where the truth is known of no text, the first lines say so, and not each of many texts.
+    unknown = len(rows) > 1 and all(row[0].shown.label is None for row in rows)
     for number, (side, anchor) in enumerate(zip(sides, anchors, strict=True), 1):
         overview.add(side)
         weightiest.add(side)
@@ -136,19 +140,29 @@ def _content(
             continue
         highlights.add(number, side, f"#{anchor}")
         entries.append(list_entry(number, side[0][0].shown, f"#{anchor}"))
-        articles.append(article(number, side, anchor, options, script=page, folded=folded))
-    all_of = "" if len(chosen) == len(rows) else f"{len(chosen):,} of {len(rows):,} "
-    heading = f"{all_of}texts".capitalize()
-    texts = element("main" if page else "div", *articles, class_=None if width < 2 else "wide")
+        articles.append(
+            article(number, side, anchor, options, script=page, folded=folded, brief=unknown)
+        )
+    heading = f"{len(chosen):,} of {len(rows):,} texts" if len(chosen) < len(rows) else "Texts"
+    texts = element("main" if page else "div", *articles, class_="wide" if wide else None)
     reading = how_to_read(options, every=overview.every, script=page)
     bar = controls(options, every=overview.every, known=overview.known) if page and rows else None
+    facts = overview.facts(options)
+    trusted = trust(overview, script=page, tested=before is not None, test=test)
+    point, front, folded_away = places_of_report(before, options)
+    last = behind(overview, folded_away)
+    top = partial(header, overview, options, script=page, point=point)
+    if len(rows) < FEWEST:  # all in sight: they are what one came for, and need no list
+        about = element("section", facts, trusted, reading, class_="context")
+        return [top(), front, texts, about, bar, last]
     return [
-        header(overview, options, script=page, tested=before is not None, test=test),
-        before if options.front else None,
+        top(after=[facts, trusted]),
+        front,
         highlights.section(options) if page else None,
         weightiest.section() if page and not options.selection else None,
         text_list(entries, overview, heading=heading, script=page),
-        # A single text is what one came for: it stands before how it is read.
-        *([bar, texts, reading] if len(articles) == 1 else [reading, bar, texts]),
-        behind(overview, None if options.front else before),
+        reading,
+        bar,
+        texts,
+        last,
     ]

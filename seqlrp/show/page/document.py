@@ -40,6 +40,7 @@ def article(
     *,
     script: bool,
     folded: bool = False,
+    brief: bool = False,
 ) -> Html:
     """One text, explained once or, side by side, more often.
 
@@ -50,33 +51,39 @@ def article(
         options: the options of the page.
         script: whether the page has a script, which is told what it needs.
         folded: whether the tables below the text are folded away.
+        brief: do not say of a text that its true class is not known.
     """
     first = sides[0][0].shown
     heading = f"{anchor}-heading"
     methods: list[str | None] = [view.shown.method for view, _ in sides]
     settings = {format_parameters(view.shown) for view, _ in sides}
     if options.sides is not None:
-        named = zip(options.sides, methods, strict=False)
-        methods = [method if side is None else side for side, method in named]
+        titles = zip(options.sides, methods, strict=False)
+        methods = [method if side is None else side for side, method in titles]
     elif len(settings) > 1 and len(set(methods)) == 1:  # what tells one side from the other
         methods = [f"{r.shown.method}, {format_parameters(r.shown)}" for r, _ in sides]
+    id_ = (
+        None if first.id is None else element("span", " ", element("bdi", first.id), class_="quiet")
+    )
+    two = len(sides) > 1
+    # Two models may answer differently: then each has its own verdict.
+    apart = any(view.shown.predicted != first.predicted for view, _ in sides)
+    said = [
+        element("h2", f"Text {number}", id_, id=heading),
+        *([] if apart else [verdict(first, brief=brief)]),
+        *(element("p", sentence, class_="verdict") for sentence in sides[0][0].edits.said),
+    ]
+    own = [[verdict(view.shown, brief=brief)] if apart else [] for view, _ in sides]
     panes = [
-        _pane(view, scale, options, script=script, method=method, folded=folded)
-        for (view, scale), method in zip(sides, methods if len(sides) > 1 else [None], strict=True)
+        _pane(view, scale, options, beside, script=script, method=method, folded=folded)
+        for (view, scale), method, beside in zip(
+            sides, methods if two else [None], own if two else [said], strict=True
+        )
     ]
     return element(
         "article",
-        element(
-            "h2",
-            f"Text {number}",
-            None
-            if first.id is None
-            else element("span", " ", element("bdi", first.id), class_="quiet"),
-            id=heading,
-        ),
-        verdict(first),
-        *(element("p", sentence, class_="verdict") for sentence in sides[0][0].edits.said),
-        element("div", *panes, class_="panes two" if len(sides) > 1 else "panes"),
+        element("div", *said, class_="said") if two else None,
+        element("div", *panes, class_="panes two" if two else "panes"),
         id=anchor,
         aria_labelledby=heading,
     )
@@ -86,23 +93,30 @@ def _pane(
     view: TextView,
     scale: Scale | None,
     options: PageOptions,
+    said: Sequence[Html],
     *,
     script: bool,
     method: str | None,
     folded: bool,
 ) -> Html:
+    """The text of one side below what is said of it, its legend and its tables."""
     shown = view.shown
     used = scale or view.scale
     largest = used[options.by == "sentence"]
+    asked = [question(shown, method)] if _asks_more(view, method, script) else []
+    # What tells one side from the other comes first.
+    said = [*said, *asked] if method is None else [*asked, *said]
+    key = legend(largest, shown.target_label, shown.against_label) if largest else None
     tables = facts(view)
     if folded:
-        tables = element("details", element("summary", "Strongest words and scores"), tables)
+        heading = element("summary", "Words and scores")
+        key = element("div", key, element("details", heading, tables), class_="foot")
     return element(
         "section",
-        question(shown, method) if _asks_more(view, method, script) else None,
+        element("div", *said, class_="said") if said else None,
         coloured_text(view, used, options.least),
-        legend(largest, shown.target_label, shown.against_label) if largest else None,
-        tables,
+        key,
+        None if folded else tables,
         data_block(_for_script(view)) if script and view.every is not None else None,
         class_="pane",
         # What the deepest colour stands for where all texts share that, rounded as the values are.
@@ -158,8 +172,8 @@ def question(explanation: Explanation, method: str | None = None) -> Html:
     asked: list[str] = [element("span", name(explanation.target_label), class_="asked")]
     if explanation.against_label is not None:
         asked = ["why ", *asked, " rather than ", name(explanation.against_label)]
-    by = [", by ", element("bdi", method)] if method is not None else []
-    return element("p", "Explained: ", *asked, *by, class_="question")
+    by = [] if method is None else [element("b", element("bdi", method)), " · "]
+    return element("p", *by, "Explained: ", *asked, class_="question")
 
 
 def outcome(explanation: Explanation) -> str | None:

@@ -25,7 +25,9 @@ from seqlrp.show.page.overview import (
     header,
     how_to_read,
     list_entry,
+    places_of_report,
     text_list,
+    trust,
 )
 from seqlrp.show.page.report import finding, report_section
 from seqlrp.show.page.template import whole_page
@@ -91,9 +93,11 @@ def save_pages(
             index.add(list_entry(number, views[0].shown, link))
         pages.finish()
         test = finding(report, overview.method)
-        top = header(overview, checked, tested=before is not None, test=test)
-        first = [top, before if checked.front else None]
-        last = behind(overview, None if checked.front else before)
+        trusted = trust(overview, script=True, tested=before is not None, test=test)
+        point, front, folded = places_of_report(before, checked)
+        after = [overview.facts(checked), trusted]
+        first = [header(overview, checked, point=point, after=after), front]
+        last = behind(overview, folded)
         if not checked.selection:
             first += [highlights.section(checked), weightiest.section()]
         index.finish(checked, overview, first, last)
@@ -142,7 +146,7 @@ class _PageWriter:
                 colour_explanation(self._options, overview),
                 turn,
             ),
-            text_list(self._entries, overview),
+            text_list(self._entries, overview) if len(self._entries) > 1 else None,
             how_to_read(self._options, every=overview.every, script=True),
             controls(self._options, every=overview.every, known=overview.known),
             element("main", *self._articles, class_="wide" if self._wide else None),
@@ -186,9 +190,8 @@ class _IndexWriter:
             lines = waiting.read_text(encoding="utf-8").split("\0")
             waiting.unlink()
             heading = "Texts" if count == 1 else f"{self._range(number)} of {overview.texts:,}"
-            entries = text_list(
-                [Html(x) for x in lines if x], overview, heading=heading, here=False
-            )
+            listed = [Html(line) for line in lines if line]
+            entries = text_list(listed, overview, heading=heading, here=False) if listed else None
             turn = _turn("index", number, last=number == count) if count > 1 else None
             html = whole_page(title, options, *body, entries, turn, after)
             _write(self._folder / _file("index", number), html)

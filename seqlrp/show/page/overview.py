@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from seqlrp.explanations.record import Explanation
 from seqlrp.show.colours import PALETTES, SHADES
@@ -21,9 +22,11 @@ _STABILISER = (
     "is told under each text as lost to the stabiliser."
 )
 _UNTESTED = (
-    "That was not tested here: an evaluation takes words out and asks the model again. The colours "
-    "say what this model made of these words, not what is true of the world."
+    "That was not tested here: a test takes the coloured words out and sees whether the answer "
+    "changes (seqlrp evaluate). The colours say what this model made of these words, not what is "
+    "true of the world."
 )
+_TRAINED_ON = " How often the model is right counts only for texts that it was not trained on."
 
 
 class Overview:
@@ -143,7 +146,7 @@ class Overview:
             facts.append(_fact("It chooses between", ", ".join(self._classes)))
         elif self._classes is not None and len(self._classes) > 1:
             facts.append(_fact("It chooses between", f"{len(self._classes):,} classes"))
-        return element("dl", *facts, class_="about") if facts else None
+        return element("dl", *facts, class_="about inline") if facts else None
 
     def settings(self) -> Html | None:
         """Folded away: the methods and their settings, for whoever makes such pages."""
@@ -164,7 +167,7 @@ class Overview:
 
 
 def _fact(name: str, value: str, more: str | None = None) -> Html:
-    return Html(element("dt", name) + element("dd", element("bdi", value), more))
+    return element("div", element("dt", name), element("dd", element("bdi", value), more))
 
 
 def header(
@@ -172,32 +175,56 @@ def header(
     options: PageOptions,
     *,
     script: bool = True,
-    tested: bool = False,
-    test: str | None = None,
+    point: Html | None = None,
+    after: Sequence[Html | None] = (),
 ) -> Html:
-    """The point first: heading, the author's note, how often the model is right, what it is.
+    """The point first: heading, the author's note, how often the model is right.
 
-    Then what the colours mean, and what a test of them found.
+    Then what the colours mean, and what comes `after`.
 
     Args:
         overview: of the texts.
         options: the options of the page.
         script: whether the page has a script.
-        tested: whether there is a report of a test; a page without one says so.
-        test: what the test found, in a sentence or two.
+        point: what comes before all that is said of the texts.
+        after: what ends the header.
     """
-    if script and not tested and overview.texts:
-        test = _UNTESTED
     paragraphs = [] if options.note is None else options.note.split("\n\n")
     return element(
         "header",
         element("h1", element("bdi", options.title)),
         *(element("p", element("bdi", text), class_="note") for text in paragraphs if text.strip()),
+        point,
         overview.lead(options),
-        overview.facts(options),
         colour_explanation(options, overview, script=script),
-        element("p", element("b", "Can these colours be trusted?"), " ", test) if test else None,
+        *after,
     )
+
+
+def trust(overview: Overview, *, script: bool, tested: bool, test: str | None) -> Html | None:
+    """Whether the colours can be trusted; None where there is nothing to say.
+
+    Args:
+        overview: of the texts.
+        script: whether the page has a script; without one it does not say what was not tested.
+        tested: whether there is a report of a test.
+        test: what the test found, in a sentence or two.
+    """
+    if script and not tested and overview.texts:
+        test = _UNTESTED + (_TRAINED_ON if overview.known else "")
+    return element("p", element("b", "Can these colours be trusted?"), " ", test) if test else None
+
+
+def places_of_report(
+    before: Html | None, options: PageOptions
+) -> tuple[Html | None, Html | None, Html | None]:
+    """A report as the point of the page, in front of the texts, or folded away behind them.
+
+    Texts that were selected say nothing of the model: what a report in front says is the point.
+    """
+    if not options.front:
+        return None, None, before
+    return (before, None, None) if options.selection else (None, before, None)
 
 
 def behind(overview: Overview, before: Html | None) -> Html | None:
@@ -304,8 +331,8 @@ def text_list(
     heading: str = "Texts",
     here: bool = True,
     script: bool = True,
-) -> Html | None:
-    """The list of texts, on this page or on others; None where there is nothing to choose.
+) -> Html:
+    """The list of texts, on this page or on others.
 
     Args:
         entries: made by `entry`.
@@ -313,8 +340,6 @@ def text_list(
         here: whether the texts are on this page.
         script: whether the page has a script, which searches.
     """
-    if len(entries) < (2 if here else 1):
-        return None
     return element(
         "nav",
         element("h2", heading),
@@ -355,12 +380,12 @@ def controls(options: PageOptions, *, every: bool, known: bool) -> Html:
         classes if every else None,
         element(
             "label",
-            "none below ",
+            "Only above ",
             element("input", type="range", id="threshold", min=100 // SHADES, max=100, value=least),
             element("output", f"{least} %"),
             " of the strongest",
         ),
-        element("label", "in ", element("select", *choices, id="palette")),
+        element("label", "Colours ", element("select", *choices, id="palette")),
         class_="controls",
         hidden="",
     )

@@ -7,7 +7,10 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from seqlrp.errors import OptionError
+from seqlrp.show.numbers import decimals_for
 from seqlrp.show.page.elements import Html, element
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -101,18 +104,20 @@ def _table(caption: str | None, table: Any) -> Html:
     table = table.reset_index(allow_duplicates=True) if index else table
     numbers = [_of_numbers(table.iloc[:, place]) for place in range(table.shape[1])]
     columns = [
-        element("th", element("bdi", _said(name)), scope="col", class_=kind)
+        element("th", element("bdi", str(name)), scope="col", class_=kind)
         for name, kind in zip(table.columns, numbers, strict=True)
     ]
+    top = table.head(_MOST_ROWS)
+    said = [_said(top.iloc[:, place]) for place in range(top.shape[1])]
     rows = [
         element(
             "tr",
             *(
-                element("td", element("bdi", _said(value)), class_=kind)
+                element("td", element("bdi", value), class_=kind)
                 for value, kind in zip(row, numbers, strict=True)
             ),
         )
-        for row in table.head(_MOST_ROWS).itertuples(index=False, name=None)
+        for row in zip(*said, strict=True)
     ]
     more = len(table) - len(rows)
     return element(
@@ -134,7 +139,26 @@ def _of_numbers(column: Any) -> str | None:
     return "number" if column.dtype.kind in "iuf" else None
 
 
-def _said(value: Any) -> str:
-    if isinstance(value, float):  # NumPy's too
-        return "–" if value != value else f"{value:.4g}"
-    return "–" if value is None else str(value)
+def _said(column: Any) -> list[str]:
+    """The values of a column in words; numbers so that their points stand one below the other."""
+    how = _number_format(column) if _of_numbers(column) else None
+    return [
+        "–" if missing else format(value, how) if how else _word(value)
+        for value, missing in zip(column.tolist(), column.isna().tolist(), strict=True)
+    ]
+
+
+def _number_format(column: Any) -> str:
+    """How to print numbers: four digits of the largest, and no decimals that no number has."""
+    values = np.abs(column.to_numpy(dtype=float, na_value=np.nan))
+    values = values[np.isfinite(values)]
+    largest = float(values.max(initial=0.0))
+    most = decimals_for(largest)
+    if most > 6:
+        return ".3e"
+    needed = (d for d in range(most) if np.allclose(values, values.round(d), rtol=1e-9, atol=0))
+    return f",.{next(needed, max(most, 0))}f"
+
+
+def _word(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

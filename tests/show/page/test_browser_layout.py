@@ -67,7 +67,7 @@ def test_on_paper_both_signs_have_a_line_and_every_text_is_there(visit):
 
 
 def test_paper_has_nothing_to_press_and_nothing_folded_away(visit):
-    browser = visit([classes(), classes()])
+    browser = visit([classes()] * 4)
     browser.send("Emulation.setEmulatedMedia", media="print")
     shown = "[...document.querySelectorAll({!r})].map(e => e.getClientRects().length > 0)"
     for gone in ("nav", ".controls", ".how", ".tip"):
@@ -199,7 +199,7 @@ def test_figures_are_dark_on_a_dark_page(visit, tmp_path):
 
 
 def test_side_by_side_has_one_margin(visit):
-    items = [explanation(), explanation("another")]
+    items = [explanation(str(n)) for n in range(4)]
     browser = visit(items, compare=items, width=1400)
     lefts = browser.run(
         "['h1', 'nav li', '.controls', 'article h2', '.text'].map(s =>"
@@ -291,3 +291,25 @@ def test_figures_are_seen_and_need_no_network(visit):
     assert (
         json.loads(browser.run("JSON.stringify(document.querySelector('img').alt)")) == "<A curve>"
     )
+
+
+def test_three_sentences_are_seen_at_once(visit):
+    """With their colours and legends, in the first 700 pixels of a window on a desk."""
+    sentence = "the jokes are as tired as the plot , but the acting is superb ."
+    items = [explanation(f"{n} {sentence}", probabilities=[0.25, 0.75]) for n in range(3)]
+    for target in (items, [classes(2, words=14, probabilities=[0.2, 0.8])] * 3):
+        browser = visit(target)
+        bottom = "[...document.querySelectorAll('.legend')].at(-1).getBoundingClientRect().bottom"
+        assert browser.run(bottom) < 700
+        assert browser.run("getComputedStyle(document.querySelector('.text')).fontSize") == "22px"
+
+
+def test_on_a_telephone_the_names_stand_below_the_scale(visit):
+    browser = visit([explanation(labels=("negative", "positive"))], width=390)
+    boxes = browser.run(
+        "[...document.querySelector('.legend').children].map(e => e.getBoundingClientRect())"
+        ".map(b => [b.left, b.right, b.top])"
+    )
+    (left, _, below), (low, _, top), *_, (_, high, other), (_, right, same) = boxes
+    assert (left, right, top, below) == (low, high, other, same)
+    assert below > top

@@ -24,7 +24,7 @@ def test_texts_are_compared_with_themselves():
     assert page.text["text"] == [e.text for e in lrp for _ in range(2)]
     assert html.count('class="panes two"') == 3
     assert re.findall(r"<u \S+ data-v=\+(\d).000>(?:one|two)", html) == ["2", "1", "3"]
-    assert "Explained: positive, by gradient" in page.text["p"]
+    assert "gradient · Explained: positive" in page.text["p"]
     assert page.text["dd"][1:3] == ["lrp", "gradient"]
     assert len(page.text["dd"]) == 4  # and the settings of one
     named = Page(render(lrp, compare=other, sides=("old", "new")))
@@ -48,3 +48,12 @@ def test_a_class_is_compared_with_another_by_name():
         render([every], compare="bad")
     with pytest.raises(TargetError, match="explain with target='all'"):
         render([explanation()], compare="negative")
+
+
+def test_each_model_says_its_own_answer_where_they_differ():
+    old = [explanation("one film", label=1), explanation("two films", label=1)]
+    new = [explanation("one film", label=1), explanation("two films", label=1, predicted=0)]
+    said = Page(render(old, compare={"new": new})).text["said"]
+    assert [text.count("Predicted") for text in said] == [1, 0, 0, 0, 1, 1]
+    assert said[5].startswith("new · Explained: ")
+    assert "Predicted negative ✗ wrong (it is positive)." in said[5]

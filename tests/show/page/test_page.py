@@ -139,16 +139,45 @@ def test_policy_allows_this_style_sheet_and_this_script_and_nothing_else():
 
 
 def test_index_leads_to_every_text():
-    items = [explanation(id=str(i), label=i) for i in range(2)] + [explanation(label=None)]
-    page = Page(render(items, page=True))
+    items = [explanation(id=str(i), label=i) for i in range(2)] + [explanation(label=None)] * 2
+    page = Page(render(items))
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
-    assert links == ["#d1", "#d2", "#d3"]
     ids = [attributes["id"] for tag, attributes in page.tags if tag == "article"]
-    assert ids == ["d1", "d2", "d3"]
+    assert links == [f"#{name}" for name in ids]
     entries = [text.split(items[0].text)[1] for text in page.text["li"]]
-    assert entries == ["positive ✗ wrong, it is negative", "positive ✓ right", "positive "]
+    assert entries == ["positive ✗ wrong, it is negative", "positive ✓ right", *["positive "] * 2]
     assert {a["data-m"] for tag, a in page.tags if tag == "li"} == {"2.75"}
-    assert "<nav" not in render([explanation()])
+    whole = Page(render(items, page=True))
+    ids = [attributes["id"] for tag, attributes in whole.tags if tag == "article"]
+    assert ids == ["d1", "d2", "d3", "d4"]
+    links = [attributes["href"] for tag, attributes in whole.tags if tag == "a"]
+    assert links[-4:] == [f"#{name}" for name in ids]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_texts_come_first_and_need_no_list(count):
+    """What was explained and the coloured text; then what is to be known about them."""
+    html = render(
+        [explanation(label=None)] * count, page=True, corpus="letters", report=Report("x")
+    )
+    order = [
+        "<h1",
+        "this colour",
+        "<main",
+        "Texts from",
+        "Point at a word",
+        "palette",
+        "Evaluation",
+    ]
+    places = [html.index(part) for part in order]
+    assert places == sorted(places)
+    page = Page(html)
+    page.assert_nothing_unexpected()
+    assert not {tag for tag, _ in page.tags} & {"nav", "li"}
+    for name in ("search", "outcome", "order"):
+        assert f'id="{name}"' not in html
+    # Of several, the first line says that the truth is not known.
+    assert html.count("not known") == 1
 
 
 def test_method_and_parameters_are_named_once_or_for_each():
@@ -176,12 +205,12 @@ def test_method_and_parameters_are_named_once_or_for_each():
         'lrp: epsilon = 0.001, rules = {"dense": ["epsilon", null, true]}',
         "lrp: epsilon = 0.1",
     ]
-    assert "Explained: positive, by lrp, epsilon = 0.1" in sides.text["p"]
+    assert "lrp, epsilon = 0.1 · Explained: positive" in sides.text["p"]
 
 
 def test_right_and_wrong_are_asked_for_only_where_they_are_known():
-    unknown = render([explanation(label=None)] * 3, page=True)
-    known = render([explanation(label=None), explanation()], page=True)
+    unknown = render([explanation(label=None)] * 5, page=True)
+    known = render([*[explanation(label=None)] * 3, explanation()], page=True)
     for text in ('id="outcome"', "wrong ones first"):
         assert text not in unknown
         assert text in known
@@ -212,11 +241,17 @@ def test_the_author_speaks_first():
 
 def test_how_sure_is_asked_in_per_cent_where_that_is_known():
     known = explanation(probabilities=[0.25, 0.75])
-    page = Page(render([known, known], page=True))
+    page = Page(render([known] * 4, page=True))
     assert {a["data-p"] for tag, a in page.tags if tag == "li"} == {"75"}
     assert "At most  % sure" in page.text["label"]
-    mixed = Page(render([known, explanation()], page=True))
+    mixed = Page(render([*[known] * 3, explanation()], page=True))
     assert "Lead over the next class up to " in mixed.text["label"]
+
+
+def test_a_share_of_right_answers_is_told_with_its_condition():
+    known, unknown = (render([explanation(label=n)] * 2, page=True) for n in (1, None))
+    assert "counts only for texts that it was not trained on" in known
+    assert "not trained on" not in unknown
 
 
 def test_few_of_many_texts_are_shown_and_all_are_counted():
@@ -228,14 +263,15 @@ def test_few_of_many_texts_are_shown_and_all_are_counted():
     assert headings[-4:] == [f"Text {n + 1} {n}" for n in (0, 10, 20, 30)]
     assert "4 of 40 texts" in headings
     assert '<span class="point">3 of 40 texts</span>' in html
-    assert "Texts" in Page(render(items[:3], page=True, shown=4)).text["h2"]
+    assert "Texts" in Page(render(items[:4], page=True, shown=5)).text["h2"]
+    assert "1 of 4 texts" in Page(render(items[:4], page=True, shown=1)).text["h2"]
     with pytest.raises(OptionError, match="Got shown=0; expected a whole number, at least 1"):
         render(items, shown=0)
 
 
 @pytest.mark.parametrize("front", [False, True])
 def test_the_evaluation_is_folded_away_behind_the_texts_or_stands_in_front(front):
-    html = render([explanation()] * 2, page=True, report=Report("words"), front=front)
+    html = render([explanation()] * 4, page=True, report=Report("words"), front=front)
     places = [html.index(part) for part in ('class="front"', "<nav", "<main", "How the colours")]
     assert (places == sorted(places)) == front
     assert places[1:] == sorted(places[1:])
@@ -293,6 +329,13 @@ def test_figures_and_tables_stand_on_the_page():
     for image in images:
         assert base64.b64decode(image.removeprefix("data:image/png;base64,"))[1:4] == b"PNG"
     assert page.text["pre"] == ["aligned  words"]
+    mixed = pd.DataFrame({
+        "accuracy": [0.8692, 0], "parameters": [814944, 3], "small": [1e-9, float("inf")],
+        "count": pd.array([1, None], dtype="Int64"), "any": [1.23456, [1, "x"]],
+    })  # fmt: skip
+    rows = Page(render([explanation()], page=True, front=True, tables=[mixed])).text["td"]
+    assert rows[:5] == ["0.8692", "814,944", "1.000e-09", "1", "1.235"]
+    assert rows[5:10] == ["0.0000", "3", "inf", "–", "[1, 'x']"]
     assert page.text["tr"][-204:-201] == ["methodkn", "lrp1.2351", "random––"]
     assert "… and 100 further rows" in page.text["p"]
     folded = "<details><summary>The report"
@@ -317,6 +360,9 @@ def test_texts_that_were_selected_say_nothing_of_the_model():
     assert "was right on" in plain
     assert "was right on" not in chosen
     assert "40 texts that were selected." in chosen
+    front = render(items, page=True, selection=True, front=True, report=Report("The point"))
+    places = [front.index(text) for text in ("<h1", "The point", "that were selected", "<main")]
+    assert places == sorted(places)
     assert 'class="weightiest"' not in chosen
 
 
