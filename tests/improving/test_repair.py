@@ -109,8 +109,9 @@ def test_a_model_that_is_better_may_be_right_less_often(
     assert "does not say that the classifier got worse" in said
     assert "'zorblax' misleads" in said
     without = report.value(OTHERS)
-    assert f"without it {without['before']:.1%} were, and {without['after']:.1%} are." in said.replace(
-        " %", "%"
+    assert (
+        f"without it {without['before']:.1%} were, and {without['after']:.1%} are."
+        in said.replace(" %", "%")
     )
     words = report.comparison.words
     moved = words[(words["low"] > 0) | (words["high"] < 0)].iloc[0]
