@@ -70,7 +70,8 @@ class Program(TyperGroup):
 def _sentence(error: typer.BadParameter) -> str:
     """What is wrong with a value that was typed; pydantic, by which typer checks it, says
     "Value error, " before the sentence of a check that is not its own."""
-    found = error.__cause__.errors() if hasattr(error.__cause__, "errors") else []
+    cause: Any = error.__cause__
+    found = cause.errors() if hasattr(cause, "errors") else []
     own = found[0].get("ctx", {}).get("error") if found else None
     return str(error.message) if own is None else printable(str(own))
 

@@ -108,11 +108,8 @@ def test_a_model_that_is_better_may_be_right_less_often(
     said = report.summary()
     assert "does not say that the classifier got worse" in said
     assert "'zorblax' misleads" in said
-    without = report.value(OTHERS)
-    assert (
-        f"without it {without['before']:.1%} were, and {without['after']:.1%} are."
-        in said.replace(" %", "%")
-    )
+    before, after = (f"{100 * report.value(OTHERS)[side]:.1f} %" for side in ("before", "after"))
+    assert f"without it {before} were, and {after} are." in said
     words = report.comparison.words
     moved = words[(words["low"] > 0) | (words["high"] < 0)].iloc[0]
     assert f"“{moved['word']}” ({moved['change']:+.2f}, {moved['low']:.2f} to" in said
