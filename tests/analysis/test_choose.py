@@ -90,6 +90,9 @@ def test_where_nothing_is_better_it_is_the_default() -> None:
     assert "Chosen: lrp (the default)." in found.summary()
     assert "Nothing is shown to be better than the default or gradient × input." in found.summary()
     assert "negated where lower is better" in found.summary()
+    pairs = [line for line in found.summary().splitlines() if line.startswith("- ")]
+    mirrored = found.differences[["candidate", "over"]].apply(frozenset, axis=1)
+    assert len(pairs) == len(set(mirrored))
     assert seqlrp.explain(planted_classifier(), corpus.texts[:1], **found.method)
 
 
