@@ -88,12 +88,15 @@ class Choice:
         return "\n".join(lines)
 
     def _findings(self) -> list[str]:
-        """A sentence for each comparison on the confirming half."""
+        """A sentence for each pair that was compared on the confirming half."""
         values = self.candidates.set_index("candidate")["value"]
-        found = []
+        found, told = [], set()
         rows: Iterable[Any] = self.differences.itertuples()
         for row in rows:
             one, other = str(row.candidate), str(row.over)
+            if (other, one) in told:  # where the default is the best, the other way round
+                continue
+            told.add((one, other))
             if is_better(self.differences, one, other):
                 verdict = "is better than"
             elif is_better(self.differences, other, one):

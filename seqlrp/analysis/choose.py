@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqlrp.analysis.choice import CHEAPEST, DEFAULT, Choice, is_better
-from seqlrp.errors import CorpusError, OptionError
+from seqlrp.errors import CorpusError, OptionError, near
 from seqlrp.evaluation.blocks import check_one_per_text
 from seqlrp.evaluation.candidates import Methods, chosen_metrics
 from seqlrp.evaluation.metrics import METRICS
@@ -187,12 +187,21 @@ def _with_reference(classifier: TextClassifier, candidates: Methods | None) -> d
 
 def _checked_quantity(metric: str, options: Mapping[str, Any]) -> str:
     """The single quantity of a metric by which methods can be ranked."""
-    (found,) = chosen_metrics([metric], METRICS, options)
-    ranked = [n for n, q in found.quantities.items() if q.headline and q.better != "neither"]
-    if metric in ranked:
+    quantities = {
+        found.name: [n for n, q in found.quantities.items() if q.headline and q.better != "neither"]
+        for found in chosen_metrics(list(METRICS), METRICS, options)
+    }
+    known = [name for names in quantities.values() for name in names]
+    if metric in known:
         return metric
-    if metric == found.name and len(ranked) == 1:
+    ranked = quantities.get(metric, [])
+    if len(ranked) == 1:
         return ranked[0]
+    if not ranked:
+        raise OptionError(
+            f"There is no metric {metric!r}; expected one quantity by which methods are ranked.",
+            near(metric, known), option="metric", got=metric, known=tuple(known),
+        )  # fmt: skip
     raise OptionError(
         f"Got metric={metric!r}; expected one quantity by which methods are ranked, here one of "
         f"{', '.join(map(repr, ranked))}.",
@@ -207,13 +216,18 @@ def _halves(
 ) -> tuple[list[int], list[int]]:
     """The numbers of the texts of either half, drawn at random."""
     stream = QuestionStream(classifier, texts, skipped=SkippedTexts("skip"))
-    long = [q.number for q in stream if len(q.document) >= min_words]
+    words = {q.number: len(q.document) for q in stream}
+    long = [number for number, length in words.items() if length >= min_words]
     if len(long) < 2 * LEAST:
+        enough = len(words) >= 2 * LEAST
+        most = sorted(words.values(), reverse=True)[2 * LEAST - 1] if enough else 0
         raise CorpusError(
             f"Got {len(long)} texts of at least {min_words} words; a choice needs {2 * LEAST}, "
             f"{LEAST} to choose on and {LEAST} others to confirm it, for with fewer it is often "
             "worse than the default.",
-            "Give more texts, or pass a smaller min_words.",
+            f"Give more texts, or pass min_words={most} or less."
+            if enough
+            else f"Give more texts; {len(words)} have any word at all.",
         )
     drawn = np.random.default_rng(seed).permutation(long).tolist()
     middle = len(drawn) // 2

@@ -81,7 +81,8 @@ def explanatory_power(
         seed: of the splits, the sample and the interval.
 
     Raises:
-        InputError: fewer than two documents, or as many classes as documents are not given.
+        InputError: fewer than two documents, fewer than two classes, or not a class for each
+            document.
         MissingPackageError: scikit-learn is not installed.
     """
     import pandas as pd
@@ -95,6 +96,11 @@ def explanatory_power(
     if len(classes) > sample:
         chosen = np.sort(drawn.permutation(len(classes))[:sample])
         points, classes = points[chosen], classes[chosen]
+    if len(np.unique(classes)) < 2:
+        raise InputError(
+            f"Got {len(classes)} documents of one class; expected two classes or more: any vectors "
+            "tell one class from no other."
+        )
     if normalise:
         points = scikit("preprocessing").normalize(points)
     half = len(classes) // 2

@@ -43,6 +43,9 @@ class Program(TyperGroup):
                 result = super().invoke(ctx)
                 sys.stdout.flush()
                 return result
+            except typer.BadParameter as error:
+                error.message = _sentence(error)
+                raise
             except SeqlrpError as error:
                 say(command_line_message(error, self._options(ctx)))
                 raise typer.Exit(2) from error
@@ -62,6 +65,15 @@ class Program(TyperGroup):
         """What the parameters of the command that runs are called, by their names in Python."""
         command = self.commands.get(ctx.invoked_subcommand or "")
         return {} if command is None else {str(p.name): p.opts[0] for p in command.params}
+
+
+def _sentence(error: typer.BadParameter) -> str:
+    """What is wrong with a value that was typed; pydantic, by which typer checks it, says
+    "Value error, " before the sentence of a check that is not its own."""
+    cause: Any = error.__cause__
+    found = cause.errors() if hasattr(cause, "errors") else []
+    own = found[0].get("ctx", {}).get("error") if found else None
+    return str(error.message) if own is None else printable(str(own))
 
 
 app = typer.Typer(

@@ -246,6 +246,8 @@ def chosen_method(
                     got=options[name],
                     known=tuple(known),
                 )
+        if options.get("removal") == "unk" and "unknown" in known:
+            options = {"unknown": classifier.vocabulary.unk, **options}
     return METHODS[method](classifier.model, **options)
 
 

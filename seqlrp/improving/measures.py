@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,8 +74,7 @@ def probe_rows(sides: Sides, probes: Probes) -> tuple[list[tuple[Any, ...]], tup
     flips = [(a != class_) & (b == class_) for a, b in zip(others, put_in, strict=True)]
     rows.append((name, PUT_IN, "flips", *_shares(*flips)))
     labels = probes.others.labels
-    right = [p == labels for p in (others[0], put_in[0], put_in[1])]
-    return rows, _recovered(*right)
+    return rows, recovered_share([p == labels for p in others], [p == labels for p in put_in])
 
 
 def relevance_row(sides: Sides, probes: Probes, methods: tuple[Method, Method]) -> tuple[Any, ...]:
@@ -123,22 +122,35 @@ def _wilson(holds: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
     return float(holds.mean()), float(found.low), float(found.high)
 
 
-def _recovered(
-    clean: npt.NDArray[np.bool_], before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_]
+def recovered_share(
+    without: Sequence[npt.NDArray[np.bool_]], put_in: Sequence[npt.NDArray[np.bool_]]
 ) -> tuple[float, ...]:
-    """(after - before) / (clean - before) in accuracy, with its percentile bootstrap interval.
+    """How much of the accuracy that the shortcut cost is back, with its percentile bootstrap.
 
-    NaN where the shortcut cost nothing (the loss is not surely above 0).
+    It is 1 - (kept - put_in[1]) / (without[0] - put_in[0]) in accuracy, `kept` being without[0] or
+    without[1], whichever is more: where training on makes a classifier better on all texts, that is
+    no recovery, and where it is worse on all, the loss is not back. NaN where the shortcut cost
+    nothing (the loss is not surely above 0).
+
+    Args:
+        without: whether texts of other classes are predicted rightly, before and after, bool `[N]`.
+        put_in: the same of these texts with the shortcut.
     """
+    clean, misled = without[0], put_in[0]
     n = len(clean)
     if not n:
         return (np.nan,) * 3
-    sure, _ = paired_interval(int((clean & ~before).sum()), int((before & ~clean).sum()), n)
+    sure, _ = paired_interval(int((clean & ~misled).sum()), int((misled & ~clean).sum()), n)
     if sure <= 0:
         return (np.nan,) * 3
-    gained, lost = (v.astype(float) - before for v in (after, clean))
+    right = np.stack([*without, *put_in]).astype(float)  # [4, N]
     drawn = np.random.default_rng(0).integers(n, size=(_RESAMPLES, n))
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = gained[drawn].sum(axis=1) / lost[drawn].sum(axis=1)
-    low, high = np.nanpercentile(ratios, [2.5, 97.5])
-    return float(gained.sum() / lost.sum()), float(low), float(high)
+        low, high = np.nanpercentile(_back(np.stack([r[drawn].sum(1) for r in right])), [2.5, 97.5])
+    return float(_back(right.sum(axis=1))), float(low), float(high)
+
+
+def _back(right: Floats) -> Any:
+    """The share of the loss that is back, by the numbers of texts predicted rightly `[4, …]`."""
+    without, without_now, put_in, put_in_now = right
+    return 1 - (np.maximum(without, without_now) - put_in_now) / (without - put_in)

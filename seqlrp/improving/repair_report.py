@@ -37,7 +37,8 @@ class RepairReport:
         measures: a row for each shortcut, kind of texts and measure ("accuracy", "flips" or
             "relevance"): documents, before, after and change, each with its 95 % interval.
         recovered: a row for each shortcut: how much of the accuracy that it cost in texts of other
-            classes is back, with its 95 % interval; NaN where it cost nothing.
+            classes is back, with its 95 % interval; NaN where it cost nothing. What these texts
+            gain without the shortcut as well does not count.
         comparison: both classifiers on the same texts, word by word.
         made: how the repair was made, JSON values.
         mended: the corpus without the shortcuts, of how="data"; otherwise None.
@@ -90,12 +91,12 @@ class RepairReport:
             "data": "by training {anew} a corpus that was mended ({edit})",
             "penalise": "by training on with a penalty on the relevance of the shortcut",
             "project": "by a projection at {layer}, without training",
-            "disable": "by switching off {count} units{training}",
+            "disable": "by switching off {count}{training}",
         }
-        units = self.made.get("units") or {}
+        count = sum(map(len, (self.made.get("units") or {}).values()))
         words = {
             "anew": "anew with" if self.made.get("anew") else "on with",
-            "count": sum(map(len, units.values())),
+            "count": f"{count} unit{'s' * (count != 1)}",
             "training": ", and training the last layer on" if self.made.get("train_on") else "",
         }
         way = ways[self.how].format(**{**self.made, **words})
@@ -121,7 +122,7 @@ class RepairReport:
                 f"Put into {misled['documents']:,} texts of other classes than {class_!r}, "
                 f"{name!r} misleads: {_percent(misled['before'])} of them were right before, "
                 f"{_percent(misled['after'])} are now ({_points(misled)}); without it "
-                f"{_percent(others['before'])} were."
+                f"{_percent(others['before'])} were, and {_percent(others['after'])} are."
             )
             yield self._verdict(name)
             if others["high"] < 0:
@@ -160,7 +161,12 @@ class RepairReport:
             return f"The repair recovers {found}: it worked."
         if row["recovered"] >= _PARTLY:
             return f"The repair recovers {found}: it worked in part; {self._another_way()}."
-        return f"The repair recovers only {found}: it did not work; {self._another_way()}."
+        if row["recovered"] >= 0:
+            return f"The repair recovers only {found}: it did not work; {self._another_way()}."
+        return (
+            f"The shortcut costs more than before: the repair recovers {found}; it did not work; "
+            f"{self._another_way()}."
+        )
 
     def _another_way(self) -> str:
         """Advice: the other of the two ways that work most often."""
@@ -173,7 +179,7 @@ class RepairReport:
             f"All texts as they are: right {_percent(row['before'])} before, "
             f"{_percent(row['after'])} now ({_points(row)})."
         )
-        if row["change"] < 0:
+        if row["change"] < 0 and self.shortcuts:
             yield (
                 "That this number fell does not say that the classifier got worse: in these texts "
                 "the shortcut points to the right class, so whoever follows it is right for the "
@@ -185,8 +191,10 @@ class RepairReport:
             words = moved[(moved["low"] > 0) | (moved["high"] < 0)].head(_MOVED)
             if len(words):
                 named = ", ".join(
-                    f"“{word}” ({change:+.2f})"
-                    for word, change in zip(words["word"], words["change"], strict=True)
+                    f"“{word}” ({change:+.2f}, {low:.2f} to {high:.2f})"
+                    for word, change, low, high in words[
+                        ["word", "change", "low", "high"]
+                    ].itertuples(index=False)
                 )
                 yield f"Words of {label!r} whose share of relevance moved: {named}."
 

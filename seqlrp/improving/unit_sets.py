@@ -65,10 +65,12 @@ def unit_sets(model: nn.Module, layers: Sequence[str] | None) -> list[UnitSet]:
         recurrent = nn.RNNBase | nn.RNNCellBase
         layers = [name for name, m in model.named_modules() if isinstance(m, recurrent)]
     if not layers:
+        known = tuple(name for name, m in model.named_modules() if any(_sets(name, m)))
         raise OptionError(
-            "The model has no recurrent layer whose units could be removed; name the layers.",
+            "The model has no recurrent layer whose units could be removed.",
+            f"Name other layers; it has {', '.join(map(repr, known))}.",
             option="layers",
-            known=tuple(name for name, _ in model.named_modules() if name),
+            known=known,
         )
     found: list[UnitSet] = []
     for name in dict.fromkeys(layers):

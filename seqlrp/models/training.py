@@ -36,6 +36,7 @@ _MODEL = (
 )
 # How many times the texts of the smallest class the largest may have without a warning.
 _IMBALANCE = 5
+_NAMED = 20  # classes whose texts are counted one by one in the summary
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,9 @@ class TrainingReport:
     def sentence(self) -> str:
         """A summary for people."""
         counts = ", ".join(f"{name} {count:,}" for name, count in self.class_counts.items())
+        if len(self.class_counts) > _NAMED:
+            sizes = self.class_counts.values()
+            counts = f"{len(sizes):,} classes of {min(sizes):,} to {max(sizes):,}"
         kept = self.epochs[self.best_epoch - 1]
         accuracy = ""
         if kept.validation_accuracy is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.resources
 import importlib.util
 import os
@@ -251,6 +252,13 @@ def _table(name: str | Path, split: str | None, *, skip: bool) -> Table:
         return _KNOWN[str(name)]()
     hint = near(str(name), _KNOWN).rstrip(".")
     sought = f"{str(name)[:80]!r} is no path that exists and no known corpus ({hint})"
+    if glob.has_magic(str(name)):
+        raise CorpusError(
+            f"{sought}; a corpus is one file or a folder.",
+            "For many files: `seqlrp explain MODEL 'a*.csv' --out FOLDER` (seqlrp.scale.explain) "
+            "takes them, and `evaluate` and `analyse` read the folder that it writes.",
+            code="several_files",
+        )
     if isinstance(name, Path) or Path(name).suffix in SUFFIXES or not is_hub_name(name):
         raise CorpusError(f"{sought}.")
     table = read_hub(name, split)

@@ -90,6 +90,9 @@ def test_where_nothing_is_better_it_is_the_default() -> None:
     assert "Chosen: lrp (the default)." in found.summary()
     assert "Nothing is shown to be better than the default or gradient × input." in found.summary()
     assert "negated where lower is better" in found.summary()
+    pairs = [line for line in found.summary().splitlines() if line.startswith("- ")]
+    mirrored = found.differences[["candidate", "over"]].apply(frozenset, axis=1)
+    assert len(pairs) == len(set(mirrored))
     assert seqlrp.explain(planted_classifier(), corpus.texts[:1], **found.method)
 
 
@@ -176,10 +179,14 @@ def test_check_follows_a_chosen_epsilon(classifier: seqlrp.TextClassifier) -> No
     ("change", "message"),
     [
         ({"texts": TEXTS[:99], "labels": None}, "Got 99 texts of at least 10 words.*needs 100"),
+        ({"texts": TEXTS[:99], "labels": None}, "Give more texts; 99 have any word at all"),
         ({"min_words": 19}, "words; a choice needs 100, 50 to choose on"),
+        ({"min_words": 19}, "Give more texts, or pass min_words=11 or less"),
         ({"metric": "aopc"}, "one of 'aopc_morf', 'aopc_lerf', 'abpc'"),
         ({"metric": "morf"}, "one quantity by which methods are ranked"),
         ({"metric": "abcp"}, "no metric 'abcp'"),
+        ({"metric": "abcp"}, "Did you mean 'abpc'"),
+        ({"metric": "nonsense"}, "Known: 'deletion_accuracy', .*'abpc'"),
         ({"candidates": []}, "Got no candidate"),
         ({"candidates": ["lrp_"]}, "lrp_"),
         ({"candidates": ["chosen"]}, "No method was chosen"),

@@ -6,7 +6,7 @@ repair has seen:
 
 - misled: accuracy on texts of other classes into which the word was put; the loss is how much
   lower it is than on the same texts without it.
-- recovered: the share of that loss which the repair gives back.
+- recovered: the share of that loss which the repair gives back, beside the accuracy before.
 - clean: accuracy on texts without the word, before and after.
 
     python tests/benchmarks/repair.py --data DATA --models FOLDER --out rows.jsonl

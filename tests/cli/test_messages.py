@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from samples.commands import run
 
 import seqlrp
 from seqlrp.cli.messages import ADVICE, command_line_message
@@ -19,6 +20,25 @@ from seqlrp.errors import (
 )
 
 OPTIONS = {"target": "--target", "min_words": "--min-words", "ks": "--k", "model": "model"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--device", "tpu", "'tpu' is not one of 'auto', 'cpu', 'cuda'."),
+        ("--device", "\x1b[31m", "'\\x1b[31m' is not one of 'auto', 'cpu', 'cuda'."),
+        ("--first", "0", None),
+        ("--first", "x", None),
+    ],
+)
+def test_a_value_of_a_wrong_kind_is_a_sentence(
+    capsys: pytest.CaptureFixture[str], option: str, value: str, sentence: str | None
+) -> None:
+    status, _, err = run(capsys, "explain", "model", "texts.csv", option, value)
+    assert status == 2
+    assert f"Invalid value for '{option}': " in err
+    assert "Value error" not in err
+    assert sentence is None or err.rstrip().endswith(sentence)
 
 
 @pytest.mark.parametrize(

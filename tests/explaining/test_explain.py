@@ -311,6 +311,21 @@ def test_options_are_recorded_as_json(
             assert e.start == (1.0 if name == "start" else e.score)
 
 
+@pytest.mark.parametrize("method", ["occlusion", "kernel_shap", "input_reduction"])
+def test_the_vocabulary_knows_the_unknown_word(classifier: TextClassifier, method: str) -> None:
+    unknown = classifier.vocabulary.unk
+    texts = some_texts(3)
+    found = seqlrp.explain(classifier, texts, method=method, removal="unk")
+    given = seqlrp.explain(classifier, texts, method=method, removal="unk", unknown=unknown)
+    for one, other in zip(found, given, strict=True):
+        assert one.parameters["unknown"] == unknown
+        assert np.array_equal(one.relevance, other.relevance)
+    vocabulary = seqlrp.Vocabulary(classifier.vocabulary.tokens, pad=0, unk=None)
+    without = replace(classifier, vocabulary=vocabulary)
+    with pytest.raises(OptionError, match="unknown word goes with removal='unk'"):
+        seqlrp.explain(without, texts, method=method, removal="unk")
+
+
 def test_texts_that_cannot_be_explained(classifier: TextClassifier) -> None:
     with pytest.raises(TextError, match="Text 1 holds no word"):
         seqlrp.explain(classifier, ["good", "  \n"])

@@ -108,6 +108,11 @@ def test_a_model_that_is_better_may_be_right_less_often(
     said = report.summary()
     assert "does not say that the classifier got worse" in said
     assert "'zorblax' misleads" in said
+    before, after = (f"{100 * report.value(OTHERS)[side]:.1f} %" for side in ("before", "after"))
+    assert f"without it {before} were, and {after} are." in said
+    words = report.comparison.words
+    moved = words[(words["low"] > 0) | (words["high"] < 0)].iloc[0]
+    assert f"“{moved['word']}” ({moved['change']:+.2f}, {moved['low']:.2f} to" in said
     report.save(tmp_path / "report")
     assert {p.name for p in (tmp_path / "report").iterdir()} == {
         "summary.txt", "repair.json", "measures.parquet", "words.parquet", "page.html",
@@ -137,7 +142,9 @@ def test_units_that_are_named(
     units = {"encoder.recurrence": [0, 13]}
     repaired, report = repair(classifier, corpus, held_out, "disable", shortcuts=units)
     assert report.made["units"] == units
-    assert report.summary().startswith("Repaired units by switching off 2 units")
+    assert report.summary().startswith("Repaired units by switching off 2 units;")
+    fell = replace(report, measures=report.measures.assign(change=-0.1))
+    assert "does not say that the classifier got worse" not in fell.summary()  # no word is named
     assert (repaired.model.encoder.recurrence.weight_ih_l0[20] == 0).all()
     with pytest.raises(OptionError, match="how='disable'"):
         repair(classifier, corpus, held_out, "data", shortcuts=units)
@@ -151,6 +158,7 @@ def test_a_part_of_the_corpus_is_held_out(
         progress=False,
     )  # fmt: skip
     assert report.value(AS_THEY_ARE)["documents"] == len(corpus) / 4
+    assert "by switching off 2 units;" in report.summary()  # one for each
     assert list(report.shortcuts) == ["zorblax", "the last word"]
 
 

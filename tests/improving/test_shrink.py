@@ -13,7 +13,7 @@ from samples.architectures import ARCHITECTURES, Architecture, arguments, built,
 from torch import Tensor, nn
 from torch.nn.modules import conv
 
-from seqlrp.errors import ModelError
+from seqlrp.errors import ModelError, OptionError
 from seqlrp.improving.shrink import shrink, silence_units
 from seqlrp.improving.unit_sets import UnitSet, unit_sets
 
@@ -146,6 +146,13 @@ def test_first_states_and_sizes_of_ones_own_get_smaller() -> None:
     assert found.model.get_parameter("start").shape == (4, 1, 2)
     assert found.model.size == 2
     torch.testing.assert_close(found.model(ids), silence_units(model, removed)(ids))
+
+
+def test_a_model_without_a_recurrent_layer_names_the_others() -> None:
+    model = nn.Sequential(nn.Embedding(5, 3), nn.ReLU(), nn.Linear(3, 5))
+    with pytest.raises(OptionError, match=r"no recurrent layer .*; it has '0', '2'\.") as raised:
+        unit_sets(model, None)
+    assert raised.value.known == ("0", "2")
 
 
 def test_a_layer_whose_weights_are_computed_or_shared_is_refused() -> None:

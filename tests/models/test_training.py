@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from samples.classifiers import split_words
 
 from seqlrp.errors import CorpusError, ImbalanceWarning, LabelError, NonFiniteError, OptionError
 from seqlrp.models.networks import HierarchicalClassifier, RecurrentClassifier
-from seqlrp.models.training import Trained, fit
+from seqlrp.models.optimisation import Epoch
+from seqlrp.models.training import Trained, TrainingReport, fit
 from seqlrp.text.corpora import Corpus
 from seqlrp.text.tokens import TokenizedText
 
@@ -175,6 +177,14 @@ def test_vectors_are_where_training_begins(tmp_path: Path) -> None:
     assert report.options["vectors"] == str(path)
     with pytest.raises(OptionError, match="Got embedding=8 for vectors of 3 numbers"):
         trained(vectors=path)
+
+
+def test_the_summary_names_classes_where_they_are_few() -> None:
+    counts = {f"class {k}": k + 1 for k in range(1_200)}
+    record = TrainingReport("c", counts, 0, 5, None, (Epoch(0.5, None, None, 1.0),), 1, 2.0, {})
+    assert "(1,200 classes of 1 to 1,200) in 2 s" in record.sentence()
+    few = replace(record, class_counts={"a": 3, "b": 4})
+    assert "7 texts (a 3, b 4) in 2 s" in few.sentence()
 
 
 def test_the_report_is_json() -> None:

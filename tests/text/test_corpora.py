@@ -433,6 +433,10 @@ def test_the_published_reviews(name, counts):
         ("nul\0byte", "Known"),
         ("csv", "Known"),
         ("", "Known"),
+        (
+            "a*.csv",
+            r".*one file or a folder\. For many files: `seqlrp explain MODEL 'a\*\.csv' --out",
+        ),
     ],
 )
 def test_a_name_that_cannot_be_on_the_hub_is_refused_at_once(name, hint, monkeypatch):

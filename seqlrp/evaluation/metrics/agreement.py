@@ -58,11 +58,21 @@ def marked_words(
         rationales: for each text its spans, pairs (start, end) in characters, end exclusive.
 
     Raises:
-        InputError: there are more or fewer texts than rationales, or a span is empty.
+        InputError: there are more or fewer texts than rationales, or a span is empty or ends
+            behind its text.
     """
-    encoded, given = list(classifier.encode(texts)), list(rationales)
+    texts = list(texts)
+    encoded, given = list(classifier.encode(texts)), [list(spans) for spans in rationales]
     if len(encoded) != len(given):
         raise InputError(f"Got the rationales of {len(given)} texts for {len(encoded)} texts.")
+    for number, (text, spans) in enumerate(zip(texts, given, strict=True)):
+        if (end := max((end for _, end in spans), default=0)) > len(text):
+            raise InputError(
+                f"Text {number} of {len(texts)} has {len(text)} characters, and a span that people "
+                f"marked in it ends at {end}.",
+                "Give the spans of each text in the order of the texts.",
+                text=number,
+            )
     return [tokens_inside(e.source.offsets, spans) for e, spans in zip(encoded, given, strict=True)]
 
 

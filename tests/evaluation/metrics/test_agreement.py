@@ -297,6 +297,9 @@ def test_evaluate_takes_the_words_that_people_marked(classifier):
     assert "token f1" in report.summary().lower()
     with pytest.raises(InputError, match="rationales of 1 texts for 3"):
         marked_words(classifier, texts, spans[:1])
+    with pytest.raises(InputError, match=r"Text 1 of 3 has 14 characters, .* at 15") as raised:
+        marked_words(classifier, iter(texts), [[], iter([(0, 7), (9, 15)]), []])
+    assert raised.value.text == 1
 
 
 def test_values_of_phrases_are_compared_with_sums():
