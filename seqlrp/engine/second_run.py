@@ -178,23 +178,25 @@ class ConstantRecorder:
         call = arrange(function, entry, args, kwargs)
         asks = kind in (None, Kind.ANSWER, Kind.COUNT, Kind.ORDER) and call.name not in FRESH
         self.asks_signals = self.asks_signals or asks
-        where = (full_name(function), run.place())
         masks = [(mask, run.provenance_of(mask)) for mask in _masks(call)]
         for mask, own in masks:
             if own is not None and own.asks_for_words and not own.single:
-                self.seen.append(Constant(*where, mask.clone(), decides=_SELECTS))
+                self._see(run, function, mask.clone(), decides=_SELECTS)
         by_words = any(own is None or own.asks_for_words for _, own in masks)
         if call.name in _PLACING and by_words:
             if any(not isinstance(v, Tensor) or not run.is_signal(v) for v in _placed(call)):
-                self.seen.append(Constant(*where, with_signals_zero(call, run.is_signal)))
+                self._see(run, function, with_signals_zero(call, run.is_signal))
             return
         for value in _values(call, kind):
             if not isinstance(value, Tensor):
-                self.seen.append(Constant(*where, value))
+                self._see(run, function, value)
             elif not run.is_signal(value) and not self._is_own(value):
                 own = run.provenance_of(value)
                 weighs = own is not None and own.weighs and kind in _WEIGHING
-                self.seen.append(Constant(*where, value.detach().clone(), weighs))
+                self._see(run, function, value.detach().clone(), weighs=weighs)
+
+    def _see(self, run: WatchedRun, function: Callable[..., Any], value: Any, **about: Any) -> None:
+        self.seen.append(Constant(full_name(function), run.place(), value, **about))
 
     def note_reading(self, run: WatchedRun, vectors: Tensor, origin: Tensor) -> None:
         """Note the vectors `[..., D]` that were looked up by ids that come from no word."""
@@ -226,7 +228,7 @@ class ConstantRecorder:
         truth = answer.dtype == torch.bool or function is Tensor.__bool__
         if own is not None and own.asks_for_words and answer.numel() == 1 and truth:
             outcome = bool(answer.item())
-            self.seen.append(Constant(full_name(function), run.place(), outcome, decides=_BRANCHES))
+            self._see(run, function, outcome, decides=_BRANCHES)
 
     def _is_own(self, value: Tensor) -> bool:
         """Return whether a tensor is a parameter or buffer of the model, or a view, unchanged."""
