@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pkgutil
 import re
-import subprocess
-import sys
+import runpy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -121,11 +120,9 @@ def test_the_functions_are_those_of_the_table() -> None:
     assert text == as_markdown(), "python -m seqlrp.lrp.table > docs/reference/functions.md"
 
 
-def test_the_table_prints_itself() -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "utf8", "-m", "seqlrp.lrp.table"], capture_output=True, check=True
-    )
-    assert done.stdout.decode("utf-8").splitlines() == as_markdown().splitlines()
+def test_the_table_prints_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(seqlrp.lrp.table.__file__, run_name="__main__")
+    assert capsys.readouterr().out.splitlines() == as_markdown().splitlines()
 
 
 def test_every_rule_and_choice_is_on_the_page_of_laws() -> None:

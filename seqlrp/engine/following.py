@@ -31,6 +31,7 @@ from seqlrp.errors import ModelError, RefusedFunctionError
 
 M = TypeVar("M", bound=Mark)
 _BRANCHES = (Tensor.__bool__, Tensor.item)
+_WATCHING = ("seqlrp.engine.", "seqlrp.lrp.", "seqlrp.methods.")  # which hold no modules
 _LOOKUPS = (F.embedding, torch.embedding, F.embedding_bag)
 
 
@@ -344,7 +345,8 @@ class FollowingMode(InputMode, Generic[M]):
         frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             code = frame.f_code
-            if code.co_argcount and code.co_varnames[0] == "self":
+            ours = str(frame.f_globals.get("__name__")).startswith(_WATCHING)
+            if not ours and code.co_argcount and code.co_varnames[0] == "self":
                 module = frame.f_locals.get("self")
                 if isinstance(module, nn.Module) and id(module) in self.names:
                     return str(self.names[id(module)])

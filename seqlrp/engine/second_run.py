@@ -100,7 +100,7 @@ class Constant(NamedTuple):
     Attributes:
         function: the function that was called with it.
         module: the dotted name of the module that called it.
-        value: a copy of the tensor, or a number.
+        value: a copy of the tensor, or a number; None for a step that met none.
         weighs: whether it answers a question about ids and weighs a signal in a product.
         decides: how it decides which signals are used, or which way the model takes; or "".
         counts: which elements of the value are compared, bool; None for all.
@@ -143,7 +143,7 @@ class ConstantRecorder:
 
     Attributes:
         seen: the constants, in order.
-        steps: each function that was called with a signal, and its module.
+        steps: the functions that were called with a signal, in order.
         asked: ids that the model compares words with, such as that of the padding.
         asks_signals: whether values that are followed may decide which way the model goes.
         finished: whether the run went on to its end.
@@ -160,7 +160,7 @@ class ConstantRecorder:
             if not t.dtype.is_floating_point and t.layout is torch.strided
         }
         self.seen: list[Constant] = []
-        self.steps: list[tuple[str, str]] = []
+        self.steps: list[str] = []
         self.asked: set[int] = {0}
         self.asks_signals = self.finished = self.writes = False
         self.second = second
@@ -179,26 +179,28 @@ class ConstantRecorder:
         """Note the constants among the arguments of a function that is called with a signal."""
         kind = None if entry is None else entry.kind
         call = arrange(function, entry, args, kwargs)
-        self.steps.append((full_name(function), run.place()))
+        self.steps.append(full_name(function))
         asks = kind in (None, Kind.ANSWER, Kind.COUNT, Kind.ORDER) and call.name not in FRESH
         self.asks_signals = self.asks_signals or asks
-        where = (full_name(function), run.place())
         masks = [(mask, run.provenance_of(mask)) for mask in _masks(call)]
         for mask, own in masks:
             if own is not None and own.asks_for_words and not own.single:
-                self.seen.append(Constant(*where, mask.clone(), decides=_SELECTS))
+                self._see(run, function, mask.clone(), decides=_SELECTS)
         by_words = any(own is None or own.asks_for_words for _, own in masks)
         if call.name in _PLACING and by_words:
             if any(not isinstance(v, Tensor) or not run.is_signal(v) for v in _placed(call)):
-                self.seen.append(Constant(*where, with_signals_zero(call, run.is_signal)))
+                self._see(run, function, with_signals_zero(call, run.is_signal))
             return
         for value in _values(call, kind):
             if not isinstance(value, Tensor):
-                self.seen.append(Constant(*where, value))
+                self._see(run, function, value)
             elif not run.is_signal(value) and not self._is_own(value):
                 own = run.provenance_of(value)
                 weighs = own is not None and own.weighs and kind in (*_WEIGHING, *_TAKEN_APART)
-                self.seen.append(Constant(*where, value.detach().clone(), weighs))
+                self._see(run, function, value.detach().clone(), weighs=weighs)
+
+    def _see(self, run: WatchedRun, function: Callable[..., Any], value: Any, **about: Any) -> None:
+        self.seen.append(Constant(full_name(function), run.place(), value, **about))
 
     def note_reading(self, run: WatchedRun, vectors: Tensor, origin: Tensor) -> None:
         """Note the vectors `[..., D]` that were looked up by ids that come from no word."""
@@ -230,7 +232,7 @@ class ConstantRecorder:
         truth = answer.dtype == torch.bool or function is Tensor.__bool__
         if own is not None and own.asks_for_words and answer.numel() == 1 and truth:
             outcome = bool(answer.item())
-            self.seen.append(Constant(full_name(function), run.place(), outcome, decides=_BRANCHES))
+            self._see(run, function, outcome, decides=_BRANCHES)
 
     def _is_own(self, value: Tensor) -> bool:
         """Return whether a tensor is a parameter or buffer of the model, or a view, unchanged."""
@@ -328,10 +330,9 @@ def check_constants(first: ConstantRecorder, second: ConstantRecorder, *, asks: 
     if len(first.seen) != len(second.seen):
         longer = max((first.seen, second.seen), key=len)
         _check_same_way(first, second, longer[min(len(first.seen), len(second.seen))], asks)
-    for step, beside in zip_longest(first.steps, second.steps, fillvalue=("", "")):
-        if step[0] != beside[0]:
-            function, module = step if step[0] else beside
-            return _check_same_way(first, second, Constant(function, module, None), asks)
+    for step, beside in zip_longest(first.steps, second.steps, fillvalue=""):
+        if step != beside:
+            return _check_same_way(first, second, Constant(step or beside, "", None), asks)
 
 
 def _check_same_way(
@@ -344,6 +345,7 @@ def _check_same_way(
 
 def _refuse(found: Constant) -> NoReturn:
     where = f"module '{found.module}'" if found.module else "the model's own forward"
+    where = "the model" if found.value is None else where
     value = "a number"
     if isinstance(found.value, Tensor):
         value = f"a tensor of shape {list(found.value.shape)}"

@@ -252,6 +252,7 @@ def test_train_explain_round_trip(corpus, tmp_path, capsys) -> None:  # type: ig
     assert "at 0 to" not in refused(capsys, "train", corpus, "--out", folder, "--cell", "rnn")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_table_of_a_spreadsheet(model, corpus, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
     rows = [line.split(",") for line in corpus.read_text().splitlines()]
     lines = [";".join(reversed(row)) for row in rows]

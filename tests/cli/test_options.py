@@ -53,6 +53,7 @@ def test_a_corpus_without_labels_names_its_columns(tmp_path, capsys) -> None:
     assert "--label-column" in said
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_options_of_evaluate(model, corpus, tmp_path, capsys) -> None:
     rows = len(corpus.read_text().splitlines()) - 1
     spans = tmp_path / "spans.jsonl"

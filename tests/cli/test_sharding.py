@@ -37,6 +37,7 @@ def test_a_folder_is_explained_and_shown(model, corpus, tmp_path, capsys, here) 
     assert found.summary("word")["documents"].max() <= 20
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_folder_is_evaluated_and_analysed(model, corpus, tmp_path, capsys, here) -> None:  # type: ignore[no-untyped-def]
     pytest.importorskip("sklearn")
     out = tmp_path / "explained"

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from samples.architectures import ARCHITECTURES, Architecture, arguments, built, inputs
+from samples.architectures import (
+    ARCHITECTURES,
+    Architecture,
+    arguments,
+    attention,
+    built,
+    habits,
+    inputs,
+)
 from samples.architectures.attribution import EPSILON, check_ledger, close, whole
 from samples.second_device import DEVICE, second_device
 from torch import Tensor, nn
@@ -19,6 +27,9 @@ from torch.utils._pytree import tree_map
 
 import seqlrp
 from seqlrp.errors import PaddingWarning
+
+# Second runs are the same for all, but for questions about ids, which are asked in these.
+VERIFIED = {attention.__name__, habits.__name__}
 
 
 @pytest.mark.parametrize("entry", ARCHITECTURES, ids=lambda entry: entry.name)
@@ -31,7 +42,8 @@ def test_lrp_of_the_architectures(entry: Architecture) -> None:
         _run_alone(model, there, more)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PaddingWarning)
-            lrp = seqlrp.LRP(model, EPSILON, output=entry.output)
+            verify = entry.make.__module__ in VERIFIED
+            lrp = seqlrp.LRP(model, EPSILON, output=entry.output, verify=verify)
             found = lrp.attribution(there, "all", more)
         assert found.relevance.device == DEVICE
         close(found.relevance.cpu(), here.relevance, 1e-12)
@@ -86,7 +98,7 @@ def test_every_method(method: str, kind: str) -> None:
     classifier = seqlrp.TextClassifier(
         Packing(kind).eval(), seqlrp.Vocabulary(words), ("x", "y", "z"), tokenizer=str.split
     )
-    texts = ["a b c d", "e f", "g h i j a b", "c"]
+    texts = ["a b c d", "e f", "c"]
 
     def explained() -> list[Any]:
         with warnings.catch_warnings():

@@ -33,6 +33,7 @@ from seqlrp.text.encoded import EncodedText
 from seqlrp.text.vocabulary import Vocabulary
 
 QUICK: dict[str, Any] = {"metrics": ["word_deletion", "aopc"], "ks": (1, 3), "progress": False}
+FEW: dict[str, Any] = {"methods": ["lrp", "occlusion", "random"], "random_orders": 1, **QUICK}
 
 
 def test_a_corpus_is_split_into_words_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +49,7 @@ def test_a_corpus_is_split_into_words_once(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(TextClassifier, "encode", counted)
     tables = [
-        seqlrp.evaluate(classifier, texts, labels, batch_tokens=size, **QUICK).table
+        seqlrp.evaluate(classifier, texts, labels, batch_tokens=size, **FEW).table
         for size in (8192, 100, "auto")
     ]
     assert encoded == texts * 3
@@ -266,6 +267,7 @@ class Counted(Random):
         return super().attribution(*arguments, **options)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_what_was_finished_is_kept(tmp_path: Path) -> None:
     classifier = lively_classifier()
     texts, labels = labelled(5)
@@ -364,7 +366,8 @@ def test_the_model_and_the_state_of_chance_stay_as_they_are() -> None:
     before = {name: value.clone() for name, value in classifier.model.state_dict().items()}
     state, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()
     for removal in ("zero", "delete", "unk", "mask"):
-        seqlrp.evaluate(classifier, texts, labels, removal=removal, **QUICK)
+        seqlrp.evaluate(classifier, texts, labels, removal=removal, **FEW)
+    seqlrp.evaluate(classifier, texts, labels, ["gradient_x_input", "sensitivity"], **QUICK)
     assert torch.equal(torch.get_rng_state(), state)
     assert np.array_equal(np.random.get_state()[1], numpys)
     for name, value in classifier.model.state_dict().items():
@@ -381,9 +384,9 @@ def test_texts_come_as_a_corpus_or_a_data_frame() -> None:
     corpus = seqlrp.Corpus("mine", texts, 1 - np.array(labels), names)
     frame = pd.DataFrame({"body": texts})
     tables = [
-        seqlrp.evaluate(classifier, corpus, **QUICK).table,
-        seqlrp.evaluate(classifier, frame, pd.Series(labels), column="body", **QUICK).table,
-        seqlrp.evaluate(classifier, iter(texts), np.array(labels), **QUICK).table,
+        seqlrp.evaluate(classifier, corpus, **FEW).table,
+        seqlrp.evaluate(classifier, frame, pd.Series(labels), column="body", **FEW).table,
+        seqlrp.evaluate(classifier, iter(texts), np.array(labels), **FEW).table,
     ]
     for table in tables[1:]:
         pd.testing.assert_frame_equal(table, tables[0])

@@ -31,6 +31,7 @@ def work(kept: Path, shared: bool = True) -> Work:
     ))  # fmt: skip
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("out", [None, "report"])
 def test_processes_give_the_numbers_of_one(out, tmp_path) -> None:  # type: ignore[no-untyped-def]
     texts, labels = labelled(8)

@@ -57,7 +57,7 @@ def test_scores_are_the_models_own_and_all_of_them_is_accounted_for(entry: Archi
     model, ids = built(entry.make), inputs(entry)
     with nothing_changes(model, ids):
         expect = plain_scores(entry, model, ids)
-        found = attribute(entry, model, ids)
+        found = attribute(entry, model, ids, verify=True)
     close(found.scores, expect, 1e-13)
     check_ledger(found, 1e-10)
     classes = expect.shape[1]

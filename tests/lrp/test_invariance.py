@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -90,8 +91,14 @@ def padded(rows: list[list[int]], width: int = 0) -> Tensor:
     return torch.tensor([row + [0] * (width - len(row)) for row in rows])
 
 
+@lru_cache(maxsize=2)
+def explainer(model: Model) -> seqlrp.LRP:
+    """One object for all calls about a model: a second run on other words is made once."""
+    return seqlrp.LRP(model, 0.01)
+
+
 def explained(model: Model, ids: Tensor, **options: Any) -> tuple[Tensor, Any]:
-    return seqlrp.LRP(model, 0.01).attribute(ids, target=1, return_ledger=True, **options)
+    return explainer(model).attribute(ids, target=1, return_ledger=True, **options)
 
 
 def check_alike(
@@ -159,7 +166,7 @@ def test_a_batch_of_64_changes_nothing(kind: str, pooling: str, dtype: torch.dty
     model = build(kind, pooling, dtype)
     relevance, ledger = explained(model, ids)
     assert not relevance[ids == 0].any()
-    lrp = seqlrp.LRP(model, 0.01)
+    lrp = explainer(model)
     for b in range(0, 64, 9):
         length = int(lengths[b])
         alone, account = explained(model, ids[b : b + 1, :length])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from oracles.lrp import Result, explain
+from samples.examples import covering
 from torch.nn.utils.rnn import pack_padded_sequence
 
 D, H, P, C = 3, 4, 2, 3
@@ -47,6 +48,12 @@ CASES = [
     ]
     for rest in itertools.product([1, 2], [False, True], [False, True], [False, True], POOLINGS)
 ]
+PAIRS = covering(CASES)
+every = pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=() if c in PAIRS else pytest.mark.slow) for c in CASES],
+    ids=str,
+)
 
 
 def torch_module(case: Case) -> torch.nn.RNNBase:
@@ -149,7 +156,7 @@ def booked(result: Result) -> float:
     return result.tokens + sum(result.bias.values()) + result.stabiliser + result.initial_state
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@every
 def test_forward_is_torchs(case: Case) -> None:
     s = setting(case, seed=1)
     rng = np.random.default_rng(2)
@@ -162,7 +169,7 @@ def test_forward_is_torchs(case: Case) -> None:
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.01])
-@pytest.mark.parametrize("case", CASES, ids=str)
+@every
 def test_relevance_is_conserved(case: Case, epsilon: float) -> None:
     # With these seeds no relu network is dead: every score depends on every account.
     s = setting(case, seed=10)

@@ -34,10 +34,14 @@ def all_pairs(names: str, *axes: Sequence[Any]) -> pytest.MarkDecorator:
     members = []
     for member in product:
         values = [axis[k] for axis, k in zip(axes, member, strict=True)]
-        name = "-".join(str(getattr(value, "name", value)) for value in values)
+        name = "-".join(_name(value) for value in values)
         marks = () if member in chosen else pytest.mark.slow
         members.append(pytest.param(*values, id=name, marks=marks))
     return pytest.mark.parametrize(names.split(","), members)
+
+
+def _name(value: Any) -> str:
+    return str(getattr(value, "name", None) or getattr(value, "__name__", value))
 
 
 def covering(members: Sequence[tuple[Hashable, ...]]) -> set[tuple[Hashable, ...]]:

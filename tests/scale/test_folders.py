@@ -92,6 +92,7 @@ def test_what_is_analysed_is_of_this_model_and_its_predictions(planted, folder) 
             function(other, folder)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_shards_are_evaluated_as_one_run(planted, folder, monkeypatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
     classifier, corpus = planted
     options = {

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from samples.examples import covering
 from samples.recurrent_layers import (
     CASES,
     SIZES,
@@ -129,8 +130,21 @@ def set_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Non
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("account", [False, True])
-@pytest.mark.parametrize("case", [c for c in CASES if c.epsilon == 1e-3], ids=str)
+THREADED = [(c, account) for c in CASES if c.epsilon == 1e-3 for account in (False, True)]
+CHOSEN = covering([(*c, account) for c, account in THREADED])  # the others are slow tests
+
+
+@pytest.mark.parametrize(
+    ("case", "account"),
+    [
+        pytest.param(
+            *member,
+            id=f"{member[0]}-{member[1]}",
+            marks=() if (*member[0], member[1]) in CHOSEN else pytest.mark.slow,
+        )
+        for member in THREADED
+    ],
+)
 def test_threads_do_not_show(
     case: Case, account: bool, numba: Any, set_threads: Callable[[int], None]
 ) -> None:

@@ -111,11 +111,11 @@ def test_step_by_step(
 @pytest.mark.parametrize("removal", [pytest.param("zero", marks=pytest.mark.slow), "delete"])
 def test_equal_words_have_an_order_of_their_own(removal: str, ranking: str, double: bool) -> None:
     """Of two equal neighbours the first goes first, however a batch rounds them."""
-    model = small_classifier(labels=CLASSES).model
+    model = small_classifier().model
     model = model.double() if double else model
     drawn = torch.Generator().manual_seed(3)
-    ids = torch.zeros(8, 9, dtype=torch.int64)
-    for row, length in zip(ids, (8, 7, 8, 5, 6, 3, 8, 4), strict=True):
+    ids = torch.zeros(5, 9, dtype=torch.int64)
+    for row, length in zip(ids, (8, 7, 8, 5, 4), strict=True):
         row[:length] = torch.randint(2, 4, (length,), generator=drawn)
     whole = InputReduction(model, ranking, removal).attribute(ids, "all")
     for batch_tokens in (1, 12, 25, 60):

@@ -25,15 +25,24 @@ def shared(entry: Architecture) -> nn.Module:
 
 @lru_cache(maxsize=256)
 def _explainer(model: nn.Module, output: Any, **options: Any) -> seqlrp.LRP:
-    """One object for all calls about a model: its second run on other words is made once."""
+    """One object for all calls about a model: a second run on other words is made once."""
     return seqlrp.LRP(model, EPSILON, output=output, **options)
 
 
 def attribute(
-    entry: Architecture, model: nn.Module, ids: Tensor, target: Any = "all", **options: Any
+    entry: Architecture,
+    model: nn.Module,
+    ids: Tensor,
+    target: Any = "all",
+    *,
+    verify: bool = False,
+    **options: Any,
 ) -> Attribution:
-    """An attribution, which warns of padding if it is there and the model reads it."""
-    lrp = _explainer(model, entry.output, **options)
+    """An attribution, which warns of padding if it is there and the model reads it.
+
+    The first law of `tests/lrp/test_architectures.py` verifies each model; the others need not.
+    """
+    lrp = _explainer(model, entry.output, verify=verify, **options)
     with warnings.catch_warnings():
         if entry.warned and bool((ids == 0).any()):
             warnings.simplefilter("ignore", PaddingWarning)

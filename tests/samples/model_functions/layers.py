@@ -73,7 +73,7 @@ PADDED[1, 4:] = PADDED[2, 1:] = 0
 @cache
 def explainer(write: Forward, epsilon: float = EPSILON) -> seqlrp.LRP:
     """One object for all calls about a model: its second run on other words is made once."""
-    return seqlrp.LRP(build(write), epsilon)
+    return seqlrp.LRP(build(write), epsilon, verify=epsilon == EPSILON)
 
 
 def attribute(write: Forward, ids: Tensor, epsilon: float = EPSILON, **options: Any) -> Any:
