@@ -68,7 +68,7 @@ class Goal:
     largest: int | None = None
 
     def about(self, cell: Cell) -> bool:
-        """Whether it is about a cell."""
+        """Return whether the goal applies to a cell."""
         fits = self.batch <= cell.batch and (self.largest is None or cell.batch <= self.largest)
         return fits and self.device in (None, cell.device.partition(":")[0])
 

@@ -96,7 +96,7 @@ _UNSET = frozenset(("empty_like", "new_empty", "empty"))  # their values are tho
 
 
 def set_to_zero(entry: Function | None, unset: Any) -> Any:
-    """Give a new tensor without values some, so that what is never written to is no accident."""
+    """Set a new tensor to zero if its function left it uninitialised; return it."""
     new = entry is not None and entry.name in _UNSET and isinstance(unset, Tensor)
     return unset.zero_() if new else unset
 

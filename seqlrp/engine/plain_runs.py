@@ -107,8 +107,9 @@ def scores_differ(one: Tensor, other: Tensor, dtype: torch.dtype | None = None) 
 def rounding(dtype: torch.dtype) -> float:
     """Return by what share of the largest value a score may be off by rounding.
 
-    A hundred steps of it may add up, and small scores may be left of large ones; so it is the root
-    of a hundred. Dtypes of two or three digits, those of autocast, allow no such width.
+    The rounding errors of a hundred operations may add up, and where large terms cancel they count
+    for more: hence the square root. For dtypes of two or three digits that would allow anything;
+    they get eight units of rounding.
     """
     eps = float(torch.finfo(dtype).eps)
     return 8 * eps if dtype in NARROW else (100 * eps) ** 0.5
