@@ -28,13 +28,13 @@ def model_facts(
 
     Names alone, and no path: a page is sent to others. The fingerprint is that of the live page.
     """
-    from seqlrp.models.fingerprint import fingerprint
+    from seqlrp.models.fingerprint import model_fingerprint
     from seqlrp.models.saving import CONFIG
 
     day = datetime.fromtimestamp((folder / CONFIG).stat().st_mtime)
     about = {
         "Model saved on": f"{day.day} {day:%B %Y}",
-        "Model's fingerprint": fingerprint(classifier, {}, ()).hexdigest()[:16],
+        "Model's fingerprint": model_fingerprint(classifier),
     }
     source = None if corpus in (None, "-") else Path(corpus).name
     return {"model": folder.resolve().name, "corpus": source, "about": about}

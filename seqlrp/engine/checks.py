@@ -124,9 +124,9 @@ def check_parameters(model: nn.Module) -> None:
                 f"its weights first (model.to_empty(device='cpu'), then load_state_dict).",
                 module=name.rpartition(".")[0],
             )
-        wrong = ~torch.isfinite(parameter.detach())
-        if not parameter.requires_grad:  # it may be a mask of -inf
-            wrong = parameter.detach().isnan()
+        values = parameter.detach()
+        # A frozen one may be a mask of -inf.
+        wrong = ~torch.isfinite(values) if parameter.requires_grad else values.isnan()
         if bool(wrong.any()):
             count = int(wrong.sum())
             raise NonFiniteError(

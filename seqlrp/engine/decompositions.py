@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from seqlrp.engine.dispatch import DispatchMode
 from seqlrp.engine.functions import Call, full_name
+from seqlrp.engine.inputs import embedding_arguments
 from seqlrp.errors import IdsError, TrainingModeError
 
 Run = DispatchMode[Any]
@@ -226,17 +227,26 @@ def triangle(run: Run, call: Call) -> Tensor:
 
 def embedding(run: Run, call: Call) -> Tensor:
     """`F.embedding` of a table that was computed from words: rows by constant indices."""
-    index, table, longest = call.arguments("input", "weight", "max_norm")
-    if call.function is torch.embedding:  # the builtin takes the table first
-        index, table = table, index
+    given = embedding_arguments(call.function, call.args, call.kwargs)
+    index, table, _, longest, _ = given
+    _refuse_vectors_as_ids(call, index)
+    if longest is not None:
+        run.refuse(call.function, "max_norm, which changes the table")
+    return run.do(Tensor.__getitem__, table, index)
+
+
+def embedding_bag(run: Run, call: Call) -> NoReturn:
+    """`F.embedding_bag` of a table that was computed from words: refused."""
+    _refuse_vectors_as_ids(call, call.args[0])
+    run.refuse(call.function, "a table that depends on the words")
+
+
+def _refuse_vectors_as_ids(call: Call, index: Tensor) -> None:
     if index.dtype.is_floating_point:
         raise IdsError(
             f"Got vectors of shape {list(index.shape)}, but the model looks ids up with "
             f"{full_name(call.function)}; ids must be of dtype int64, these are {index.dtype}."
         )
-    if longest is not None:
-        run.refuse(call.function, "max_norm, which changes the table")
-    return run.do(Tensor.__getitem__, table, index)
 
 
 # Normalisations
@@ -555,6 +565,7 @@ DECOMPOSITIONS: dict[str, Callable[[Run, Call], Any]] = {
     "tril": triangle,
     "triu": triangle,
     "embedding": embedding,
+    "embedding_bag": embedding_bag,
     "bilinear": bilinear,
     "cosine_similarity": cosine_similarity,
     "log_softmax": log_softmax,

@@ -25,7 +25,6 @@ from seqlrp.engine.inputs import InputMode, Reading
 from seqlrp.engine.marks import Mark, mark_of, place_of, put_mark, writes_to
 from seqlrp.engine.modules import tensors_of
 from seqlrp.engine.nests import map_tensors, tensors_in
-from seqlrp.engine.plain_runs import NARROW
 from seqlrp.engine.second_run import ConstantRecorder
 from seqlrp.errors import ModelError, RefusedFunctionError
 
@@ -49,7 +48,6 @@ class FollowingMode(InputMode, Generic[M]):
     refusal = "no rule is known for it"  # why a function without a law is refused
     advice = "Write the step with other functions."  # what the user can do then
     constants: ConstantRecorder | None = None  # records the constants beside signals
-    narrow: torch.dtype | None = None  # of two or three digits, in which a part of the model runs
 
     def __init__(self, model: nn.Module, count: int | None, account: bool) -> None:
         super().__init__()
@@ -92,7 +90,6 @@ class FollowingMode(InputMode, Generic[M]):
     def put(self, tensor: Tensor, mark: M) -> Tensor:
         """Mark a tensor that the run has just made, and return it."""
         self._check_not_batched(tensor)
-        self.note_dtype(tensor)
         storage = tensor.untyped_storage()
         base, known = tensor._base, self._memory.get(storage.data_ptr())
         new = known is None or known.expired()  # type: ignore[no-untyped-call]
@@ -100,14 +97,6 @@ class FollowingMode(InputMode, Generic[M]):
             self.mark_hidden_base(base)
         self._memory[storage.data_ptr()] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
         return put_mark(tensor, mark)
-
-    def note_dtype(self, tensor: Tensor) -> None:
-        """Note that a part of the model runs in a dtype of few digits, as under autocast."""
-        device = tensor.device.type
-        if tensor.dtype in NARROW:
-            self.narrow = tensor.dtype
-        elif torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-            self.narrow = torch.get_autocast_dtype(device)
 
     def known(self, value: object) -> M | None:
         """Return the mark of a value that depends on the input; None for all others, ids included.

@@ -93,7 +93,6 @@ class FollowedGradientMode(FollowingMode[Mark], GradientMode):
 
     def mark(self, tensor: Tensor, *, documents: Tensor | None = None) -> Tensor:
         """Mark a tensor as dependent on the words, and return it."""
-        self.note_dtype(tensor)
         return put_mark(tensor, Mark(run=self))
 
     def is_signal(self, tensor: object) -> bool:
@@ -145,9 +144,9 @@ class FollowedGradientMode(FollowingMode[Mark], GradientMode):
         if not follows:
             return result
         written = args[:1] if writes_over_first(function, entry) else ()
+        made = entry is not None and entry.kind is Kind.ANSWER  # of the shape alone
         for tensor in tensors_in((result, written)):
             _check_gradient(function, tensor)
-            made = entry is not None and entry.kind is Kind.ANSWER  # of the shape alone
             if not made and (tensor.dtype.is_floating_point or tensor.dtype.is_complex):
                 self.mark(tensor)
                 if written and tensor._base is not None:

@@ -209,7 +209,7 @@ class InputMode(TorchFunctionMode):
                 return self._from_table(function, args, kwargs, *looked_up)
             with torch.enable_grad():
                 if function in (F.embedding, torch.embedding):
-                    return self._embedding(*_embedding_arguments(function, args, kwargs))
+                    return self._embedding(*embedding_arguments(function, args, kwargs))
                 if function in (F.embedding_bag, torch.embedding_bag):
                     return self._embedding_bag(function, args, kwargs)
         if writes_over_first(function, entry) and not self.is_signal(args[0]):
@@ -579,7 +579,7 @@ def _find_lookup(
             "up with nn.Embedding, or hand the vectors [B, T, D] in instead of the ids."
         )
     if function in (F.embedding, torch.embedding):
-        ids, table, *_ = _embedding_arguments(function, args, kwargs)
+        ids, table, *_ = embedding_arguments(function, args, kwargs)
         return None if table.dtype.is_floating_point else (table, ids)
     if len(followed) != 1 or not args or args[0] is followed[0] or not isinstance(args[0], Tensor):
         return None
@@ -612,9 +612,10 @@ def _check_range(ids: Tensor, weight: Tensor) -> None:
         )
 
 
-def _embedding_arguments(
+def embedding_arguments(
     function: Any, args: Any, kwargs: Any
 ) -> tuple[Tensor, Tensor, int | None, float | None, float]:
+    """Return ids, table, `padding_idx`, `max_norm` and `norm_type` of an embedding's call."""
     if function is torch.embedding:  # the builtin takes the weight first, and -1 for no padding
         given = dict(zip(("weight", "indices", "padding_idx"), args, strict=False)) | kwargs
         padding = given.get("padding_idx", -1)

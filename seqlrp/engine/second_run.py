@@ -38,7 +38,7 @@ from seqlrp.engine.modules import tensors_of
 from seqlrp.engine.moves import MOVING, fills, moved_values, with_signals_zero
 from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.engine.other_words import Frame, frame_of, other_vectors, other_words, own_words
-from seqlrp.engine.plain_runs import plain_output, scores_differ
+from seqlrp.engine.plain_runs import NARROW, plain_output, scores_differ
 from seqlrp.engine.provenance import FRESH, Provenance
 from seqlrp.engine.twins import not_twinned, random_state, same_random_state, twin
 from seqlrp.errors import ModelError, SeqlrpError, UnfollowedWordsError
@@ -76,7 +76,6 @@ class WatchedRun(Protocol):
     table_sizes: list[int]
     readings: list[Reading]
     renormalises: bool
-    narrow: torch.dtype | None
 
     def again(self, model: nn.Module) -> WatchedRun:
         """Return a new run like this one, for another model."""
@@ -148,6 +147,7 @@ class ConstantRecorder:
         asks_signals: whether values that are followed may decide which way the model goes.
         finished: whether the run went on to its end.
         second_text: the shape of an additional argument that an embedding looked up; or None.
+        narrow: a dtype of two or three digits in which a part of the model runs, as under autocast.
         writes: whether the model writes into a parameter.
         second: whether this is a run on other words, which must not change the parameters.
     """
@@ -162,6 +162,7 @@ class ConstantRecorder:
         self.seen: list[Constant] = []
         self.steps: list[str] = []
         self.asked: set[int] = {0}
+        self.narrow: torch.dtype | None = None
         self.asks_signals = self.finished = self.writes = False
         self.second = second
         self._own = {
@@ -180,6 +181,8 @@ class ConstantRecorder:
         kind = None if entry is None else entry.kind
         call = arrange(function, entry, args, kwargs)
         self.steps.append(full_name(function))
+        for tensor in tensors_in((args, kwargs)):
+            self._note_dtype(tensor)
         asks = kind in (None, Kind.ANSWER, Kind.COUNT, Kind.ORDER) and call.name not in FRESH
         self.asks_signals = self.asks_signals or asks
         masks = [(mask, run.provenance_of(mask)) for mask in _masks(call)]
@@ -198,6 +201,13 @@ class ConstantRecorder:
                 own = run.provenance_of(value)
                 weighs = own is not None and own.weighs and kind in (*_WEIGHING, *_TAKEN_APART)
                 self._see(run, function, value.detach().clone(), weighs=weighs)
+
+    def _note_dtype(self, tensor: Tensor) -> None:
+        device = tensor.device.type
+        if tensor.dtype in NARROW:
+            self.narrow = tensor.dtype
+        elif torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            self.narrow = torch.get_autocast_dtype(device)
 
     def _see(self, run: WatchedRun, function: Callable[..., Any], value: Any, **about: Any) -> None:
         self.seen.append(Constant(full_name(function), run.place(), value, **about))
@@ -409,7 +419,7 @@ class SecondRun:
         if output is None:
             return
         plain = select(output).reshape(scores.shape)
-        if not scores_differ(plain, scores.detach(), mode.narrow):
+        if not scores_differ(plain, scores.detach(), self.first.narrow):
             return
         most, size = float((scores.detach() - plain).abs().max()), float(plain.abs().max())
         raise ModelError(

@@ -298,7 +298,8 @@ class LRP(Explainer):
             if not all(bool(torch.isfinite(entry.amount).all()) for entry in ledger.entries):
                 self._refuse_overflow(words)
             if not known and self.options.signal_takes_all:
-                _check_ledger(ledger, run.narrow or forward.scores.dtype)
+                narrow = None if run.constants is None else run.constants.narrow
+                _check_ledger(ledger, narrow or forward.scores.dtype)
         features = inputs.dtype.is_floating_point and inputs.ndim == 2
         attribution = forward.attribution(
             words if reduce or features else torch.stack(parts), ledger

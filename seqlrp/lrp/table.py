@@ -74,6 +74,7 @@ _RULED: dict[Kind, Law[Run]] = {
     Kind.RUNNING: reductions.running,
     Kind.TENSOR_PRODUCT: decompositions.take_apart,
     Kind.COMPOSED: decompositions.take_apart,
+    Kind.LOOKUP: decompositions.take_apart,
     Kind.RECURRENCE: calls.sequence,
     Kind.CELL: calls.cell,
 }
@@ -83,7 +84,6 @@ _BY_NAME: dict[str, Law[Run]] = {
     "softmax": softmax.softmax,
     "log_softmax": elementwise.weights,
     "logsumexp": softmax.log_sum_exp,
-    "embedding": decompositions.take_apart,
     "layer_norm": normalisation.layer,
     "rms_norm": normalisation.rms,
     "batch_norm": normalisation.batch,

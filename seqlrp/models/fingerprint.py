@@ -33,6 +33,11 @@ def fingerprint(
     return digest
 
 
+def model_fingerprint(classifier: TextClassifier) -> str:
+    """Return 16 hexadecimal digits by which people recognise a model."""
+    return fingerprint(classifier, {}, ()).hexdigest()[:16]
+
+
 def _of_classifier(classifier: TextClassifier, made: Mapping[str, Any]) -> Iterator[bytes]:
     yield json.dumps(made, sort_keys=True, default=repr).encode()
     yield repr(classifier.model).encode()

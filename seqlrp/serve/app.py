@@ -23,7 +23,7 @@ from seqlrp.evaluation.removal import Removal
 from seqlrp.explanations.record import Explanation
 from seqlrp.methods import Position, Random
 from seqlrp.models.classifier import TextClassifier
-from seqlrp.models.fingerprint import fingerprint
+from seqlrp.models.fingerprint import model_fingerprint
 from seqlrp.serve import files, schema
 from seqlrp.serve.guard import Guard
 from seqlrp.serve.limits import Limits, RequestError
@@ -471,7 +471,7 @@ def _described(model: LiveModel, about: str | None) -> schema.ModelDescription:
     return schema.ModelDescription(
         name=model.name,
         labels=list(model.classifier.labels),
-        fingerprint=fingerprint(model.classifier, {}, ()).hexdigest()[:16],
+        fingerprint=model_fingerprint(model.classifier),
         vocabulary=len(vocabulary),
         kind=type(model.classifier.model).__name__,
         about=about,

@@ -80,8 +80,8 @@ def compared(
     classifier: TextClassifier, texts: list[str], predicts: bool, parts: int = 6
 ) -> tuple[float, float]:
     """Return the seconds of LRP and of Captum for the whole path, in turns."""
-    rival = type("_Rival", (_Captum,), {"predicts": predicts})(classifier.model)
-    own = LRP(classifier.model)
+    own, rival = LRP(classifier.model), _Captum(classifier.model)
+    rival.predicts = predicts
     for method in (own, rival):
         seqlrp.explain(classifier, texts[:64], method)  # what is loaded or compiled once
     seconds = [0.0, 0.0]

@@ -174,6 +174,21 @@ def test_vectors_for_a_model_that_looks_ids_up_are_refused() -> None:
         seqlrp.LRP(build(slots)).attribute(torch.rand(2, 5, 4).double(), target=1)
 
 
+def test_the_builtin_embedding_of_a_computed_table_takes_the_table_first() -> None:
+    rows = torch.tensor([0, 3])
+    model = build(each(lambda h: torch.embedding(h, rows, -1, False, False)))
+    found = seqlrp.LRP(model).attribute(IDS, target=1)
+    torch.testing.assert_close(
+        found, seqlrp.LRP(build(each(lambda h: h[rows]))).attribute(IDS, target=1)
+    )
+
+
+def test_vectors_for_a_bag_of_ids_are_refused() -> None:
+    model = nn.Sequential(nn.EmbeddingBag(9, 4), nn.Linear(4, 2)).eval()
+    with pytest.raises(IdsError, match=r"embedding_bag; ids must be of dtype int64"):
+        seqlrp.LRP(model).attribute(torch.rand(2, 3, 4), target=1)
+
+
 def test_scores_that_mix_in_their_size_are_no_probabilities() -> None:
     class Sized(Model):
         def forward(self, ids: Tensor) -> Any:

@@ -62,7 +62,7 @@ def along_last(run: Run, call: Call) -> Any:
 
 
 def select(run: Run, call: Call, dims: list[int], keep: bool) -> Any:
-    """Apply the function to a signal or gate; refuse it if documents differ along `dims`."""
+    """Apply the function to a signal or gate."""
     given = call.args[0]
     mark = run.require_mark(given)
     value = given if mark.gate or mark.inert else run.signal(given, mark, call.name)

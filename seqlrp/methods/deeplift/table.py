@@ -34,7 +34,7 @@ _BY_KIND: dict[Kind, Law[PairedRun]] = {
     **dict.fromkeys((Kind.ACTIVATION, Kind.GATE, Kind.SOFTPLUS, Kind.CLAMP), laws.elementwise),
     **dict.fromkeys((Kind.EXPONENTIAL, Kind.LOGARITHM, Kind.POWER), laws.elementwise),
     **dict.fromkeys((Kind.INVERSE, Kind.ELEMENTWISE), laws.elementwise),
-    **dict.fromkeys((Kind.COMPOSED, Kind.NORMALISATION, Kind.SIZE), _COMPOSED),
+    **dict.fromkeys((Kind.COMPOSED, Kind.NORMALISATION, Kind.SIZE, Kind.LOOKUP), _COMPOSED),
     Kind.EXTREME: selecting.extreme,
     Kind.LARGER: selecting.larger,
     Kind.MAX_POOLING: selecting.max_pool,
@@ -54,7 +54,6 @@ _BY_NAME: dict[str, Law[PairedRun]] = {
     "logcumsumexp": softmax.check_parts(running.log_sum_exp),
     "bilinear": laws.product,
     "lerp": laws.product,
-    "embedding": _COMPOSED,
 }
 
 TABLE: Table[PairedRun] = Table(_BY_KIND, _BY_NAME)
