@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from seqlrp.errors import InputError, LabelError, TargetError, near
@@ -31,11 +31,13 @@ def checked_target(
             are read, by `class_index`.
 
     Raises:
-        TargetError: no such class, or a pair that is none of two different classes.
+        TargetError: no such class, a pair that is none of two different classes, or a class that
+            is called like one of the words that a target may be.
         LabelError: the true class is asked for where it is not known.
     """
     if not isinstance(target, tuple):
         if isinstance(target, str) and target == ALL:
+            check_unambiguous(target, classifier.labels)
             return ALL
         return _checked_side(classifier, target, labelled, per_text)
     if len(target) != 2 or any(isinstance(side, str) and side == ALL for side in target):
@@ -73,7 +75,28 @@ def _checked_side(classifier: TextClassifier, side: Side, labelled: bool, per_te
             got=side,
             code="target_labels_missing",
         )
-    return side if side in (PREDICTED, LABEL) else classifier.label_index(side)
+    if side not in (PREDICTED, LABEL):
+        return classifier.label_index(side)
+    check_unambiguous(side, classifier.labels)
+    return side
+
+
+def check_unambiguous(word: Any, labels: Sequence[str]) -> None:
+    """Refuse `"predicted"`, `"label"` or `"all"` as a target where a class has that name, too.
+
+    Raises:
+        TargetError: one of `labels` is this word.
+    """
+    if word in labels:
+        raise TargetError(
+            f"Got the target {word!r}, which is the name of a class here and also has a meaning of "
+            "its own as a target.",
+            f"For the class, pass its index, target={labels.index(word)}; for the other meaning, "
+            "give the class another name in the classifier's labels.",
+            option="target",
+            got=word,
+            code="target_ambiguous",
+        )
 
 
 def class_index(

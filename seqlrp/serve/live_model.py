@@ -18,6 +18,7 @@ from seqlrp.evaluation.removal import Removal, Remover
 from seqlrp.explaining.attribute import explain_questions
 from seqlrp.explaining.explain import BATCH_TOKENS, CHOSEN, chosen_method
 from seqlrp.explaining.questions import Question
+from seqlrp.explaining.targets import PREDICTED, check_unambiguous
 from seqlrp.explanations.record import Explanation
 from seqlrp.methods import METHODS, Method
 from seqlrp.models.classifier import TextClassifier
@@ -27,7 +28,6 @@ from seqlrp.serve.limits import Limits, RequestError
 from seqlrp.text.encoded import EncodedText
 from seqlrp.text.tokens import checked_text
 
-PREDICTED = "predicted"
 LISTED = 50  # labels that an error names
 
 
@@ -234,6 +234,7 @@ class LiveModel:
     def _class(self, name: str) -> int | str:
         labels = self.classifier.labels
         if name == PREDICTED:
+            check_unambiguous(name, labels)
             return name
         if name not in labels:
             shown = ", ".join(map(repr, labels[:LISTED])) + (", …" if len(labels) > LISTED else "")

@@ -280,6 +280,19 @@ def test_pairs_that_are_none(
         seqlrp.explain(classifier, ["good"], target=target)
 
 
+@pytest.mark.parametrize("word", ["predicted", "label", "all"])
+def test_a_class_that_is_called_like_a_target_is_named_by_its_index(
+    word: str,
+) -> None:
+    named = small_classifier(labels=("negative", word))
+    for target in (word, *([] if word == "all" else [(word, 0)])):
+        with pytest.raises(TargetError, match=r"target=1.*another name") as caught:
+            seqlrp.explain(named, ["good"], target=target, labels=[0])
+        assert caught.value.code == "target_ambiguous"
+    (by_index,) = seqlrp.explain(named, ["good"], target=1)
+    assert by_index.target_label == word
+
+
 def gate_takes_half(gate: torch.Tensor, signal: torch.Tensor) -> tuple[float, float]:
     return 0.5, 0.5
 

@@ -8,6 +8,7 @@ import torch
 from samples.classifiers import WORDS, small_classifier, some_texts
 
 import seqlrp
+from seqlrp.errors import TargetError
 from seqlrp.evaluation.removal import scores_without
 from seqlrp.serve.batches import SharedBatches
 
@@ -237,6 +238,11 @@ def test_what_is_wrong_is_a_sentence(serving, path, body, status, says) -> None:
     found = answer.json()
     assert says in found["error"]
     assert set(found) == {"error", "code", "text"}
+
+
+def test_a_class_that_is_called_predicted_is_not_mistaken_for_the_predicted_one(serving) -> None:
+    with pytest.raises(TargetError, match="another name"):
+        serving(small_classifier(labels=("negative", "predicted")))
 
 
 def test_the_text_of_a_batch_that_is_at_fault_is_named(serving) -> None:
