@@ -360,9 +360,15 @@ def gap_like(start: int, end: int, donor: int, length: int) -> int:
 class _Position(_Intervention):
     """Takes the word at a place out, or puts the one of a text of the class in."""
 
+    def __init__(
+        self, candidate: Candidate, texts: IndexedTexts, random: np.random.Generator
+    ) -> None:
+        super().__init__(candidate, texts, random)
+        own = super().holders()
+        self.long = np.array([row for row in own.tolist() if len(texts.tokens[row]) > 2], np.int64)
+
     def holders(self) -> Integers:
-        rows = np.flatnonzero(self.texts.predicted == self.candidate.class_)
-        return np.array([r for r in rows.tolist() if len(self.texts.tokens[r]) > 2], np.int64)
+        return self.long
 
     def remove(self, row: int) -> tuple[EncodedText, EncodedText] | None:
         document = self.texts.document(row)
@@ -374,11 +380,10 @@ class _Position(_Intervention):
         return document.without([there]), document.without([control])
 
     def insert(self, row: int) -> tuple[EncodedText, EncodedText] | None:
-        holders = self.holders()
-        if not len(holders):
+        if not len(self.long):
             return None
         document = self.texts.document(row)
-        donor = self.texts.document(int(self.random.choice(holders)))
+        donor = self.texts.document(int(self.random.choice(self.long)))
         written = written_tokens(donor)
         there = int(written[self.candidate.place])
         elsewhere = int(self.random.choice(written[1:-1])) if len(written) > 2 else there
