@@ -169,11 +169,12 @@ def test_other_questions_have_other_contenders() -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_what_takes_words_out_computes_the_same_at_once(packed: bool) -> None:
-    long = Cell("curves", "lstm", 2, 3, 30, 2, packed=packed)
-    curves = {name: c.run() for name, c in curve_contenders(long).items()}
+    # In a longer text some words do less than rounding.
+    short = Cell("curves", "lstm", 2, 3, 14, 2, packed=packed)
+    curves = {name: c.run() for name, c in curve_contenders(short).items()}
     assert curves["curves"].shape == (2, DELETED + 1, 2)
     assert torch.allclose(curves["curves"], curves["passes"], atol=1e-6)
-    assert (curves["passes"].diff(dim=1) != 0).any(-1).all()  # each word does something
+    assert curves["passes"].diff(dim=1).abs().amax(-1).min() > 1e-5  # each word does something
     words = {n: c.run() for n, c in occlusion_contenders(cell(), captum=False).items()}
     assert torch.allclose(words["every_word"], words["occlusion"], atol=1e-6)
     assert words["occlusion"].abs().min() > 0
