@@ -306,11 +306,11 @@ class Explainer:
             mode.constants = second.first
         with recording or nullcontext():
             forward = self.run(mode, inputs, target, additional_forward_args, padding)
-        self.check_others(forward, inputs, additional_forward_args)
         if second is not None:
             self._verify(second, mode, forward, kind)
         elif self.verify and not mode.steps <= self._steps:
             self._verify_late(mode, inputs, additional_forward_args, forward)
+        self.check_others(forward, inputs, additional_forward_args)
         self._steps |= mode.steps
         return forward._replace(unverified=self._unverified.get(kind, ""))
 
@@ -369,9 +369,10 @@ class Explainer:
         if self._tried_others or not beside or _writes(forward.mode) or not_twinned(self.model):
             return
         plain = PlainRuns(self.model, self._select)
-        if plain.others_count(inputs, forward.padding, additional):
+        counts = plain.others_count(inputs, forward.padding, additional)
+        if counts:
             refuse_mixing()
-        self._tried_others = True
+        self._tried_others = counts is not None
 
     def _select(self, output: Any) -> Tensor:
         scores: Tensor = select_output(output, self.output)

@@ -50,32 +50,49 @@ class PlainRuns:
         column = ids[padding][:1].expand(len(ids), 1)
         longer = torch.cat([column, ids] if left else [ids, column], 1)
         arguments = select_arguments(additional, ids, torch.arange(len(ids), device=ids.device))
-        found = self._scores([ids, longer], arguments)
+        found = self._scores([(ids, arguments), (longer, arguments)])
         return found is not None and scores_differ(found[0], found[1])
 
-    def others_count(self, inputs: Tensor, padding: Tensor, additional: Any) -> bool:
-        """Return whether a text has other scores with another text in its batch.
+    def others_count(self, inputs: Tensor, padding: Tensor, additional: Any) -> bool | None:
+        """Return whether a text has other scores with other texts in its batch; None if unknown.
 
-        The first text runs beside itself, and before and after another one, which is the same text
-        with its words in reverse order.
+        A text runs beside its words in reverse order, its first or last word in place of all, and
+        another text of the batch if there is one as long. Each has the scores that it has beside
+        copies of itself, unless one changes those of another. (Reversed words alone would leave a
+        mean or a maximum over the batch as it is.) All are as long as the longest text.
 
         Args:
             inputs: ids `[B, T]` or `[B, S, W]`, or vectors `[B, T, D]`.
             padding: bool `[B, T]` or `[B, S, W]`, True on padding.
             additional: what the model takes after its input.
         """
-        text, words = inputs[0], ~padding[0]
-        other = text.clone()
-        other[words] = text[words].flip(0)
-        first = torch.zeros(2, dtype=torch.int64, device=inputs.device)
-        pairs = [torch.stack(pair) for pair in ((text, text), (text, other), (other, text))]
-        found = self._scores(pairs, select_arguments(additional, inputs, first))
-        if found is None:
-            return False
-        same, before, after = found
-        return scores_differ(same[0], before[0]) or scores_differ(same[1], after[1])
+        if not inputs.dtype.is_floating_point:
+            padding = padding | (inputs == 0)  # also where the model does not declare it
+        absent = padding.flatten(1)
+        longest = absent[absent.sum(1).argmin()]
+        given = (absent == longest).all(1).nonzero().flatten()[:2]
+        text, words = inputs[given[0]], ~padding[given[0]]
+        own, made = text[words], []
+        for other in (own.flip(0), own[:1], own[-1:]):
+            made.append(text.clone())
+            made[-1][words] = other
+        if len(given) == 1 and all(torch.equal(other, text) for other in made):
+            return None
+        for others in (made, made[:1]):  # a model may raise on texts of one word
+            batch = torch.stack([*inputs[given], *others, text])
+            rows = torch.cat([given, given[:1].expand(len(others) + 1)])
+            together = torch.arange(len(batch)).to(rows)
+            runs = [
+                (batch[order], select_arguments(additional, inputs, rows[order]))
+                for order in (together, *(torch.full_like(rows, k) for k in range(len(batch))))
+            ]
+            found = self._scores(runs)
+            if found is not None:
+                beside_copies = torch.stack([run[k] for k, run in enumerate(found[1:])])
+                return scores_differ(beside_copies, found[0])
+        return False
 
-    def _scores(self, batches: list[Tensor], arguments: tuple[Any, ...]) -> list[Tensor] | None:
+    def _scores(self, runs: list[tuple[Tensor, tuple[Any, ...]]]) -> list[Tensor] | None:
         """Return the scores of batches, each by a copy of the model in the same random state.
 
         None where the model cannot be copied, or raises.
@@ -84,7 +101,7 @@ class PlainRuns:
             return None
         found = []
         with suppress(Exception), torch.no_grad():
-            for inputs in batches:
+            for inputs, arguments in runs:
                 found.append(self._select(plain_output(self._model, inputs, arguments)))
             return found
         return None

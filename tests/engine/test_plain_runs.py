@@ -56,6 +56,24 @@ def _normalised(model: Coupled, x: Tensor) -> Tensor:
     return F.batch_norm(_states(model, x), None, None, training=True)
 
 
+def _centred_words(model: Coupled, x: Tensor) -> Tensor:
+    return torch.tanh(x - x.mean((0, 1)))[..., :5].sum(1)
+
+
+def _scaled_words(model: Coupled, x: Tensor) -> Tensor:
+    return torch.tanh(x / x.abs().max().detach())[..., :5].sum(1)
+
+
+def _normalised_words(model: Coupled, x: Tensor) -> Tensor:
+    normal = F.batch_norm(x.transpose(1, 2), None, None, training=True)
+    return torch.tanh(normal)[:, :5].sum(2)
+
+
+def _early_exit(model: Coupled, x: Tensor) -> Tensor:
+    h = _states(model, x)
+    return h if bool((h[:, 0] > h[:, 1]).all()) else torch.relu(h)
+
+
 def _attention(model: Coupled, x: Tensor) -> Tensor:
     h = _states(model, x)
     return h + F.softmax(h @ h.T, -1) @ h
@@ -71,6 +89,7 @@ def _rows_for_directions(model: Coupled, x: Tensor) -> Tensor:
 
 COUPLED = (
     _softmax, _scaled, _centred, _normalised, _attention, _steps_for_texts, _rows_for_directions,
+    _centred_words, _scaled_words, _normalised_words, _early_exit,
 )  # fmt: skip
 SOME = (
     "lrp", "gradient_x_input", "integrated_gradients", "deeplift", "occlusion", "shapley",
