@@ -79,7 +79,7 @@ class CopiesExplainer(Explainer):
         """Return whether a text ever runs beside another one, or beside a copy of its own."""
         size = self.batch_tokens
         alone = len(inputs) == 1 and size != "auto" and size < 2 * inputs[0].numel()
-        return not alone
+        return inputs.ndim > 1 and not alone
 
     def iter_batches(
         self, documents: Tensor, copies: int, work: Callable[[Tensor], Result]
