@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from seqlrp.engine.modules import modules_of
+from seqlrp.engine.modules import is_quantized, modules_of
 from seqlrp.engine.nests import out_of_inference_mode
 from seqlrp.errors import (
     IdsError,
@@ -94,12 +94,11 @@ def _check_modules(model: nn.Module) -> None:
                 module=name,
             )
         if module.training and not _has_no_mode(module):
-            quantized = any(".quantized." in type(m).__module__ for m in modules_of(model))
             also = " A quantized model is refused then, too: explain it as it was before."
             raise TrainingModeError(
                 f"{where} ({type(module).__name__}) is in training mode, where dropout and batch "
                 f"normalisation change the answer from call to call; call model.eval() first."
-                f"{also * quantized}",
+                f"{also * is_quantized(model)}",
                 module=name,
             )
 

@@ -45,3 +45,8 @@ def kept_by(model: nn.Module) -> frozenset[int]:
         if name not in _OWN
         for tensor in tensors_in(value)
     )
+
+
+def is_quantized(model: nn.Module) -> bool:
+    """Return whether a module of the model computes with integers of eight bits."""
+    return any(".quantized." in type(module).__module__ for module in modules_of(model))

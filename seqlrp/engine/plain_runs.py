@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlrp.engine.batches import select_arguments
+from seqlrp.engine.modules import is_quantized
 from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.engine.twins import not_twinned, same_random_state, twin
 
@@ -89,7 +90,9 @@ class PlainRuns:
             found = self._scores(runs)
             if found is not None:
                 beside_copies = torch.stack([run[k] for k, run in enumerate(found[1:])])
-                return scores_differ(beside_copies, found[0])
+                # Eight bits are scaled by the largest value of the batch: about as bfloat16.
+                dtype = torch.bfloat16 if is_quantized(self._model) else None
+                return scores_differ(beside_copies, found[0], dtype)
         return False
 
     def _scores(self, runs: list[tuple[Tensor, tuple[Any, ...]]]) -> list[Tensor] | None:
