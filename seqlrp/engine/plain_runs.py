@@ -79,9 +79,13 @@ class PlainRuns:
             made[-1][words] = other
         if len(given) == 1 and all(torch.equal(other, text) for other in made):
             return None
-        for others in (made, made[:1]):  # a model may raise on texts of one word
-            batch = torch.stack([*inputs[given], *others, text])
-            rows = torch.cat([given, given[:1].expand(len(others) + 1)])
+        many, pair = [*inputs[given], *made, text], [text, made[0]]
+        # A model may raise on texts of one word, or keep something for each row of its batch.
+        for texts in (many, pair):
+            batch = torch.stack(texts)
+            rows = given[:1].repeat(len(batch))  # whose arguments go with each text
+            if texts is many:
+                rows[: len(given)] = given
             together = torch.arange(len(batch)).to(rows)
             runs = [
                 (batch[order], select_arguments(additional, inputs, rows[order]))
@@ -98,14 +102,17 @@ class PlainRuns:
     def _scores(self, runs: list[tuple[Tensor, tuple[Any, ...]]]) -> list[Tensor] | None:
         """Return the scores of batches, each by a copy of the model in the same random state.
 
-        None where the model cannot be copied, or raises.
+        None where the model cannot be copied, raises, or has not a score for each text.
         """
         if not_twinned(self._model):
             return None
         found = []
         with suppress(Exception), torch.no_grad():
             for inputs, arguments in runs:
-                found.append(self._select(plain_output(self._model, inputs, arguments)))
+                scores = self._select(plain_output(self._model, inputs, arguments))
+                if len(scores) != len(inputs):
+                    return None
+                found.append(scores)
             return found
         return None
 
