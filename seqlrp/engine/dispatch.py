@@ -174,8 +174,9 @@ class DispatchMode(FollowingMode[M]):
             if self.known(value) is not None:
                 dependent.append(value)
             elif (mark := mark_of(value, self)) is None:
-                self.check_constant(value)
-                constant = constant or id(value) not in self._model_ids
+                if id(value) not in self._model_ids:
+                    self.check_constant(value)
+                    constant = True
             elif mark.random:
                 random = mark.random
         entry = identify(function)
@@ -223,14 +224,15 @@ class DispatchMode(FollowingMode[M]):
         if entry is not None and entry.name == "dropout":
             self.check_dropout(arrange(function, entry, args, kwargs))
         self.record_question(function, entry, args, kwargs)
-        given = tensors_in((args, kwargs))
+        given = (args, kwargs)
         if self.grad_wanted and getattr(function, "__name__", "") != "__set__":
-            args, kwargs = self.detach_constants(args), self.detach_constants(kwargs)
-        used = tensors_in((args, kwargs))
+            args, kwargs = self.detach_constants(given)
         with torch.set_grad_enabled(self.grad_wanted):
             result = function(*args, **kwargs)
+        if args is given[0]:
+            return result
         # What returns its argument, as dropout does in evaluation, returns the parameter itself.
-        owners = zip(used, given, strict=True)
+        owners = zip(tensors_in((args, kwargs)), tensors_in(given), strict=True)
         return next((own for detached, own in owners if detached is result), result)
 
     grad_wanted = True  # whether constants are computed with autograd switched on

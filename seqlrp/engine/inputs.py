@@ -8,6 +8,7 @@ returns can be assigned to its word and document. All other values pass through 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any, NamedTuple, NoReturn
 
 import torch
@@ -98,7 +99,7 @@ class InputMode(TorchFunctionMode):
     def read(self, reading: Reading) -> Tensor:
         """Make the vectors of a reading a leaf; return those that the model uses, `[..., D]`."""
         leaf = reading.vectors.detach().requires_grad_()
-        self.readings.append(reading._replace(vectors=leaf))
+        self.readings.append(Reading(leaf, reading.origin, reading.table))
         return leaf.clone()  # a clone, because a leaf cannot be changed in place
 
     def run(self, model: nn.Module, inputs: Tensor, additional: Any) -> Any:
@@ -149,18 +150,17 @@ class InputMode(TorchFunctionMode):
 
     def _places(self, like: Tensor) -> Tensor:
         """Number the elements of the ids."""
-        count = torch.Size(self.ids_shape).numel()
-        return torch.arange(count, device=like.device).reshape(self.ids_shape)
+        return torch.arange(prod(self.ids_shape), device=like.device).view(self.ids_shape)
 
     def gather(self, values: list[Tensor | None]) -> Tensor:
         """Sum values at the readings for each word, in float32 or wider: `[*ids, D]`."""
-        width = max(reading.vectors.shape[-1] for reading in self.readings)
         first = self.readings[0].vectors
         dtype = torch.promote_types(first.dtype, torch.float32)
         alone = len(self.readings) == 1 and self.readings[0].origin is self._whole
         if alone and values[0] is not None:  # every word was read once, in order
             return values[0].to(dtype)
-        total = first.new_zeros(torch.Size(self.ids_shape).numel(), width, dtype=dtype)
+        width = max(reading.vectors.shape[-1] for reading in self.readings)
+        total = first.new_zeros(prod(self.ids_shape), width, dtype=dtype)
         for reading, value in zip(self.readings, values, strict=True):
             if value is not None:
                 places = reading.origin.reshape(-1)
@@ -180,12 +180,12 @@ class InputMode(TorchFunctionMode):
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if torch.is_inference_mode_enabled():  # the model's own, in which there is no graph
-            with torch.inference_mode(False):
-                return self.__torch_function__(function, types, args, kwargs)
         entry = identify(function)
         if entry is not None and entry.kind is Kind.QUESTION:
             return function(*args, **kwargs)
+        if torch.is_inference_mode_enabled():  # the model's own, in which there is no graph
+            with torch.inference_mode(False):
+                return self.__torch_function__(function, types, args, kwargs)
         if function is torch._C._set_grad_enabled:
             return self.grad_enabled(bool(args[0]))
         if kwargs.get("out") is not None and self._meets_words((args, kwargs)):
@@ -417,7 +417,7 @@ class InputMode(TorchFunctionMode):
         Raises:
             RefusedFunctionError: an id comes from several words, or from unknown ones.
         """
-        if own is None or own.single:
+        if own is None or own.origin is self._whole or own.single:
             return
         raise RefusedFunctionError(
             f"{self.describe_place().capitalize()} looks up ids that {own.made_by or 'a function'} "
@@ -470,16 +470,16 @@ class InputMode(TorchFunctionMode):
         self._check_single(own)
         origin = own.origin
         _check_range(ids, weight)
-        self.table_sizes.append(len(weight))
+        self.table_sizes.append(weight.shape[0])
         number = self._tables.setdefault(weight.data_ptr(), len(self._tables))
         weight = weight.detach()
         if max_norm is not None:  # F.embedding renormalises the weights in place: use a copy
             self.renormalises = True
             every = torch.arange(len(weight), device=weight.device)
             weight = F.embedding(every, weight.clone(), max_norm=max_norm, norm_type=norm_type)
-        vectors = F.embedding(ids, weight)
+        vectors = torch.embedding(weight, ids)
         if padding_idx is not None:
-            padding_idx %= len(weight)
+            padding_idx %= weight.shape[0]
             self._padding_read.append((origin, ids == padding_idx))
         table = EmbeddingTable(weight, padding_idx, number)
         return self.read(Reading(vectors, origin, table))
@@ -602,8 +602,11 @@ def _find_lookup(
 def _check_range(ids: Tensor, weight: Tensor) -> None:
     if ids.dtype not in (torch.int64, torch.int32):
         raise IdsError(f"The embedding got ids of dtype {ids.dtype}; it needs torch.int64.")
-    wrong = (ids < 0) | (ids >= len(weight))
-    if bool(wrong.any()):
+    if not ids.numel():
+        return
+    lowest, highest = ids.aminmax()
+    if int(lowest) < 0 or int(highest) >= weight.shape[0]:
+        wrong = (ids < 0) | (ids >= len(weight))
         where = tuple(wrong.nonzero()[0].tolist())
         raise VocabularyError(
             f"Id {int(ids[where])} at position {where} is outside the embedding's vocabulary of "

@@ -18,7 +18,6 @@ from seqlrp.engine.nests import map_tensors, tensors_in
 _ATTRIBUTE = "_seqlrp_mark"
 _WRITES = "_seqlrp_writes"
 _MEMORY = "_seqlrp_memory"
-_HOLDERS = (Tensor, tuple, list, dict)  # of what a module can keep
 _MODULE_FIELDS = frozenset(vars(nn.Module()))  # that every module has
 
 
@@ -175,7 +174,6 @@ def release_marked(model: nn.Module) -> None:
                 name
                 for name, value in kept.items()
                 if name not in _MODULE_FIELDS
-                and isinstance(value, _HOLDERS)
                 and any(hasattr(t, _ATTRIBUTE) for t in tensors_in(value))
             ]
             for name in marked:

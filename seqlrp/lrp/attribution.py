@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlrp.engine.attribution import Attribution
-from seqlrp.engine.checks import Target, check_dtype
+from seqlrp.engine.checks import Target, all_finite, check_dtype
 from seqlrp.engine.explainer import Explainer, Forward
 from seqlrp.engine.ledger import Entry, Ledger
 from seqlrp.engine.padding import tell_of_padding
@@ -284,7 +284,7 @@ class LRP(Explainer):
 
         parts = _relevance(run, [each.gammas for each in found])
         words = torch.stack([part.sum(-1) for part in parts])  # [C or 1, *ids]
-        if not bool(torch.isfinite(words).all()):
+        if not all_finite(words):
             self._refuse_overflow(words)
         if bool(forward.padding.any()):
             share = _padding_share(run, [each.gammas for each in found], forward.padding, words)
@@ -295,7 +295,7 @@ class LRP(Explainer):
         ledger = None
         if account:
             ledger = _ledger(run, forward, words, starts, [each.amounts for each in found])
-            if not all(bool(torch.isfinite(entry.amount).all()) for entry in ledger.entries):
+            if not all(all_finite(entry.amount) for entry in ledger.entries):
                 self._refuse_overflow(words)
             if not known and self.options.signal_takes_all:
                 narrow = None if run.constants is None else run.constants.narrow

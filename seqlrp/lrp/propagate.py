@@ -49,10 +49,9 @@ class Propagation(Run):
             law = None if entry is None else LOG_SPACE.law(entry)
             return law or (absorb_unknown if absorbs else refuse)
         law = super().law_of(function, entry, dependent)
-        if entry is None or entry.kind not in _PASS_PARTS:
+        if self.put_together and (entry is None or entry.kind not in _PASS_PARTS):
             for value in dependent:
-                mark = self.known(value) if self.put_together else None
-                if mark is not None and mark.holds_bare_gates:
+                if self.require_mark(value).holds_bare_gates:
                     if not absorbs:
                         self.refuse_together(full_name(function))
                     return absorb_unknown

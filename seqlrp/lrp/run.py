@@ -72,7 +72,6 @@ class Run(DispatchMode[Value]):
         self.watched: dict[int, Book] = {}  # functions that record γ withheld at a value, by its id
         self.books: Books | None = None  # set during each backward pass
         self.put_together = False  # whether gates and signals have come together in a tensor
-        self.overwrites = False  # whether the model has written over a signal or a part of one
         self.in_log_space = False  # whether the model has taken the logarithm of a signal
         # Results made in the forward pass of an autograd function, and copies with their graph.
         self.inside: dict[int, tuple[Tensor, Tensor]] = {}
@@ -387,10 +386,11 @@ class Run(DispatchMode[Value]):
         Raises:
             ModelError: a row of the scores belongs to another document.
         """
-        mark, values = self.known(output), scores.detach()
+        mark, shape = self.known(output), scores.shape
         if mark is not None:
-            scores = self.signal(output, mark, "The output").reshape(values.shape)
-        self.check_documents(values, mark)
+            scores = self.signal(output, mark, "The output")
+            scores = scores if scores.shape == shape else scores.reshape(shape)
+        self.check_documents(scores, mark)
         return scores
 
     def end(self, value: Tensor) -> Tensor:

@@ -44,8 +44,7 @@ def sequence(run: Run, call: Call) -> tuple[Tensor, ...]:
     assert stabiliser is not None
     x, x_known = _operand(run, given.data, given.kind)
     padded = not given.packed
-    if padded:
-        x = (x.transpose(0, 1) if given.batch_first else x).flatten(0, 1)
+    model_layout: Layout = "batch first" if given.batch_first else "time first"
     operands = [_operand(run, s, given.kind) for s in given.states]
     own_names = _constant_names(operands)
     weights = _weights(run, given)
@@ -54,13 +53,12 @@ def sequence(run: Run, call: Call) -> tuple[Tensor, ...]:
     for index in range(given.layers):
         part = slice(index * given.directions, (index + 1) * given.directions)
         own = own_names | {"x"} if index == 0 and not x_known else own_names
-        layout: Layout = "rows"
-        if padded and index == given.layers - 1:
-            layout = "batch first" if given.batch_first else "time first"
+        takes: Layout = model_layout if padded and index == 0 else "rows"
+        layout: Layout = model_layout if padded and index == given.layers - 1 else "rows"
         layer = Layer(
             given.kind, weights[part], steps, given.batch_sizes, False,
             stabiliser, run.options.impl,
-            _bookers(run, given.kind, f"_l{index}", own, rows, owner), layout,
+            _bookers(run, given.kind, f"_l{index}", own, rows, owner), takes, layout,
         )  # fmt: skip
         own_states = states if given.layers == 1 else [state[part] for state in states]
         x, *final = recur(layer, x, *own_states)
