@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from seqlrp.engine.modules import modules_of, parameters_of
+from seqlrp.engine.modules import modules_of
 from seqlrp.engine.nests import out_of_inference_mode
 from seqlrp.errors import (
     IdsError,
@@ -44,7 +45,7 @@ def check_model(model: nn.Module) -> nn.Module:
         )
     if "_orig_mod" in model._modules:  # torch.compile keeps the original here
         model = model._modules["_orig_mod"]  # type: ignore[assignment]
-    if any(_is_suspect(module) for module in modules_of(model)):
+    if any(map(_is_suspect, modules_of(model))):
         _check_modules(model)
     return model
 
@@ -176,15 +177,14 @@ def check_input(inputs: Tensor) -> None:
         raise IdsError(f"Got an input of shape {shape}, which holds nothing to explain.")
 
 
-def check_dtype(inputs: Tensor, model: nn.Module) -> None:
-    """Check that vectors have the floating dtype of the model's parameters, which is not float16.
+def check_dtype(inputs: Tensor, parameters: Iterable[nn.Parameter]) -> None:
+    """Check that vectors have the floating dtype of a model's parameters, which is not float16.
 
     Raises:
         IdsError: they have another; the message says what to cast.
         ModelError: the parameters are float16.
     """
-    dtypes = (p.dtype for p in parameters_of(model))
-    own = next((dtype for dtype in dtypes if dtype.is_floating_point), None)
+    own = next((p.dtype for p in parameters if p.dtype.is_floating_point), None)
     if own == torch.float16:
         raise ModelError(
             "The model computes in float16, whose smallest numbers are too large for relevance: "
@@ -291,7 +291,7 @@ def check_scores(output: Any, documents: int | None, *, probabilities: bool) -> 
             f"[B, C]{hint}."
         )
     scores = output
-    if scores.ndim == 1 and scores.dtype.is_floating_point and documents == len(scores):
+    if scores.ndim == 1 and scores.dtype.is_floating_point and documents == scores.shape[0]:
         scores = scores.unsqueeze(1)
     elif scores.ndim < 2 and scores.dtype.is_floating_point and documents == 1:
         scores = scores.reshape(1, -1)
@@ -299,7 +299,7 @@ def check_scores(output: Any, documents: int | None, *, probabilities: bool) -> 
         scores.ndim != 2
         or not scores.dtype.is_floating_point
         or 0 in scores.shape
-        or (documents is not None and len(scores) != documents)
+        or (documents is not None and scores.shape[0] != documents)
     ):
         batch = "B" if documents is None else str(documents)
         raise OutputError(

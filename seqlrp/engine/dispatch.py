@@ -227,8 +227,7 @@ class DispatchMode(FollowingMode[M]):
         given = (args, kwargs)
         if self.grad_wanted and getattr(function, "__name__", "") != "__set__":
             args, kwargs = self.detach_constants(given)
-        with torch.set_grad_enabled(self.grad_wanted):
-            result = function(*args, **kwargs)
+        result = self._call_plainly(function, args, kwargs)
         if args is given[0]:
             return result
         # What returns its argument, as dropout does in evaluation, returns the parameter itself.
@@ -237,6 +236,12 @@ class DispatchMode(FollowingMode[M]):
 
     grad_wanted = True  # whether constants are computed with autograd switched on
 
+    def _call_plainly(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if torch.is_grad_enabled() == self.grad_wanted:
+            return function(*args, **kwargs)
+        with torch.set_grad_enabled(self.grad_wanted):
+            return function(*args, **kwargs)
+
     def _draw(
         self, function: Callable[..., Any], args: Any, kwargs: Any, dependent: list[Tensor]
     ) -> Any:
@@ -244,8 +249,7 @@ class DispatchMode(FollowingMode[M]):
         name = full_name(function)
         if dependent and not name.endswith("_like"):  # which use its shape alone
             self._refuse_random(name)
-        with torch.set_grad_enabled(self.grad_wanted):
-            result = function(*args, **kwargs)
+        result = self._call_plainly(function, args, kwargs)
         # A module under construction may fill its parameters with random numbers.
         for tensor in tensors_in(result):
             if not isinstance(tensor, nn.Parameter):

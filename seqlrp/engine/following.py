@@ -48,7 +48,6 @@ class FollowingMode(InputMode, Generic[M]):
     refusal = "no rule is known for it"  # why a function without a law is refused
     advice = "Write the step with other functions."  # what the user can do then
     constants: ConstantRecorder | None = None  # records the constants beside signals
-    overwrites = False  # whether the model has written over a signal or a part of one
 
     def __init__(self, model: nn.Module, count: int | None, account: bool) -> None:
         super().__init__()
@@ -99,7 +98,7 @@ class FollowingMode(InputMode, Generic[M]):
             self._memory[storage.data_ptr()] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
         return put_mark(tensor, mark)
 
-    def known(self, value: object) -> M | None:
+    def known(self, value: Any) -> M | None:
         """Return the mark of a value that depends on the input; None for all others, ids included.
 
         Raises:
@@ -108,7 +107,6 @@ class FollowingMode(InputMode, Generic[M]):
         mark: M | None = mark_of(value, self)  # type: ignore[assignment]
         if mark is None or mark.origin is not None:
             return None
-        assert isinstance(value, Tensor)
         if mark.place != place_of(value, mark):
             self._refuse_hidden(value)
         node = value.grad_fn
@@ -173,7 +171,7 @@ class FollowingMode(InputMode, Generic[M]):
     def detach_constants(self, nest: Any) -> Any:
         """Return nested arguments with every tensor without a mark detached."""
         for tensor in tensors_in(nest):
-            if tensor.requires_grad or tensor.is_inference():
+            if (tensor.requires_grad or tensor.is_inference()) and self.known(tensor) is None:
                 return map_tensors(nest, self.raw)
         return nest
 

@@ -72,6 +72,8 @@ class Reading(NamedTuple):
 class InputMode(TorchFunctionMode):
     """Runs a model unchanged, and calls `read` with the vectors that its embeddings look up."""
 
+    overwrites = False  # whether the model has written over a signal or a part of one
+
     def __init__(self) -> None:
         super().__init__()
         self.readings: list[Reading] = []
@@ -385,8 +387,11 @@ class InputMode(TorchFunctionMode):
         if ids.layout is not torch.strided:
             return
         storage = ids.untyped_storage()
-        with torch.inference_mode(ids.is_inference()):
-            whole = torch.empty(0, dtype=ids.dtype, device=ids.device).set_(storage)
+        if ids.is_contiguous() and ids.nbytes == storage.nbytes():
+            whole = ids.detach()
+        else:
+            with torch.inference_mode(ids.is_inference()):
+                whole = torch.empty(0, dtype=ids.dtype, device=ids.device).set_(storage)
         self._contents[storage.data_ptr()] = whole, whole.clone()
 
     def _check_content(self, ids: Tensor) -> None:
@@ -572,15 +577,15 @@ def _find_lookup(
     Raises:
         RefusedFunctionError: the ids are turned into vectors in a way that cannot be followed.
     """
+    if function in (F.embedding, torch.embedding):
+        ids, table, *_ = embedding_arguments(function, args, kwargs)
+        return None if table.dtype.is_floating_point else (table, ids)
     name = function_name(function)
     if getattr(function, "__name__", "") == "one_hot":
         raise RefusedFunctionError(
             "The model makes one-hot vectors of ids, which cannot be followed; look their vectors "
             "up with nn.Embedding, or hand the vectors [B, T, D] in instead of the ids."
         )
-    if function in (F.embedding, torch.embedding):
-        ids, table, *_ = embedding_arguments(function, args, kwargs)
-        return None if table.dtype.is_floating_point else (table, ids)
     if len(followed) != 1 or not args or args[0] is followed[0] or not isinstance(args[0], Tensor):
         return None
     table, ids = args[0], followed[0]

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 # Most items are of these types; `isinstance(item, Tensor)` takes longer for all but plain tensors.
-_NO_TENSORS = frozenset((int, float, bool, str, type(None)))
+_NO_TENSORS = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device))
 _TENSORS = frozenset((Tensor, Parameter))
 
 
 def tensors_in(value: object) -> list[Tensor]:
     """Return all tensors in nested tuples, lists and dicts, in order."""
     found: list[Tensor] = []
-    _collect((value,), found)
+    _collect(value if type(value) is tuple else (value,), found)
     return found
 
 

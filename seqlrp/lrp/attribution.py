@@ -12,6 +12,7 @@ from seqlrp.engine.attribution import Attribution
 from seqlrp.engine.checks import Target, all_finite, check_dtype
 from seqlrp.engine.explainer import Explainer, Forward
 from seqlrp.engine.ledger import Entry, Ledger
+from seqlrp.engine.modules import parameters_of
 from seqlrp.engine.padding import tell_of_padding
 from seqlrp.engine.plain_runs import rounding
 from seqlrp.errors import LedgerError, ModelError, NonFiniteError, OptionError
@@ -305,12 +306,14 @@ class LRP(Explainer):
             words if reduce or features else torch.stack(parts), ledger
         )
         reached, units = recorder.results(forward.target is None)
-        return attribution._replace(layers=reached, units=units)
+        return (
+            attribution._replace(layers=reached, units=units) if recorder.records else attribution
+        )
 
     def check_call(self, inputs: Tensor) -> None:
         """Check the model and the input, and that vectors have the dtype of the parameters."""
         super().check_call(inputs)
-        check_dtype(inputs, self.model)
+        check_dtype(inputs, parameters_of(self.model))
 
     def _propagation(self, inputs: Tensor, additional: Any, account: bool) -> Propagation:
         """Create the run for this input; count the maps first if a rule needs their number."""

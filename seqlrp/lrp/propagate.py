@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from torch import Tensor, nn
@@ -34,7 +35,8 @@ class Propagation(Run):
             OptionError: a module named in `gates` does not run.
         """
         try:
-            with take_for_gates(self, self.options.gates):
+            gates = self.options.gates
+            with take_for_gates(self, gates) if gates else nullcontext():
                 output = super().run(model, inputs, additional)
             return map_tensors(output, self.with_laws) if self.inside else output
         finally:

@@ -27,6 +27,7 @@ from seqlrp.lrp.stabilise import Stabiliser
 from seqlrp.lrp.targets import OfTargets
 
 Layout = Literal["rows", "time first", "batch first"]  # [N, ·], [T, B, ·] or [B, T, ·]
+_AS_IT_IS = nullcontext()
 _ACTIVATIONS = {"rnn_tanh": torch.tanh, "rnn_relu": torch.relu}
 
 
@@ -93,7 +94,7 @@ class Layer:
         """
         # Under autocast the forward pass gives narrower dtypes; relevance is summed in wider ones.
         dtype = self.weights[0].ih.dtype
-        if any(t.dtype != dtype for t in (*saved, *gammas)):
+        if {t.dtype for t in (*saved, *gammas)} != {dtype}:
             saved, gammas = ([t.to(dtype) for t in tensors] for tensors in (saved, gammas))
         steps = self.steps
         if targets > 1:
@@ -158,7 +159,7 @@ def _backward(
     gammas: Sequence[Tensor],
 ) -> list[Gammas]:
     """Return γ of the inputs by direction, for one target or, under `torch.vmap`, several."""
-    if any(torch._C._functorch.is_batchedtensor(gamma) for gamma in gammas):
+    if any(map(torch._C._functorch.is_batchedtensor, gammas)):
         given = _Backward.apply(layer, kernel, len(gammas), *saved, *factors, *gammas)  # type: ignore[no-untyped-call]
         each = len(given) // len(layer.weights)
         results = [
@@ -252,7 +253,7 @@ class _Recurrence(torch.autograd.Function):
         saved, factors = tensors[: ctx.operands], tensors[ctx.operands :]
         device = gammas[0].device.type
         narrow = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-        with torch.autocast(device, enabled=False) if narrow else nullcontext():
+        with torch.autocast(device, enabled=False) if narrow else _AS_IT_IS:
             results = _backward(layer, ctx.kernel, saved, factors, gammas)
         gamma_x = results[0].x if len(results) == 1 else results[0].x + results[1].x
         by_state = [[r.h0 for r in results], [r.c0 for r in results if r.c0 is not None]]
