@@ -405,10 +405,15 @@ def select_scores(scores: Tensor, target: Tensor | None, against: Tensor | None)
     """Return the explained scores, `[B]` each: of all classes, of one, or a difference of two."""
     if target is None:
         return list(scores.unbind(1))
-    chosen = scores.gather(1, target.unsqueeze(1)).squeeze(1)
-    if against is not None:
-        chosen = chosen - scores.gather(1, against.unsqueeze(1)).squeeze(1)
-    return [chosen]
+    chosen = _scores_of(target, scores)
+    return [chosen if against is None else chosen - _scores_of(against, scores)]
+
+
+def _scores_of(classes: Tensor, scores: Tensor) -> Tensor:
+    """Return the score of one class for each document, `[B]`."""
+    if classes.shape[0] == 1:  # `gather` costs more, and more than that in a backward pass
+        return scores.select(1, int(classes))
+    return scores.gather(1, classes.unsqueeze(1)).squeeze(1)
 
 
 def _range_error(target: int, classes: int) -> TargetError:

@@ -25,6 +25,7 @@ from seqlrp.engine.functions import (
     identify,
     out_of_place,
 )
+from seqlrp.engine.inputs import Tensors
 from seqlrp.engine.marks import mark_of
 from seqlrp.engine.moves import mixes
 from seqlrp.engine.nests import map_tensors, tensors_in
@@ -162,7 +163,9 @@ class DispatchMode(FollowingMode[M]):
         result: Tensor = self.call(function, args, kwargs)
         return result
 
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def call(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, found: Tensors = None
+    ) -> Any:
         """Look a function up in the table and apply its law, or refuse it by name.
 
         Raises:
@@ -170,7 +173,9 @@ class DispatchMode(FollowingMode[M]):
             ModelError: the function draws random numbers.
         """
         dependent, random, constant = [], "", False
-        for value in tensors_in((args, kwargs) if kwargs else args):
+        if found is None:
+            found = tensors_in((args, kwargs) if kwargs else args)
+        for value in found:
             if self.known(value) is not None:
                 dependent.append(value)
             elif (mark := mark_of(value, self)) is None:

@@ -7,7 +7,7 @@ returns can be assigned to its word and document. All other values pass through 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, NamedTuple, NoReturn
 
@@ -38,6 +38,7 @@ from seqlrp.errors import (
     VocabularyError,
 )
 
+Tensors = Sequence[Tensor] | None  # the tensors among some arguments; None: nobody has looked
 _PROBABILITY_NODES = ("SoftmaxBackward0", "LogSoftmaxBackward0", "SigmoidBackward0")
 
 
@@ -174,8 +175,13 @@ class InputMode(TorchFunctionMode):
     def grad_enabled(self, enabled: bool) -> None:
         """Handle that the model enters or leaves `no_grad`; ignored, because a graph is needed."""
 
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Call a function that does not act on ids; a mode with laws overrides this."""
+    def call(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, found: Tensors = None
+    ) -> Any:
+        """Call a function that does not act on ids; a mode with laws overrides this.
+
+        `found` are the tensors among its arguments, if somebody has already looked.
+        """
         return function(*args, **kwargs)
 
     def __torch_function__(
@@ -193,7 +199,8 @@ class InputMode(TorchFunctionMode):
         if kwargs.get("out") is not None and self._meets_words((args, kwargs)):
             return self._write_out(function, types, args, kwargs)
         marked, followed = False, []
-        for tensor in tensors_in((args, kwargs) if kwargs else args):
+        found = tensors_in((args, kwargs) if kwargs else args)
+        for tensor in found:
             mark = mark_of(tensor, self)
             if mark is None and tensor._base is not None:
                 mark = mark_of(tensor._base, self)
@@ -202,7 +209,7 @@ class InputMode(TorchFunctionMode):
                 if not mark.answer:
                     followed.append(tensor)
         if not marked:
-            return self.call(function, args, kwargs)
+            return self.call(function, args, kwargs, found)
         if followed:
             for tensor in followed:
                 self._check_content(tensor)

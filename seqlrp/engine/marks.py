@@ -171,7 +171,7 @@ def release_marked(model: nn.Module) -> None:
     for module in modules_of(model):
         for kept in (module.__dict__, module._buffers):
             own = {name: kept[name] for name in kept if name not in _MODULE_FIELDS}
-            if _any_marked(own):
+            if own and _any_marked(own):
                 marked = [name for name, value in own.items() if _any_marked(value)]
                 kept.update({name: map_tensors(own[name], _plain) for name in marked})
 

@@ -305,10 +305,10 @@ class LRP(Explainer):
         attribution = forward.attribution(
             words if reduce or features else torch.stack(parts), ledger
         )
+        if not recorder.records:
+            return attribution
         reached, units = recorder.results(forward.target is None)
-        return (
-            attribution._replace(layers=reached, units=units) if recorder.records else attribution
-        )
+        return attribution._replace(layers=reached, units=units)
 
     def check_call(self, inputs: Tensor) -> None:
         """Check the model and the input, and that vectors have the dtype of the parameters."""

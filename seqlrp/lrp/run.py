@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from seqlrp.engine import documents as docs
 from seqlrp.engine.dispatch import DispatchMode
 from seqlrp.engine.functions import Kind, identify, writes_over_first
-from seqlrp.engine.inputs import Reading
+from seqlrp.engine.inputs import Reading, Tensors
 from seqlrp.engine.ledger import Books
 from seqlrp.engine.marks import mark_of, put_mark, record_write
 from seqlrp.engine.nests import map_tensors, tensors_in
@@ -96,7 +96,9 @@ class Run(DispatchMode[Value]):
 
     # An autograd function of the model's own
 
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def call(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, found: Tensors = None
+    ) -> Any:
         """Call a function under its law.
 
         What an autograd function of the model's own computes is seen like all else. But torch then
@@ -104,7 +106,7 @@ class Run(DispatchMode[Value]):
         graph of the laws; so copies with that graph are kept, and used in the place of its results.
         """
         if torch.is_grad_enabled() and not self.inside:
-            return super().call(function, args, kwargs)
+            return super().call(function, args, kwargs, found)
         entry = identify(function)
         writes = writes_over_first(function, entry)
         if not writes:
