@@ -31,8 +31,7 @@ def parameters_of(model: nn.Module) -> list[nn.Parameter]:
 
 def tensors_of(model: nn.Module) -> list[Tensor]:
     """Return the parameters and buffers of a model; shared ones occur several times."""
-    modules = modules_of(model)
-    kept = [table for m in modules for table in (m._parameters, m._buffers)]
+    kept = (table for m in modules_of(model) for table in (m._parameters, m._buffers) if table)
     return [t for table in kept for t in table.values() if t is not None]
 
 
