@@ -142,6 +142,7 @@ def check_parameters(model: nn.Module) -> None:
 def all_finite(values: Tensor) -> bool:
     """Return whether no value is NaN or infinite."""
     # A sum that is finite has only finite terms, and costs a quarter of looking at each of them.
+    values = values.detach()
     return math.isfinite(values.sum()) or bool(torch.isfinite(values).all())
 
 
@@ -315,7 +316,7 @@ def check_scores(output: Any, documents: int | None, *, probabilities: bool) -> 
         )
     if not scores.requires_grad:
         refuse_no_embedding()
-    if not all_finite(scores.detach()):
+    if not all_finite(scores):
         raise NonFiniteError(
             "A score is NaN or infinite; look for overflowing weights or a softmax over nothing."
         )
