@@ -34,7 +34,7 @@ def affine(
         return run.mark(y, gate=True, inert=True, documents=documents)
     ready = run.signal(x, mark, operation)
     y = f(ready, weight)
-    held = bias if bias is not None and run.known(bias) is None else None
+    held = bias if run.known(bias) is None else None
     deferred = run.defer_map(
         f, ready, weight, operation,
         documents=documents, documents_of_x=mark.documents, bias=held, features=features,
