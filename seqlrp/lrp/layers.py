@@ -157,12 +157,14 @@ class LayerRecorder:
             )
         key, mask = id(copy), self._mask(name, tensor, units)
 
-        def note(gamma: Tensor) -> None:
+        def note(gamma: Tensor | None) -> None:
+            if gamma is None:  # only another output of the same function has been used
+                return
             noted = self._gammas.get(key)
             self._gammas[key] = gamma.detach() if noted is None else noted + gamma.detach()
 
-        def select(gamma: Tensor) -> Tensor | None:
-            if mask is None:
+        def select(gamma: Tensor | None) -> Tensor | None:
+            if mask is None or gamma is None:
                 note(gamma)
                 return None
             return gamma * mask if self._passing[name] else torch.zeros_like(gamma)
