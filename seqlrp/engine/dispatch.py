@@ -25,6 +25,7 @@ from seqlrp.engine.functions import (
     identify,
     out_of_place,
 )
+from seqlrp.engine.inputs import Tensors
 from seqlrp.engine.marks import mark_of
 from seqlrp.engine.moves import mixes
 from seqlrp.engine.nests import map_tensors, tensors_in
@@ -162,7 +163,9 @@ class DispatchMode(FollowingMode[M]):
         result: Tensor = self.call(function, args, kwargs)
         return result
 
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def call(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, found: Tensors = None
+    ) -> Any:
         """Look a function up in the table and apply its law, or refuse it by name.
 
         Raises:
@@ -170,12 +173,15 @@ class DispatchMode(FollowingMode[M]):
             ModelError: the function draws random numbers.
         """
         dependent, random, constant = [], "", False
-        for value in tensors_in((args, kwargs) if kwargs else args):
+        if found is None:
+            found = tensors_in((args, kwargs) if kwargs else args)
+        for value in found:
             if self.known(value) is not None:
                 dependent.append(value)
             elif (mark := mark_of(value, self)) is None:
-                self.check_constant(value)
-                constant = constant or id(value) not in self._model_ids
+                if id(value) not in self._model_ids:
+                    self.check_constant(value)
+                    constant = True
             elif mark.random:
                 random = mark.random
         entry = identify(function)
@@ -223,17 +229,23 @@ class DispatchMode(FollowingMode[M]):
         if entry is not None and entry.name == "dropout":
             self.check_dropout(arrange(function, entry, args, kwargs))
         self.record_question(function, entry, args, kwargs)
-        given = tensors_in((args, kwargs))
+        given = (args, kwargs)
         if self.grad_wanted and getattr(function, "__name__", "") != "__set__":
-            args, kwargs = self.detach_constants(args), self.detach_constants(kwargs)
-        used = tensors_in((args, kwargs))
-        with torch.set_grad_enabled(self.grad_wanted):
-            result = function(*args, **kwargs)
+            args, kwargs = self.detach_constants(given)
+        result = self._call_plainly(function, args, kwargs)
+        if args is given[0]:
+            return result
         # What returns its argument, as dropout does in evaluation, returns the parameter itself.
-        owners = zip(used, given, strict=True)
+        owners = zip(tensors_in((args, kwargs)), tensors_in(given), strict=True)
         return next((own for detached, own in owners if detached is result), result)
 
     grad_wanted = True  # whether constants are computed with autograd switched on
+
+    def _call_plainly(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if torch.is_grad_enabled() == self.grad_wanted:
+            return function(*args, **kwargs)
+        with torch.set_grad_enabled(self.grad_wanted):
+            return function(*args, **kwargs)
 
     def _draw(
         self, function: Callable[..., Any], args: Any, kwargs: Any, dependent: list[Tensor]
@@ -242,8 +254,7 @@ class DispatchMode(FollowingMode[M]):
         name = full_name(function)
         if dependent and not name.endswith("_like"):  # which use its shape alone
             self._refuse_random(name)
-        with torch.set_grad_enabled(self.grad_wanted):
-            result = function(*args, **kwargs)
+        result = self._call_plainly(function, args, kwargs)
         # A module under construction may fill its parameters with random numbers.
         for tensor in tensors_in(result):
             if not isinstance(tensor, nn.Parameter):

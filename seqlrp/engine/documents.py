@@ -71,6 +71,9 @@ def refuse_mixing() -> NoReturn:
 def reduce(documents: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
     """Return the documents after a reduction over `dims`; `MIXED` where it runs over several."""
     for dim in dims:
+        if documents.shape[dim] == 1 or documents.stride(dim) == 0:  # one number for all
+            documents = documents.narrow(dim, 0, 1)
+            continue
         highest = documents.amax(dim, keepdim=True)
         alone = ((documents == highest) | (documents == NOBODY)).all(dim, keepdim=True)
         documents = highest.masked_fill(~alone, MIXED)

@@ -153,7 +153,7 @@ class Explainer:
         self._kept: frozenset[int] | None = None  # what the model kept before a verified call
         self._tried_longer = False  # whether a batch has run with one more column of padding
         self._tried_others = verify is False  # whether a text has run alone and beside another
-        self._finite_versions: tuple[int, ...] | None = None
+        self._finite_versions: list[tuple[int, int]] | None = None  # of the parameters, by id
         self._check_parameters()
 
     @property
@@ -312,7 +312,8 @@ class Explainer:
             self._verify_late(mode, inputs, additional_forward_args, forward)
         self.check_others(forward, inputs, additional_forward_args)
         self._steps |= mode.steps
-        return forward._replace(unverified=self._unverified.get(kind, ""))
+        unverified = self._unverified.get(kind, "")
+        return forward._replace(unverified=unverified) if unverified else forward
 
     def _verify(
         self, second: SecondRun, mode: FollowingMode[Any], forward: Forward, kind: Hashable
@@ -357,7 +358,7 @@ class Explainer:
 
     def runs_beside_others(self, inputs: Tensor) -> bool:
         """Return whether a text runs beside another one in this call."""
-        return inputs.ndim > 1 and len(inputs) > 1
+        return inputs.ndim > 1 and inputs.shape[0] > 1
 
     def check_others(self, forward: Forward, inputs: Tensor, additional: Any) -> None:
         """Refuse a model whose scores of a text depend on the others of its batch; tried once.
@@ -365,8 +366,9 @@ class Explainer:
         Raises:
             MixedDocumentsError: they do.
         """
-        beside = self.runs_beside_others(inputs)
-        if self._tried_others or not beside or _writes(forward.mode) or not_twinned(self.model):
+        if self._tried_others or not self.runs_beside_others(inputs):
+            return
+        if _writes(forward.mode) or not_twinned(self.model):
             return
         plain = PlainRuns(self.model, self._select)
         counts = plain.others_count(inputs, forward.padding, additional)
@@ -434,11 +436,10 @@ class Explainer:
 
     def _check_parameters(self) -> None:
         """Check that all parameters are finite, unless none has changed since the last check."""
-        versions = tuple(
-            number
+        versions = [
+            (id(p), 0 if is_lazy(p) or p.is_inference() else p._version)
             for p in parameters_of(self.model)
-            for number in (id(p), 0 if is_lazy(p) or p.is_inference() else p._version)
-        )
+        ]
         if versions != self._finite_versions:
             check_parameters(self.model)
             self._finite_versions = versions

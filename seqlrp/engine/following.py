@@ -92,20 +92,18 @@ class FollowingMode(InputMode, Generic[M]):
         self._check_not_batched(tensor)
         storage = tensor.untyped_storage()
         base, known = tensor._base, self._memory.get(storage.data_ptr())
-        new = known is None or known.expired()  # type: ignore[no-untyped-call]
-        if new and base is not None and mark_of(base, self) is None:
-            self.mark_hidden_base(base)
-        self._memory[storage.data_ptr()] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+        if known is None or known.expired():  # type: ignore[no-untyped-call]
+            if base is not None and mark_of(base, self) is None:
+                self.mark_hidden_base(base)
+            self._memory[storage.data_ptr()] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
         return put_mark(tensor, mark)
 
-    def known(self, value: object) -> M | None:
+    def known(self, value: Any) -> M | None:
         """Return the mark of a value that depends on the input; None for all others, ids included.
 
         Raises:
             ModelError: the value was overwritten through another view, so its mark is outdated.
         """
-        if not isinstance(value, Tensor):
-            return None
         mark: M | None = mark_of(value, self)  # type: ignore[assignment]
         if mark is None or mark.origin is not None:
             return None
@@ -121,7 +119,7 @@ class FollowingMode(InputMode, Generic[M]):
                 f"{self.describe_place()}: its backward pass is a gradient's and not one of "
                 f"relevance. Write its forward pass with torch functions instead."
             )
-        writes = writes_to(value, self)
+        writes = writes_to(value, self) if self.overwrites else None
         if writes is not None and writes.spoil(value, mark):
             self.refuse_views()
         return mark
@@ -172,8 +170,9 @@ class FollowingMode(InputMode, Generic[M]):
 
     def detach_constants(self, nest: Any) -> Any:
         """Return nested arguments with every tensor without a mark detached."""
-        if any(t.requires_grad or t.is_inference() for t in tensors_in(nest)):
-            return map_tensors(nest, self.raw)
+        for tensor in tensors_in(nest):
+            if (tensor.requires_grad or tensor.is_inference()) and self.known(tensor) is None:
+                return map_tensors(nest, self.raw)
         return nest
 
     def is_parameter(self, value: Tensor) -> bool:
@@ -313,7 +312,7 @@ class FollowingMode(InputMode, Generic[M]):
 
     def check_documents(self, scores: Tensor, mark: Mark | None) -> None:
         """Refuse scores in which row b is known not to belong to document b."""
-        if len(scores) == 1:
+        if scores.shape[0] == 1:
             return
         if mark is None or mark.documents is None:
             if self.account:

@@ -19,7 +19,7 @@ from seqlrp.engine.functions import (
     identify,
     writes_over_first,
 )
-from seqlrp.engine.inputs import InputMode, Reading
+from seqlrp.engine.inputs import InputMode, Reading, Tensors
 from seqlrp.engine.marks import Mark, put_mark
 from seqlrp.engine.nests import map_tensors, out_of_inference_mode, tensors_in
 from seqlrp.engine.recurrent_calls import LAYERS, parse_layer
@@ -34,12 +34,15 @@ class GradientMode(InputMode):
     a dropout of 0: the numbers are the same, and neither the model nor a global flag is changed.
     """
 
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def call(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, found: Tensors = None
+    ) -> Any:
         """Call a function; run a recurrence on CUDA as in training, but without dropout."""
         name = function_name(function)
         if name in LAYERS and self.needs_training_mode(args):
             args = parse_layer(name, args)._replace(dropout=0.0, training=True).positional
-        if any(t.is_inference() for t in tensors_in((args, kwargs))):
+        found = tensors_in((args, kwargs)) if found is None else found
+        if any(t.is_inference() for t in found):
             args, kwargs = map_tensors((args, kwargs), out_of_inference_mode)
         return super().call(function, args, kwargs)
 
@@ -132,15 +135,18 @@ class FollowedGradientMode(FollowingMode[Mark], GradientMode):
     def note_bags(self, vectors: Tensor, index: Tensor, count: int) -> None:
         """Do nothing: no ledger is kept."""
 
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def call(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, found: Tensors = None
+    ) -> Any:
         """Call a function, and mark what depends on the words."""
         entry = identify(function)
-        follows = any(self.is_signal(t) for t in tensors_in((args, kwargs)))
+        found = tensors_in((args, kwargs)) if found is None else found
+        follows = any(self.is_signal(t) for t in found)
         if follows and self.constants is not None:
             self.constants.note(self, function, entry, args, kwargs)
         elif not follows:
             self.record_question(function, entry, args, kwargs)
-        result = set_to_zero(entry, super().call(function, args, kwargs))
+        result = set_to_zero(entry, super().call(function, args, kwargs, found))
         if not follows:
             return result
         written = args[:1] if writes_over_first(function, entry) else ()

@@ -7,7 +7,8 @@ returns can be assigned to its word and document. All other values pass through 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, NamedTuple, NoReturn
 
 import torch
@@ -37,6 +38,7 @@ from seqlrp.errors import (
     VocabularyError,
 )
 
+Tensors = Sequence[Tensor] | None  # the tensors among some arguments; None: nobody has looked
 _PROBABILITY_NODES = ("SoftmaxBackward0", "LogSoftmaxBackward0", "SigmoidBackward0")
 
 
@@ -71,6 +73,8 @@ class Reading(NamedTuple):
 class InputMode(TorchFunctionMode):
     """Runs a model unchanged, and calls `read` with the vectors that its embeddings look up."""
 
+    overwrites = False  # whether the model has written over a signal or a part of one
+
     def __init__(self) -> None:
         super().__init__()
         self.readings: list[Reading] = []
@@ -98,7 +102,7 @@ class InputMode(TorchFunctionMode):
     def read(self, reading: Reading) -> Tensor:
         """Make the vectors of a reading a leaf; return those that the model uses, `[..., D]`."""
         leaf = reading.vectors.detach().requires_grad_()
-        self.readings.append(reading._replace(vectors=leaf))
+        self.readings.append(Reading(leaf, reading.origin, reading.table))
         return leaf.clone()  # a clone, because a leaf cannot be changed in place
 
     def run(self, model: nn.Module, inputs: Tensor, additional: Any) -> Any:
@@ -149,18 +153,17 @@ class InputMode(TorchFunctionMode):
 
     def _places(self, like: Tensor) -> Tensor:
         """Number the elements of the ids."""
-        count = torch.Size(self.ids_shape).numel()
-        return torch.arange(count, device=like.device).reshape(self.ids_shape)
+        return torch.arange(prod(self.ids_shape), device=like.device).view(self.ids_shape)
 
     def gather(self, values: list[Tensor | None]) -> Tensor:
         """Sum values at the readings for each word, in float32 or wider: `[*ids, D]`."""
-        width = max(reading.vectors.shape[-1] for reading in self.readings)
         first = self.readings[0].vectors
         dtype = torch.promote_types(first.dtype, torch.float32)
         alone = len(self.readings) == 1 and self.readings[0].origin is self._whole
         if alone and values[0] is not None:  # every word was read once, in order
             return values[0].to(dtype)
-        total = first.new_zeros(torch.Size(self.ids_shape).numel(), width, dtype=dtype)
+        width = max(reading.vectors.shape[-1] for reading in self.readings)
+        total = first.new_zeros(prod(self.ids_shape), width, dtype=dtype)
         for reading, value in zip(self.readings, values, strict=True):
             if value is not None:
                 places = reading.origin.reshape(-1)
@@ -172,26 +175,32 @@ class InputMode(TorchFunctionMode):
     def grad_enabled(self, enabled: bool) -> None:
         """Handle that the model enters or leaves `no_grad`; ignored, because a graph is needed."""
 
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Call a function that does not act on ids; a mode with laws overrides this."""
+    def call(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, found: Tensors = None
+    ) -> Any:
+        """Call a function that does not act on ids; a mode with laws overrides this.
+
+        `found` are the tensors among its arguments, if somebody has already looked.
+        """
         return function(*args, **kwargs)
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if torch.is_inference_mode_enabled():  # the model's own, in which there is no graph
-            with torch.inference_mode(False):
-                return self.__torch_function__(function, types, args, kwargs)
         entry = identify(function)
         if entry is not None and entry.kind is Kind.QUESTION:
             return function(*args, **kwargs)
+        if torch.is_inference_mode_enabled():  # the model's own, in which there is no graph
+            with torch.inference_mode(False):
+                return self.__torch_function__(function, types, args, kwargs)
         if function is torch._C._set_grad_enabled:
             return self.grad_enabled(bool(args[0]))
         if kwargs.get("out") is not None and self._meets_words((args, kwargs)):
             return self._write_out(function, types, args, kwargs)
         marked, followed = False, []
-        for tensor in tensors_in((args, kwargs) if kwargs else args):
+        found = tensors_in((args, kwargs) if kwargs else args)
+        for tensor in found:
             mark = mark_of(tensor, self)
             if mark is None and tensor._base is not None:
                 mark = mark_of(tensor._base, self)
@@ -200,7 +209,7 @@ class InputMode(TorchFunctionMode):
                 if not mark.answer:
                     followed.append(tensor)
         if not marked:
-            return self.call(function, args, kwargs)
+            return self.call(function, args, kwargs, found)
         if followed:
             for tensor in followed:
                 self._check_content(tensor)
@@ -385,8 +394,11 @@ class InputMode(TorchFunctionMode):
         if ids.layout is not torch.strided:
             return
         storage = ids.untyped_storage()
-        with torch.inference_mode(ids.is_inference()):
-            whole = torch.empty(0, dtype=ids.dtype, device=ids.device).set_(storage)
+        if ids.is_contiguous() and ids.nbytes == storage.nbytes():
+            whole = ids.detach()
+        else:
+            with torch.inference_mode(ids.is_inference()):
+                whole = torch.empty(0, dtype=ids.dtype, device=ids.device).set_(storage)
         self._contents[storage.data_ptr()] = whole, whole.clone()
 
     def _check_content(self, ids: Tensor) -> None:
@@ -417,7 +429,7 @@ class InputMode(TorchFunctionMode):
         Raises:
             RefusedFunctionError: an id comes from several words, or from unknown ones.
         """
-        if own is None or own.single:
+        if own is None or own.origin is self._whole or own.single:
             return
         raise RefusedFunctionError(
             f"{self.describe_place().capitalize()} looks up ids that {own.made_by or 'a function'} "
@@ -470,16 +482,16 @@ class InputMode(TorchFunctionMode):
         self._check_single(own)
         origin = own.origin
         _check_range(ids, weight)
-        self.table_sizes.append(len(weight))
+        self.table_sizes.append(weight.shape[0])
         number = self._tables.setdefault(weight.data_ptr(), len(self._tables))
         weight = weight.detach()
         if max_norm is not None:  # F.embedding renormalises the weights in place: use a copy
             self.renormalises = True
             every = torch.arange(len(weight), device=weight.device)
             weight = F.embedding(every, weight.clone(), max_norm=max_norm, norm_type=norm_type)
-        vectors = F.embedding(ids, weight)
+        vectors = torch.embedding(weight, ids)
         if padding_idx is not None:
-            padding_idx %= len(weight)
+            padding_idx %= weight.shape[0]
             self._padding_read.append((origin, ids == padding_idx))
         table = EmbeddingTable(weight, padding_idx, number)
         return self.read(Reading(vectors, origin, table))
@@ -572,15 +584,15 @@ def _find_lookup(
     Raises:
         RefusedFunctionError: the ids are turned into vectors in a way that cannot be followed.
     """
+    if function in (F.embedding, torch.embedding):
+        ids, table, *_ = embedding_arguments(function, args, kwargs)
+        return None if table.dtype.is_floating_point else (table, ids)
     name = function_name(function)
     if getattr(function, "__name__", "") == "one_hot":
         raise RefusedFunctionError(
             "The model makes one-hot vectors of ids, which cannot be followed; look their vectors "
             "up with nn.Embedding, or hand the vectors [B, T, D] in instead of the ids."
         )
-    if function in (F.embedding, torch.embedding):
-        ids, table, *_ = embedding_arguments(function, args, kwargs)
-        return None if table.dtype.is_floating_point else (table, ids)
     if len(followed) != 1 or not args or args[0] is followed[0] or not isinstance(args[0], Tensor):
         return None
     table, ids = args[0], followed[0]
@@ -602,8 +614,11 @@ def _find_lookup(
 def _check_range(ids: Tensor, weight: Tensor) -> None:
     if ids.dtype not in (torch.int64, torch.int32):
         raise IdsError(f"The embedding got ids of dtype {ids.dtype}; it needs torch.int64.")
-    wrong = (ids < 0) | (ids >= len(weight))
-    if bool(wrong.any()):
+    if not ids.numel():
+        return
+    lowest, highest = ids.aminmax()
+    if int(lowest) < 0 or int(highest) >= weight.shape[0]:
+        wrong = (ids < 0) | (ids >= len(weight))
         where = tuple(wrong.nonzero()[0].tolist())
         raise VocabularyError(
             f"Id {int(ids[where])} at position {where} is outside the embedding's vocabulary of "

@@ -18,7 +18,6 @@ from seqlrp.engine.nests import map_tensors, tensors_in
 _ATTRIBUTE = "_seqlrp_mark"
 _WRITES = "_seqlrp_writes"
 _MEMORY = "_seqlrp_memory"
-_HOLDERS = (Tensor, tuple, list, dict)  # of what a module can keep
 _MODULE_FIELDS = frozenset(vars(nn.Module()))  # that every module has
 
 
@@ -171,15 +170,14 @@ def release_marked(model: nn.Module) -> None:
     """
     for module in modules_of(model):
         for kept in (module.__dict__, module._buffers):
-            marked = [
-                name
-                for name, value in kept.items()
-                if name not in _MODULE_FIELDS
-                and isinstance(value, _HOLDERS)
-                and any(hasattr(t, _ATTRIBUTE) for t in tensors_in(value))
-            ]
-            for name in marked:
-                kept[name] = map_tensors(kept[name], _plain)
+            own = {name: kept[name] for name in kept if name not in _MODULE_FIELDS}
+            if own and _any_marked(own):
+                marked = [name for name, value in own.items() if _any_marked(value)]
+                kept.update({name: map_tensors(own[name], _plain) for name in marked})
+
+
+def _any_marked(nest: object) -> bool:
+    return any(hasattr(tensor, _ATTRIBUTE) for tensor in tensors_in(nest))
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -210,7 +208,7 @@ def place_of(tensor: Tensor, mark: Mark) -> Any:
 def put_mark(tensor: Tensor, mark: Mark) -> Tensor:
     """Mark a tensor, and return it."""
     mark.place = place_of(tensor, mark)
-    writes = writes_to(tensor, mark.run)
+    writes = writes_to(tensor, mark.run) if mark.run.overwrites else None
     mark.writes = 0 if writes is None else len(writes.regions)
     setattr(tensor, _ATTRIBUTE, mark)
     return tensor

@@ -13,14 +13,14 @@ _OWN = frozenset(vars(nn.Module())) - {"_buffers"}
 
 
 def modules_of(model: nn.Module) -> list[nn.Module]:
-    """Return the model and all modules in it, each once."""
+    """Return the model and all modules in it, each once, in the order of `named_modules`."""
     found: dict[int, nn.Module] = {}
     waiting: list[nn.Module | None] = [model]
     while waiting:
         module = waiting.pop()
         if module is not None and id(module) not in found:
             found[id(module)] = module
-            waiting.extend(module._modules.values())
+            waiting.extend(reversed(module._modules.values()))
     return list(found.values())
 
 
@@ -31,8 +31,7 @@ def parameters_of(model: nn.Module) -> list[nn.Parameter]:
 
 def tensors_of(model: nn.Module) -> list[Tensor]:
     """Return the parameters and buffers of a model; shared ones occur several times."""
-    modules = modules_of(model)
-    kept = [table for m in modules for table in (m._parameters, m._buffers)]
+    kept = (table for m in modules_of(model) for table in (m._parameters, m._buffers) if table)
     return [t for table in kept for t in table.values() if t is not None]
 
 

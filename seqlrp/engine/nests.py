@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn import Parameter
 
-_PLAIN = frozenset((int, float, bool, str, type(None)))  # types that hold no tensor
+# Most items are of these types; `isinstance(item, Tensor)` takes longer for all but plain tensors.
+_NO_TENSORS = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device))
+_TENSORS = frozenset((Tensor, Parameter))
 
 
 def tensors_in(value: object) -> list[Tensor]:
     """Return all tensors in nested tuples, lists and dicts, in order."""
-    if isinstance(value, Tensor):
-        return [value]
     found: list[Tensor] = []
-    if isinstance(value, (tuple, list, dict)):
-        _collect(value, found)
+    _collect(value if type(value) is tuple else (value,), found)
     return found
 
 
-def _collect(nest: Any, found: list[Tensor]) -> None:
-    for item in nest.values() if isinstance(nest, dict) else nest:
-        if type(item) in _PLAIN:
+def _collect(items: Iterable[Any], found: list[Tensor]) -> None:
+    for item in items:
+        kind = type(item)
+        if kind in _NO_TENSORS:
             continue
-        if isinstance(item, Tensor):
+        if kind in _TENSORS or isinstance(item, Tensor):
             found.append(item)
-        elif isinstance(item, (tuple, list, dict)):
+        elif isinstance(item, (tuple, list)):
             _collect(item, found)
+        elif isinstance(item, dict):
+            _collect(item.values(), found)
 
 
 def map_tensors(value: Any, change: Callable[[Tensor], Any]) -> Any:

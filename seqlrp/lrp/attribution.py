@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from seqlrp.engine.attribution import Attribution
-from seqlrp.engine.checks import Target, check_dtype
+from seqlrp.engine.checks import Target, all_finite, check_dtype
 from seqlrp.engine.explainer import Explainer, Forward
 from seqlrp.engine.ledger import Entry, Ledger
+from seqlrp.engine.modules import parameters_of
 from seqlrp.engine.padding import tell_of_padding
 from seqlrp.engine.plain_runs import rounding
 from seqlrp.errors import LedgerError, ModelError, NonFiniteError, OptionError
@@ -284,7 +285,7 @@ class LRP(Explainer):
 
         parts = _relevance(run, [each.gammas for each in found])
         words = torch.stack([part.sum(-1) for part in parts])  # [C or 1, *ids]
-        if not bool(torch.isfinite(words).all()):
+        if not all_finite(words):
             self._refuse_overflow(words)
         if bool(forward.padding.any()):
             share = _padding_share(run, [each.gammas for each in found], forward.padding, words)
@@ -295,7 +296,7 @@ class LRP(Explainer):
         ledger = None
         if account:
             ledger = _ledger(run, forward, words, starts, [each.amounts for each in found])
-            if not all(bool(torch.isfinite(entry.amount).all()) for entry in ledger.entries):
+            if not all(all_finite(entry.amount) for entry in ledger.entries):
                 self._refuse_overflow(words)
             if not known and self.options.signal_takes_all:
                 narrow = None if run.constants is None else run.constants.narrow
@@ -304,13 +305,15 @@ class LRP(Explainer):
         attribution = forward.attribution(
             words if reduce or features else torch.stack(parts), ledger
         )
+        if not recorder.records:
+            return attribution
         reached, units = recorder.results(forward.target is None)
         return attribution._replace(layers=reached, units=units)
 
     def check_call(self, inputs: Tensor) -> None:
         """Check the model and the input, and that vectors have the dtype of the parameters."""
         super().check_call(inputs)
-        check_dtype(inputs, self.model)
+        check_dtype(inputs, parameters_of(self.model))
 
     def _propagation(self, inputs: Tensor, additional: Any, account: bool) -> Propagation:
         """Create the run for this input; count the maps first if a rule needs their number."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -90,9 +90,12 @@ class LayerRecorder:
         """Whether relevance at layers or of units is wanted."""
         return bool(self.layers or self.units)
 
-    @contextmanager
-    def recording(self, run: Propagation) -> Iterator[None]:
+    def recording(self, run: Propagation) -> AbstractContextManager[None]:
         """Record the outputs of the named modules in this thread, while the context lasts."""
+        return self._recording(run) if self._wanted else nullcontext()
+
+    @contextmanager
+    def _recording(self, run: Propagation) -> Iterator[None]:
         thread = threading.get_ident()
 
         def note(module: nn.Module, args: Any, output: Any) -> None:
@@ -102,9 +105,6 @@ class LayerRecorder:
             with torch._C.DisableTorchFunction():
                 self._note_output(run, name, output)
 
-        if not self._wanted:
-            yield
-            return
         # A global hook, so that the user's modules stay unchanged.
         handle = nn.modules.module.register_module_forward_hook(note)
         try:
@@ -157,12 +157,14 @@ class LayerRecorder:
             )
         key, mask = id(copy), self._mask(name, tensor, units)
 
-        def note(gamma: Tensor) -> None:
+        def note(gamma: Tensor | None) -> None:
+            if gamma is None:  # only another output of the same function has been used
+                return
             noted = self._gammas.get(key)
             self._gammas[key] = gamma.detach() if noted is None else noted + gamma.detach()
 
-        def select(gamma: Tensor) -> Tensor | None:
-            if mask is None:
+        def select(gamma: Tensor | None) -> Tensor | None:
+            if mask is None or gamma is None:
                 note(gamma)
                 return None
             return gamma * mask if self._passing[name] else torch.zeros_like(gamma)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from torch import Tensor, nn
@@ -34,7 +35,8 @@ class Propagation(Run):
             OptionError: a module named in `gates` does not run.
         """
         try:
-            with take_for_gates(self, self.options.gates):
+            gates = self.options.gates
+            with take_for_gates(self, gates) if gates else nullcontext():
                 output = super().run(model, inputs, additional)
             return map_tensors(output, self.with_laws) if self.inside else output
         finally:
@@ -49,10 +51,9 @@ class Propagation(Run):
             law = None if entry is None else LOG_SPACE.law(entry)
             return law or (absorb_unknown if absorbs else refuse)
         law = super().law_of(function, entry, dependent)
-        if entry is None or entry.kind not in _PASS_PARTS:
+        if self.put_together and (entry is None or entry.kind not in _PASS_PARTS):
             for value in dependent:
-                mark = self.known(value) if self.put_together else None
-                if mark is not None and mark.holds_bare_gates:
+                if self.require_mark(value).holds_bare_gates:
                     if not absorbs:
                         self.refuse_together(full_name(function))
                     return absorb_unknown

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from seqlrp.engine import documents as docs
 from seqlrp.engine.dispatch import DispatchMode
 from seqlrp.engine.functions import Kind, identify, writes_over_first
-from seqlrp.engine.inputs import Reading
+from seqlrp.engine.inputs import Reading, Tensors
 from seqlrp.engine.ledger import Books
 from seqlrp.engine.marks import mark_of, put_mark, record_write
 from seqlrp.engine.nests import map_tensors, tensors_in
@@ -72,7 +72,6 @@ class Run(DispatchMode[Value]):
         self.watched: dict[int, Book] = {}  # functions that record γ withheld at a value, by its id
         self.books: Books | None = None  # set during each backward pass
         self.put_together = False  # whether gates and signals have come together in a tensor
-        self.overwrites = False  # whether the model has written over a signal or a part of one
         self.in_log_space = False  # whether the model has taken the logarithm of a signal
         # Results made in the forward pass of an autograd function, and copies with their graph.
         self.inside: dict[int, tuple[Tensor, Tensor]] = {}
@@ -97,7 +96,9 @@ class Run(DispatchMode[Value]):
 
     # An autograd function of the model's own
 
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def call(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, found: Tensors = None
+    ) -> Any:
         """Call a function under its law.
 
         What an autograd function of the model's own computes is seen like all else. But torch then
@@ -105,7 +106,7 @@ class Run(DispatchMode[Value]):
         graph of the laws; so copies with that graph are kept, and used in the place of its results.
         """
         if torch.is_grad_enabled() and not self.inside:
-            return super().call(function, args, kwargs)
+            return super().call(function, args, kwargs, found)
         entry = identify(function)
         writes = writes_over_first(function, entry)
         if not writes:
@@ -387,10 +388,11 @@ class Run(DispatchMode[Value]):
         Raises:
             ModelError: a row of the scores belongs to another document.
         """
-        mark, values = self.known(output), scores.detach()
+        mark, shape = self.known(output), scores.shape
         if mark is not None:
-            scores = self.signal(output, mark, "The output").reshape(values.shape)
-        self.check_documents(values, mark)
+            scores = self.signal(output, mark, "The output")
+            scores = scores if scores.shape == shape else scores.reshape(shape)
+        self.check_documents(scores, mark)
         return scores
 
     def end(self, value: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import seqlrp
+from seqlrp.engine.checks import all_finite, select_scores
+from seqlrp.engine.modules import modules_of
 from seqlrp.errors import (
     IdsError,
     ModelError,
@@ -551,3 +553,32 @@ def test_an_error_of_a_model_with_an_embedding_is_its_own() -> None:
 
     with pytest.raises(ValueError, match=r"^three$"):
         seqlrp.LRP(Failing().eval()).attribute(torch.tensor([[1, 2, 3]]))
+
+
+# Pieces of the checks
+
+
+@pytest.mark.parametrize("odd", [None, torch.inf, -torch.inf, torch.nan])
+def test_finite_values_are_told_from_others(odd: float | None) -> None:
+    values = torch.full((2, 3), 3e38)  # whose sum is infinite
+    if odd is not None:
+        values[1, 0] = odd
+        values[0, 2] = -odd
+    assert all_finite(values.requires_grad_()) == (odd is None)
+
+
+@pytest.mark.parametrize("documents", [1, 3])
+def test_the_score_of_a_class_is_that_of_each_document(documents: int) -> None:
+    scores = torch.randn(documents, 4, requires_grad=True)
+    target, against = torch.randint(4, (2, documents))
+    (found,) = select_scores(scores, target, against)
+    rows = torch.arange(documents)
+    assert torch.equal(found, scores[rows, target] - scores[rows, against])
+    assert select_scores(scores, target, None)[0].shape == (documents,)
+
+
+def test_modules_have_the_order_of_named_modules() -> None:
+    shared = nn.Linear(2, 2)
+    inner = nn.Sequential(nn.Linear(2, 2), shared, nn.ModuleList([nn.Tanh(), shared]))
+    model = nn.Sequential(shared, inner, nn.LSTM(2, 2))
+    assert modules_of(model) == [module for _, module in model.named_modules()]

@@ -226,6 +226,30 @@ def test_relevance_of_the_states_of_an_lstm() -> None:
     assert R.shape == (2, 4)
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("final", [True, False])
+def test_relevance_of_a_layer_of_which_a_part_is_used(
+    kind: type[nn.RNNBase], layers: int, final: bool
+) -> None:
+    def forward(m: Any, x: Tensor) -> Any:
+        out, state = m.rnn(x)
+        state = state[0] if isinstance(state, tuple) else state
+        return m.head(state[-1] if final else out[:, -1])
+
+    rnn = kind(D, H, layers, batch_first=True)
+    model = randomise(Function(forward, rnn=rnn, head=nn.Linear(H, C)), 5)
+    x = seeded(5, 2, 4, D)
+    R, found = seqlrp.LRP(model, EPSILON).attribute(x, 1, layers=["rnn"])
+    out, state = found["rnn"]
+    state = state[0] if isinstance(state, tuple) else state
+    used, unused = (state[-1], out) if final else (out[:, -1], state)
+    assert not unused.any()
+    assert used.abs().min() > 0
+    whole = seqlrp.LRP(model, EPSILON).attribute(x, 1, through={"rnn": range(H)})
+    torch.testing.assert_close(whole, R)
+
+
 @pytest.mark.parametrize("epsilon", [0.0, 0.2])
 def test_relevance_of_a_residual_block(epsilon: float) -> None:
     """The relevance of a sum is what it received, before its own stabiliser."""

@@ -237,3 +237,51 @@ def test_threads_that_share_their_ids() -> None:
     expect = lrp.attribute(ids, target=1)
     for got in in_threads(lambda k: lrp.attribute(ids, target=1), 4):
         torch.testing.assert_close(got, expect, rtol=0, atol=1e-13)
+
+
+def test_weights_that_change_between_calls_count_at_once() -> None:
+    model = build()
+    lrp = seqlrp.LRP(model)
+    lrp.attribute(IDS, target=0)
+    weight = model.lstm.weight_ih_l1
+    weight.data.mul_(2)  # which torch does not count as a change
+    model.head.weight.detach().numpy()[0] = 1.0
+    model.att.weight = nn.Parameter(-model.att.weight.detach())
+    with torch.no_grad():
+        model.emb.weight[3] += 1.0
+    assert torch.equal(lrp.attribute(IDS, target=0), seqlrp.LRP(model).attribute(IDS, target=0))
+
+
+class Doubled(nn.Module):
+    """Doubles what its only recurrent layer returns, in place or not."""
+
+    def __init__(self, kind: type[nn.RNNBase], in_place: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.emb, self.rnn, self.head = nn.Embedding(12, 5), kind(5, 4), nn.Linear(4, 3)
+        self.in_place = in_place
+
+    def forward(self, ids: Tensor) -> Tensor:
+        out, state = self.rnn(self.emb(ids.T))
+        last = state[0] if isinstance(state, tuple) else state
+        if self.in_place:
+            last.mul_(2)
+            out.mul_(2)
+        else:
+            last, out = last * 2, out * 2
+        scores: Tensor = self.head(last[0] + out.sum(0))
+        return scores
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("documents", [1, 3])
+def test_a_model_may_change_what_a_layer_returns(
+    kind: type[nn.RNNBase], dtype: torch.dtype, documents: int
+) -> None:
+    found = []
+    for in_place in (True, False):
+        lrp = seqlrp.LRP(Doubled(kind, in_place).to(dtype).eval())
+        found.append(lrp.attribute(IDS[:documents], target=1, return_ledger=True))
+    assert torch.equal(found[0][0], found[1][0])
+    torch.testing.assert_close(found[0][1].totals, found[1][1].totals)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqlrp.engine import documents as docs
+from seqlrp.engine.following import constant
 from seqlrp.engine.functions import Call
 from seqlrp.lrp.run import Run
 
@@ -33,7 +34,7 @@ def affine(
         return run.mark(y, gate=True, inert=True, documents=documents)
     ready = run.signal(x, mark, operation)
     y = f(ready, weight)
-    held = bias if bias is not None and run.known(bias) is None else None
+    held = bias if run.known(bias) is None else None
     deferred = run.defer_map(
         f, ready, weight, operation,
         documents=documents, documents_of_x=mark.documents, bias=held, features=features,
@@ -52,7 +53,7 @@ def affine(
 def linear(run: Run, call: Call) -> Tensor:
     """`W x + b`: the ε-rule (Bach 2015, eq. 58) or another; a bias keeps its share of R_z."""
     x, weight, bias = call.arguments("input", "weight", "bias")
-    constant_bias = None if bias is None or run.known(bias) is not None else run.raw(bias)
+    constant_bias = None if bias is None or run.known(bias) is not None else constant(bias)
     mark = run.known(x)
     if run.known(weight) is not None:  # the weight depends on the input: a product of matrices
         y = run.do(torch.matmul, x, run.do(torch.t, weight))
@@ -60,7 +61,7 @@ def linear(run: Run, call: Call) -> Tensor:
         y = F.linear(x, weight)
     else:
         documents = None if mark.documents is None else mark.documents.narrow(-1, 0, 1)
-        y = affine(run, F.linear, x, run.raw(weight), constant_bias, "linear", documents, -1)
+        y = affine(run, F.linear, x, constant(weight), constant_bias, "linear", documents, -1)
         if bias is None or constant_bias is not None:
             return y
     return y if bias is None else run.do(torch.add, y, bias)

@@ -28,7 +28,8 @@ def move(run: Run, call: Call) -> Any:
     check_move(run, call)
     function = function_of(call)
     values = [t for t in moved_values(call) if t.dtype.is_floating_point]
-    marks = [m for t in values if (m := run.known(t)) is not None]
+    found = [(t, run.known(t)) for t in values]
+    marks = [m for _, m in found if m is not None]
     if not marks:  # only the shape of a signal is used
         return function(*call.args, **call.kwargs)
     several, constants = len(values) > 1, len(marks) < len(values)
@@ -37,7 +38,7 @@ def move(run: Run, call: Call) -> Any:
         return _move_together(run, call, function, constants=len(marks) < len(values))
     if not gate:  # a gate times a constant is a constant beside signals
         constants = constants or any(
-            m.inert and not t.requires_grad for t in values if (m := run.known(t)) is not None
+            m is not None and m.inert and not t.requires_grad for t, m in found
         )
     adds = mixes(call.name) and (constants or bool(fills(call)))
     deferred = None if adds else _keep_deferred(marks, several, whole=not constants)
@@ -54,7 +55,7 @@ def move(run: Run, call: Call) -> Any:
     if result is None:
         args, kwargs = run.detach_constants((call.args, call.kwargs))
         result = function(*args, **kwargs)
-    if gate and len({t.requires_grad for t in values if run.known(t) is not None}) > 1:
+    if gate and len({t.requires_grad for t, m in found if m is not None}) > 1:
         result = map_tensors(result, Tensor.detach)  # a part has no graph, so that none has
     results = [r for r in tensors_in(result) if r.dtype.is_floating_point]
     mixed = any(m.mixed for m in marks) or (several and not gate and any(m.gate for m in marks))
@@ -119,6 +120,8 @@ def function_of(call: Call) -> Callable[..., Any]:
         return _cut(call.function)
     if call.name == "index_select" and len(call.args) == 3 and call.args[2].device.type == "cpu":
         x, dim, index = call.args
+        if x.shape[dim] == index.numel() == 1 and int(index) == 0:  # a batch of one text, sorted
+            return lambda x, dim, index: x.clone(memory_format=torch.contiguous_format)
         inverse = index.argsort()
         if torch.equal(index[inverse], torch.arange(x.shape[dim])):
             return lambda x, dim, index: _Permute.apply(x, dim, index, inverse)  # type: ignore[no-untyped-call]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from seqlrp.engine import documents as docs
 from seqlrp.engine import unrolled
+from seqlrp.engine.following import constant
 from seqlrp.engine.functions import Call
 from seqlrp.engine.recurrent_calls import (
     RecurrentCall,
@@ -43,24 +44,24 @@ def sequence(run: Run, call: Call) -> tuple[Tensor, ...]:
     assert stabiliser is not None
     x, x_known = _operand(run, given.data, given.kind)
     padded = not given.packed
-    if padded:
-        x = (x.transpose(0, 1) if given.batch_first else x).flatten(0, 1)
+    model_layout: Layout = "batch first" if given.batch_first else "time first"
     operands = [_operand(run, s, given.kind) for s in given.states]
-    constant = _constant_names(operands)
+    own_names = _constant_names(operands)
     weights = _weights(run, given)
+    states = [state for state, _ in operands]
     finals: list[list[Tensor]] = [[] for _ in operands]
     for index in range(given.layers):
         part = slice(index * given.directions, (index + 1) * given.directions)
-        own = constant | {"x"} if index == 0 and not x_known else constant
-        layout: Layout = "rows"
-        if padded and index == given.layers - 1:
-            layout = "batch first" if given.batch_first else "time first"
+        own = own_names | {"x"} if index == 0 and not x_known else own_names
+        takes: Layout = model_layout if padded and index == 0 else "rows"
+        layout: Layout = model_layout if padded and index == given.layers - 1 else "rows"
         layer = Layer(
             given.kind, weights[part], steps, given.batch_sizes, False,
             stabiliser, run.options.impl,
-            _bookers(run, given.kind, f"_l{index}", own, rows, owner), layout,
+            _bookers(run, given.kind, f"_l{index}", own, rows, owner), takes, layout,
         )  # fmt: skip
-        x, *final = recur(layer, x, *(s[part] for s, _ in operands))
+        own_states = states if given.layers == 1 else [state[part] for state in states]
+        x, *final = recur(layer, x, *own_states)
         for k, tensor in enumerate(final):
             finals[k].append(tensor)
     if not padded:
@@ -69,7 +70,7 @@ def sequence(run: Run, call: Call) -> tuple[Tensor, ...]:
     if documents is not None and owner is not None and padded:
         documents = owner.view(-1, 1, 1) if given.batch_first else owner.view(1, -1, 1)
     run.mark(x, documents=documents)
-    final_states = [torch.cat(parts) for parts in finals]
+    final_states = [parts[0] if given.layers == 1 else torch.cat(parts) for parts in finals]
     for tensor in final_states:
         run.mark(tensor, documents=None if owner is None else owner.view(1, -1, 1))
     return (x, *final_states)
@@ -96,10 +97,10 @@ def cell(run: Run, call: Call) -> Any:
     assert stabiliser is not None
     x, x_known = _operand(run, given.data, kind)
     operands = [_operand(run, s, kind) for s in given.states]
-    constant = _constant_names(operands) | (set() if x_known else {"x"})
+    own_names = _constant_names(operands) | (set() if x_known else {"x"})
     layer = Layer(
         kind, [weights], given.steps(), None, True, stabiliser, run.options.impl,
-        _bookers(run, call.name, "", constant, owner, owner),
+        _bookers(run, call.name, "", own_names, owner, owner),
     )  # fmt: skip
     # A part of a state, as h[:n], may be written over before the backward pass reads it.
     before = [
@@ -165,7 +166,7 @@ def _weights(run: Run, given: RecurrentCall) -> list[Weights]:
     for weight in given.flat:
         if run.known(weight) is not None:
             run.refuse(torch.lstm, "weights that depend on the input")
-    return given.all_weights(run.raw)
+    return given.all_weights(constant)
 
 
 def _documents(run: Run, given: RecurrentCall, steps: Steps) -> tuple[Tensor | None, Tensor | None]:

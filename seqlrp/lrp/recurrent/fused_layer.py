@@ -1,7 +1,7 @@
 """One layer of a fused recurrence in the graph of γ, in the row layout of `reference.py`.
 
-What it returns is padded where the model's is: whoever copies γ once can then order it for all
-targets, too.
+What it takes and returns is padded where the model's is: whoever copies γ once can then order it
+for all targets, too.
 
 The forward pass is the library's own kernel or, if available, a compiled loop that stores factors;
 the backward pass is one of the kernels.
@@ -26,8 +26,16 @@ from seqlrp.lrp.recurrent.reference import Gammas
 from seqlrp.lrp.stabilise import Stabiliser
 from seqlrp.lrp.targets import OfTargets
 
-Layout = Literal["rows", "time first", "batch first"]
+Layout = Literal["rows", "time first", "batch first"]  # [N, ·], [T, B, ·] or [B, T, ·]
+_AS_IT_IS = nullcontext()
 _ACTIVATIONS = {"rnn_tanh": torch.tanh, "rnn_relu": torch.relu}
+
+
+def to_rows(values: Tensor, layout: Layout) -> Tensor:
+    """Return the rows `[N, …]` of what has this layout."""
+    if layout == "rows":
+        return values
+    return (values.transpose(0, 1) if layout == "batch first" else values).flatten(0, 1)
 
 
 @dataclass
@@ -42,7 +50,8 @@ class Layer:
     stabiliser: Stabiliser
     impl: str
     books: list[Callable[[str, int, Tensor], None]]  # empty without a ledger
-    layout: Layout = "rows"  # of the outputs: [N, ·], [T, B, ·] or [B, T, ·]
+    takes: Layout = "rows"  # the layout of the inputs
+    layout: Layout = "rows"  # of the outputs
 
     def forward(self, x: Tensor, h0: Tensor, c0: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return outputs `[N, dirs·P]` and final states `[dirs, B, ·]` by the library's kernel."""
@@ -64,19 +73,12 @@ class Layer:
         out, *final = run(padded, state, *options, False)
         return (out.reshape(len(x), -1), *final)
 
-    def arrange(self, rows: Tensor) -> Tensor:
-        """Return outputs `[N, ·]` in the layout of the layer; padded ones are a copy."""
-        if self.layout == "rows":
+    def from_rows(self, rows: Tensor, layout: Layout) -> Tensor:
+        """Return rows `[N, ·]` in another layout."""
+        if layout == "rows":
             return rows
         padded = rows.reshape(len(self.steps.sizes), -1, rows.shape[-1])
-        padded = padded.transpose(0, 1) if self.layout == "batch first" else padded
-        return padded.clone(memory_format=torch.contiguous_format)
-
-    def rows(self, outputs: Tensor) -> Tensor:
-        """Return the rows `[N, …]` of what has the layout of the outputs."""
-        if self.layout == "rows":
-            return outputs
-        return (outputs.transpose(0, 1) if self.layout == "batch first" else outputs).flatten(0, 1)
+        return padded.transpose(0, 1) if layout == "batch first" else padded
 
     def backward(
         self,
@@ -92,7 +94,7 @@ class Layer:
         """
         # Under autocast the forward pass gives narrower dtypes; relevance is summed in wider ones.
         dtype = self.weights[0].ih.dtype
-        if any(t.dtype != dtype for t in (*saved, *gammas)):
+        if {t.dtype for t in (*saved, *gammas)} != {dtype}:
             saved, gammas = ([t.to(dtype) for t in tensors] for tensors in (saved, gammas))
         steps = self.steps
         if targets > 1:
@@ -157,7 +159,7 @@ def _backward(
     gammas: Sequence[Tensor],
 ) -> list[Gammas]:
     """Return γ of the inputs by direction, for one target or, under `torch.vmap`, several."""
-    if any(torch._C._functorch.is_batchedtensor(gamma) for gamma in gammas):
+    if any(map(torch._C._functorch.is_batchedtensor, gammas)):
         given = _Backward.apply(layer, kernel, len(gammas), *saved, *factors, *gammas)  # type: ignore[no-untyped-call]
         each = len(given) // len(layer.weights)
         results = [
@@ -165,7 +167,7 @@ def _backward(
             for first in range(0, len(given), each)
         ]
     else:
-        given = (layer.rows(gammas[0]), *gammas[1:])
+        given = (to_rows(gammas[0], layer.layout), *gammas[1:])
         results = layer.backward(kernel, saved, factors, given)
     for direction, result in enumerate(results):
         layer.book(direction, saved, result)
@@ -195,7 +197,7 @@ class _Backward(OfTargets):
             )
         if kernel == "compiled" or saved[0].is_cuda:
             # One copy puts the outputs in the order of rows and the targets of a row side by side.
-            grouped = [g.flatten(-3, -2) for g in (layer.rows(gammas[0]), *gammas[1:])]
+            grouped = [g.flatten(-3, -2) for g in (to_rows(gammas[0], layer.layout), *gammas[1:])]
             results = layer.backward(kernel, saved, factors, grouped, info.batch_size)
             given = [
                 t.reshape(-1, info.batch_size, *t.shape[1:])
@@ -207,7 +209,8 @@ class _Backward(OfTargets):
             by_target = []
             for k in range(info.batch_size):
                 own, *states = (g.select(-2, k) for g in gammas)
-                by_target.append(layer.backward(kernel, saved, factors, [layer.rows(own), *states]))
+                own = to_rows(own, layer.layout)
+                by_target.append(layer.backward(kernel, saved, factors, [own, *states]))
             columns = zip(*(chain(*results) for results in by_target), strict=True)
             given = [torch.stack(column, 1) for column in columns if column[0] is not None]
         return tuple(given), (1,) * len(given)
@@ -225,10 +228,12 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, layer: Layer, *inputs: Tensor) -> tuple[Tensor, ...]:
         factors: tuple[Tensor, ...] = ()
+        x, states = to_rows(inputs[0], layer.takes), inputs[1:]
+        inputs = (x, *states)
         kernel = choose_kernel(layer.impl, layer.kind, layer.weights, *inputs)
         if kernel == "compiled":
             out, finals, found = compiled.forward(
-                layer.kind, inputs[0], inputs[1:], layer.weights, layer.steps, layer.stabiliser,
+                layer.kind, x, states, layer.weights, layer.steps, layer.stabiliser,
                 account=bool(layer.books),
             )  # fmt: skip
             outputs, factors = (out, *finals), tuple(found)
@@ -236,15 +241,19 @@ class _Recurrence(torch.autograd.Function):
             outputs = layer.forward(*inputs)
         ctx.layer, ctx.kernel, ctx.operands = layer, kernel, len(inputs) + 1
         ctx.save_for_backward(*inputs, outputs[0], *factors)
-        return layer.arrange(outputs[0]), *outputs[1:]
+        out = layer.from_rows(outputs[0], layer.layout)
+        if layer.layout != "rows":  # the model may change it in place, and the rows are saved
+            out = out.clone(memory_format=torch.contiguous_format)
+        return out, *outputs[1:]
 
     @staticmethod
     def backward(ctx: Any, *gammas: Tensor) -> Any:
         layer: Layer = ctx.layer
-        saved, factors = ctx.saved_tensors[: ctx.operands], ctx.saved_tensors[ctx.operands :]
+        tensors = ctx.saved_tensors
+        saved, factors = tensors[: ctx.operands], tensors[ctx.operands :]
         device = gammas[0].device.type
         narrow = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-        with torch.autocast(device, enabled=False) if narrow else nullcontext():
+        with torch.autocast(device, enabled=False) if narrow else _AS_IT_IS:
             results = _backward(layer, ctx.kernel, saved, factors, gammas)
         gamma_x = results[0].x if len(results) == 1 else results[0].x + results[1].x
         by_state = [[r.h0 for r in results], [r.c0 for r in results if r.c0 is not None]]
@@ -252,7 +261,7 @@ class _Recurrence(torch.autograd.Function):
             torch.stack(parts) if needed else None
             for parts, needed in zip(by_state, ctx.needs_input_grad[2:], strict=False)
         ]
-        return None, gamma_x, *states
+        return None, layer.from_rows(gamma_x, layer.takes), *states
 
 
 def recur(layer: Layer, *inputs: Tensor) -> tuple[Tensor, ...]:

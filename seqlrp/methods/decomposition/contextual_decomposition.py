@@ -170,7 +170,7 @@ class ContextualDecomposition(Explainer):
     def check_call(self, inputs: Tensor) -> None:
         """Check the model and the input, which must have one row per document."""
         super().check_call(inputs)
-        check_dtype(inputs, self.model)
+        check_dtype(inputs, self.model.parameters())
         if inputs.ndim < 2:
             raise IdsError(
                 f"Got ids of shape {list(inputs.shape)}; {self.name} needs a row for each "

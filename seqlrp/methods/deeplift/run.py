@@ -9,6 +9,7 @@ from torch import Tensor
 
 from seqlrp.engine.dispatch import Law
 from seqlrp.engine.functions import Function, function_name
+from seqlrp.engine.inputs import Tensors
 from seqlrp.methods.deeplift.choices import choose
 from seqlrp.methods.deeplift.pairs import PairedRun
 from seqlrp.methods.deeplift.table import ASKED, TABLE
@@ -33,9 +34,11 @@ class Lockstep(PairedRun):
         self.check_choices(function, dependent)
         return law
 
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def call(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, found: Tensors = None
+    ) -> Any:
         """Call a function under its law, and remember the result of a softmax or sigmoid."""
-        result = super().call(function, args, kwargs)
+        result = super().call(function, args, kwargs, found)
         if function_name(function) in SQUASHING and self.known(result) is not None:
             self.probabilities = result
         return result

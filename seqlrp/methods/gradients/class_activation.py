@@ -17,6 +17,7 @@ from seqlrp.engine.checks import Target, select_output
 from seqlrp.engine.explainer import Explainer, Forward
 from seqlrp.engine.functions import function_name
 from seqlrp.engine.gradient_mode import GradientMode
+from seqlrp.engine.inputs import Tensors
 from seqlrp.errors import IdsError, ModelError, check_choice
 
 _SEQUENCES = (nn.RNNBase, nn.Conv1d)
@@ -34,9 +35,11 @@ class FixedAttention(GradientMode):
         self.noted: list[Tensor] = []
         self._again = None if noted is None else iter(noted)
 
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def call(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, found: Tensors = None
+    ) -> Any:
         """Call a function; detach the output of a softmax, or replace it by the recorded one."""
-        result = super().call(function, args, kwargs)
+        result = super().call(function, args, kwargs, found)
         if function_name(function) == "softmax":
             result = result.detach() if self._again is None else next(self._again)
             self.noted.append(result)

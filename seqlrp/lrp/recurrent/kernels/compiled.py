@@ -46,18 +46,20 @@ def _sharing() -> Any:
 
 def computes(kind: str, weights: Weights, *inputs: Tensor) -> bool:
     """Return whether these kernels support a layer of this kind with these operands."""
-    operands = [*inputs, *(w for w in weights if w is not None)]
     return (
         kind in ("lstm", "gru")
         and weights.hr is None
-        and all(t.dtype == torch.float32 and t.device.type == "cpu" for t in operands)
+        and all(
+            t is None or (t.dtype == torch.float32 and t.is_cpu) for t in (*inputs, *weights[:4])
+        )
         and _numba_installed()
     )
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
     """Return a contiguous NumPy array, of the same memory if possible."""
-    found: NDArray[np.float32] = tensor.detach().contiguous().numpy()
+    tensor = tensor.detach() if tensor.requires_grad else tensor
+    found: NDArray[np.float32] = tensor.contiguous().numpy()
     return found
 
 
@@ -84,8 +86,11 @@ def _stabiliser_numbers(stabiliser: Stabiliser) -> tuple[np.float32, np.float32,
 
 def _biases(weights: Weights) -> list[NDArray[np.float32]]:
     """Return both biases, or zeros if the layer has none."""
-    found = (weights.bias_ih, weights.bias_hh)
-    return [_array(weights.hh.new_zeros(len(weights.hh)) if b is None else b) for b in found]
+    rows = weights.hh.shape[0]
+    return [
+        np.zeros(rows, np.float32) if b is None else _array(b)
+        for b in (weights.bias_ih, weights.bias_hh)
+    ]
 
 
 def _maps(
@@ -99,9 +104,10 @@ def _maps(
 
 def _signal(kind: LayerKind, weights: Weights) -> tuple[Any, ...]:
     """Return the maps of γ through the only signal, g (LSTM) or n (GRU), and its biases."""
-    signal, pack = weights.signal(GATES[kind]), _loops().product.pack
-    maps = (pack(_array(weight).T) for weight in (signal.ih, signal.hh))
-    return (*maps, *_biases(signal))
+    units, pack = weights.hh.shape[0] // GATES[kind], _loops().product.pack
+    rows = slice(2 * units, 3 * units)
+    maps = (pack(_array(weight)[rows].T) for weight in (weights.ih, weights.hh))
+    return (*maps, *(bias[rows] for bias in _biases(weights)))
 
 
 def forward(
@@ -130,14 +136,15 @@ def forward(
     loops, units, count = _loops(), states[0].shape[-1], len(weights)
     loop = loops.lstm_forward if kind == "lstm" else loops.gru_forward
     finals = [_state(state) for state in states]
-    out = x.new_empty(len(x), count * units)
-    factors = [x.new_empty(len(x), (3 + account) * units) for _ in weights]
+    out = x.new_empty(x.shape[0], count * units)
+    factors = [x.new_empty(x.shape[0], (3 + account) * units) for _ in weights]
     rows, outputs, jobs = _array(x), _array(out), []
+    written = [_array(state) for state in finals]
     for d, own in enumerate(weights):
         maps, biases = _maps(kind, own)
         jobs.append(
             partial(
-                loop, rows, *maps, *biases, *(_array(state[d]) for state in finals),
+                loop, rows, *maps, *biases, *(state[d] for state in written),
                 _array(factors[d]), outputs, d * units, *_stabiliser_numbers(stabiliser), account,
             )
         )  # fmt: skip
@@ -155,14 +162,14 @@ def read(
     """Return outputs and final states as `forward` does; neighbours that begin alike share them."""
     units, directions = states[0].shape[-1], len(weights)
     finals = _state(torch.cat([state.detach() for state in states], -1))  # [dirs, B, H or 2H]
-    out = x.new_empty(len(x), directions * units)
-    rows, outputs, jobs = _array(x), _array(out), []
+    out = x.new_empty(x.shape[0], directions * units)
+    rows, outputs, written, jobs = _array(x), _array(out), _array(finals), []
     for d, own in enumerate(weights):
         maps, biases = _maps(kind, own)
         jobs.append(
             partial(
                 _sharing().read, kind == "lstm", rows, *maps, biases[0], biases[-1],
-                _array(finals[d]), outputs, d * units,
+                written[d], outputs, d * units,
             )
         )  # fmt: skip
     _run(jobs, steps, GATES[kind] * units * (x.shape[-1] + units), backward=False)
@@ -193,18 +200,18 @@ def backward(
         factors: of each direction.
         account: whether to compute the relevance of biases and stabilisers.
     """
-    loops, rows = _loops(), len(gamma_out)
+    loops, rows = _loops(), gamma_out.shape[0]
     units, inputs = gamma_finals[0].shape[-1], weights[0].ih.shape[-1]
     loop = loops.lstm_backward if kind == "lstm" else loops.gru_backward
     states = [_state(state) for state in gamma_finals]
     gammas = [gamma_out.new_empty(rows, inputs) for _ in weights]
     shares = [gamma_out.new_empty(3, rows if account else 0) for _ in weights]
-    given, jobs = _array(gamma_out), []
+    given, written, jobs = _array(gamma_out), [_array(state) for state in states], []
     for d, own in enumerate(weights):
         jobs.append(
             partial(
                 loop, _array(factors[d]), *_signal(kind, own), given, d * units,
-                *(_array(state[d]) for state in states), _array(gammas[d]), _array(shares[d]),
+                *(state[d] for state in written), _array(gammas[d]), _array(shares[d]),
                 account,
             )
         )  # fmt: skip
@@ -222,9 +229,7 @@ def backward(
 
 def _run(jobs: Sequence[Callable[..., None]], steps: Steps, each: int, *, backward: bool) -> None:
     """Run the loops of all directions; `each` is the number of multiplications for a row."""
-
-    def in_order(job: Callable[..., None], reverse: bool) -> Callable[[int, int], None]:
-        return lambda begin, end: job(*_step_order(steps, reverse), begin, end)
-
-    ordered = [in_order(job, (d == 1) != backward) for d, job in enumerate(jobs)]
+    ordered = [
+        partial(job, *_step_order(steps, (d == 1) != backward)) for d, job in enumerate(jobs)
+    ]
     run_in_blocks(ordered, steps.sizes[0], len(jobs) * sum(steps.sizes) * each)

@@ -40,11 +40,14 @@ def run_in_blocks(
         multiplications: of all jobs together.
     """
     threads = torch.get_num_threads() if multiplications >= WORTH_THREADS else 1
+    if threads == 1:
+        for job in jobs:
+            job(0, sequences)
+        return
     blocks = _blocks(sequences, threads)
     calls = [partial(job, *block) for block in blocks for job in jobs]
-    if threads == 1 or len(calls) == 1:
-        for call in calls:
-            call()
+    if len(calls) == 1:
+        calls[0]()
         return
     waiting, errors = deque(calls), deque[BaseException]()
 
@@ -88,6 +91,6 @@ def _open_mp() -> Any:
 def _blocks(sequences: int, threads: int) -> list[tuple[int, int]]:
     """Return blocks of nearly equal size: two a thread if they are large enough, or fewer."""
     count = threads if sequences < 2 * ROOMY * threads else 2 * threads
-    count = 1 if threads == 1 else max(1, min(count, sequences // FEWEST))
+    count = max(1, min(count, sequences // FEWEST))
     ends = [sequences * (k + 1) // count for k in range(count)]
     return list(zip([0, *ends[:-1]], ends, strict=True))
