@@ -118,7 +118,8 @@ def _held_bytes(explanation: Explanation) -> int:
     """About how much memory an explanation takes until it is written."""
     arrays = (explanation.relevance, explanation.offsets, explanation.scores)
     strings = (explanation.text, *explanation.tokens)
-    return _ROW + sum(a.nbytes for a in arrays) + sum(_STRING + len(s) for s in strings)
+    characters = _STRING * len(strings) + sum(map(len, strings))
+    return _ROW + sum(a.nbytes for a in arrays) + characters
 
 
 @contextlib.contextmanager
