@@ -28,9 +28,10 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_RUN = 500
 _LONG_RUN = re.compile(rf"\S{{{_LONGEST_RUN + 1},}}")
 
-# Tokens as bits, 1 for white space, 2 for punctuation, 4 for the end of a sentence: an end, and the
-# punctuation after it, before what is neither.
-_BEFORE_SENTENCE = re.compile(rb"[\4-\7][\2\3]*(?=[\0\1])")
+# What a token is, in bits: white space, punctuation, the end of a sentence.
+_KINDS = np.array([128, 2, 4], dtype=np.uint64)
+# The end of a sentence, and the punctuation after it, before what is neither.
+_BEFORE_SENTENCE = re.compile(rb"[\x04\x06]\x02*(?=[\x00\x80])")
 
 _CACHED_RUNS = 200_000  # runs of characters, some 100 bytes each, whose tokens spaCy keeps
 
@@ -203,11 +204,15 @@ class SpacyTokenizer:
         if not text:
             return TokenizedText(text, (), np.zeros((0, 2), np.int32), np.zeros(0, np.int32))
         found = self._document(text).to_array(self._columns)
-        words = found[:, 2] == 0
-        offsets = found[words, :2].astype(np.int32)
+        offsets = found[:, :2].astype(np.int32)
         offsets[:, 1] += offsets[:, 0]
+        kinds = found[:, 2:].dot(_KINDS).astype(np.uint8).tobytes()
+        sentences = _sentences(kinds)
+        if not kinds.isascii():  # some tokens are white space
+            words = found[:, 2] == 0
+            offsets, sentences = offsets[words], sentences[words]
         tokens = tuple([text[start:end] for start, end in offsets.tolist()])
-        return TokenizedText(text, tokens, offsets, _sentences(found[:, 2:])[words])
+        return TokenizedText(text, tokens, offsets, sentences)
 
     def pipe(self, texts: Iterable[str]) -> Iterator[TokenizedText]:
         """Split texts one after another, in their order.
@@ -282,15 +287,14 @@ def _rules(language: str) -> tuple[Language, list[int | str]]:
     return nlp, [IDX, LENGTH, IS_SPACE, IS_PUNCT, ends]
 
 
-def _sentences(kinds: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+def _sentences(kinds: bytes) -> npt.NDArray[np.int32]:
     """The number of the sentence of each token, by the rule of spaCy's sentencizer.
 
     After a token that ends a sentence, the next one that is no punctuation begins another.
 
     Args:
-        kinds: whether each token is white space, is punctuation, ends a sentence: 0 or 1 `[T, 3]`.
+        kinds: the bits of each token.
     """
-    packed = np.packbits(kinds.astype(np.bool_), axis=1, bitorder="little")
-    begins = [found.end() for found in _BEFORE_SENTENCE.finditer(packed.tobytes())]
+    begins = [found.end() for found in _BEFORE_SENTENCE.finditer(kinds)]
     lengths = [end - begin for begin, end in pairwise([0, *begins, len(kinds)])]
     return np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
