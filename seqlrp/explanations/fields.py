@@ -36,7 +36,7 @@ def strings(values: Any, name: str) -> tuple[str, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TextError(f"{name} must be a sequence of strings, got {values!r:.80}.")
     given = tuple(values)
-    if all(type(value) is str for value in given) and not SURROGATE.search("".join(given)):
+    if {str}.issuperset(map(type, given)) and not SURROGATE.search("".join(given)):
         return given  # the usual case, without a step for every word
     return tuple(string(value, f"{name}[{i}]") for i, value in enumerate(given))
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,13 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 # exclamation marks take most of a minute. A longer run than this is tokenised in parts.
 _LONGEST_RUN = 500
 _LONG_RUN = re.compile(rf"\S{{{_LONGEST_RUN + 1},}}")
+
+# What a token is, in bits: white space, punctuation, the end of a sentence.
+_KINDS = np.array([128, 2, 4], dtype=np.uint64)
+# The end of a sentence, and the punctuation after it, before what is neither.
+_BEFORE_SENTENCE = re.compile(rb"[\x04\x06]\x02*(?=[\x00\x80])")
+
+_CACHED_RUNS = 200_000  # runs of characters, some 100 bytes each, whose tokens spaCy keeps
 
 _SUSPECTS = 200  # tokens that are tried when one is not found, so that an error takes no minutes
 
@@ -183,7 +191,7 @@ class SpacyTokenizer:
 
         known = sorted(m.name for m in pkgutil.iter_modules(spacy.lang.__path__) if m.ispkg)
         check_choice("language", language, known)
-        self._nlp, self._ends = _rules(language)
+        self._nlp, self._columns = _rules(language)
         self.language = language
 
     def __call__(self, text: str) -> TokenizedText:
@@ -192,16 +200,19 @@ class SpacyTokenizer:
         Raises:
             TextError: `text` is no string.
         """
-        from spacy.attrs import IDX, IS_PUNCT, IS_SPACE, LENGTH, ORTH
-
         text = checked_text(text)
         if not text:
             return TokenizedText(text, (), np.zeros((0, 2), np.int32), np.zeros(0, np.int32))
-        rows = self._document(text).to_array([IDX, LENGTH, IS_SPACE, IS_PUNCT, ORTH]).tolist()
-        spans, sentences = _words(rows, self._ends)
-        offsets = np.array(spans, dtype=np.int32).reshape(-1, 2)
-        tokens = tuple([text[start:end] for start, end in spans])
-        return TokenizedText(text, tokens, offsets, np.array(sentences, dtype=np.int32))
+        found = self._document(text).to_array(self._columns)
+        offsets = found[:, :2].astype(np.int32)
+        offsets[:, 1] += offsets[:, 0]
+        kinds = found[:, 2:].dot(_KINDS).astype(np.uint8).tobytes()
+        sentences = _sentences(kinds)
+        if not kinds.isascii():  # some tokens are white space
+            words = found[:, 2] == 0
+            offsets, sentences = offsets[words], sentences[words]
+        tokens = tuple([text[start:end] for start, end in offsets.tolist()])
+        return TokenizedText(text, tokens, offsets, sentences)
 
     def pipe(self, texts: Iterable[str]) -> Iterator[TokenizedText]:
         """Split texts one after another, in their order.
@@ -241,12 +252,17 @@ class SpacyTokenizer:
 
 
 @cache
-def _rules(language: str) -> tuple[Language, frozenset[int]]:
-    """spaCy's pipeline of a language, and the spellings of what ends a sentence.
+def _rules(language: str) -> tuple[Language, list[int | str]]:
+    """spaCy's pipeline of a language, and what is asked of each token.
 
     All tokenizers of a language share them, for spaCy takes a fifth of a second to make a pipeline.
+
+    Returns:
+        The pipeline, and the attributes of a token: its start, its length, whether it is white
+        space, whether it is punctuation, whether it ends a sentence.
     """
     import spacy
+    from spacy.attrs import IDX, IS_PUNCT, IS_SPACE, LENGTH
 
     try:
         nlp = spacy.blank(language)
@@ -258,36 +274,27 @@ def _rules(language: str) -> tuple[Language, frozenset[int]]:
         ) from error
     # The sentence punctuation of many scripts. The component itself makes an object of every
     # token, which takes longer than to find the tokens.
-    punctuation = nlp.create_pipe("sentencizer").punct_chars  # type: ignore[attr-defined]
+    marks = nlp.create_pipe("sentencizer").punct_chars  # type: ignore[attr-defined]
+    vocabulary: Any = nlp.vocab
+    ends = vocabulary.add_flag(frozenset(marks).__contains__)
+    # To note all else that spaCy knows of a new word would take as long as to find the word.
+    getters = vocabulary.lex_attr_getters
+    vocabulary.lex_attr_getters = {name: getters[name] for name in (IS_SPACE, IS_PUNCT, ends)}
     # The limit is there for parsers, which need memory by the length of the text.
     nlp.max_length = sys.maxsize
-    return nlp, frozenset(nlp.vocab.strings.add(sign) for sign in punctuation)
+    if hasattr(nlp.tokenizer, "max_cache_size"):  # tokenizers of some languages have no cache
+        nlp.tokenizer.max_cache_size = _CACHED_RUNS
+    return nlp, [IDX, LENGTH, IS_SPACE, IS_PUNCT, ends]
 
 
-def _words(
-    rows: list[tuple[int, int, int, int, int]], ends: frozenset[int]
-) -> tuple[list[tuple[int, int]], list[int]]:
-    """Where each word stands and which sentence it is in, by the rule of spaCy's sentencizer.
+def _sentences(kinds: bytes) -> npt.NDArray[np.int32]:
+    """The number of the sentence of each token, by the rule of spaCy's sentencizer.
 
-    After a token that ends a sentence, the next one that is no punctuation begins another. A
-    sentence of nothing but whitespace is dropped with its tokens. A plain loop: for a text of
-    ordinary length NumPy takes longer to begin.
+    After a token that ends a sentence, the next one that is no punctuation begins another.
 
     Args:
-        rows: start, length, whether it is space, whether punctuation, and spelling of each token.
-        ends: the spellings of what ends a sentence.
+        kinds: the bits of each token.
     """
-    spans: list[tuple[int, int]] = []
-    sentences: list[int] = []
-    sentence, ended, begins = 0, False, False
-    for start, length, space, punctuation, spelling in rows:
-        if spelling in ends:
-            ended = True
-        elif ended and not punctuation:
-            ended, begins = False, True
-        if not space:
-            sentence += begins and bool(spans)
-            begins = False
-            spans.append((start, start + length))
-            sentences.append(sentence)
-    return spans, sentences
+    begins = [found.end() for found in _BEFORE_SENTENCE.finditer(kinds)]
+    lengths = [end - begin for begin, end in pairwise([0, *begins, len(kinds)])]
+    return np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)

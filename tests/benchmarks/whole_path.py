@@ -1,10 +1,11 @@
 """How much of the whole path, from texts to a Parquet file, is time inside the model.
 
-    python tests/benchmarks/whole_path.py MODEL CORPUS [TEXTS]
+    python tests/benchmarks/whole_path.py MODEL CORPUS [TEXTS] [--processor]
 
 explains the first TEXTS of a corpus (by default all) as `seqlrp explain MODEL CORPUS --out` does,
 and prints where the time went: in LRP (the model's forward pass, the way back, and all checks), in
-tokens and ids, and elsewhere, most of which is writing.
+tokens and ids, and elsewhere, most of which is writing. With --processor, time is that of the
+processor in place of the clock, for machines that other programs share; use one thread.
 
 Where Captum is installed, its gradient × input then takes the place of LRP, with the same tokens,
 batches and file. Both take turns on six parts of the texts. Captum needs the predicted class before
@@ -35,6 +36,9 @@ from seqlrp.methods import GradientXInput
 from seqlrp.models.classifier import TextClassifier
 from seqlrp.text.corpora import load_corpus
 
+_PROCESSOR = "--processor" in sys.argv
+_clock = time.process_time if _PROCESSOR else time.perf_counter
+
 
 class Shares(NamedTuple):
     """Seconds: in all, inside LRP, and for tokens; and how many texts."""
@@ -51,9 +55,9 @@ class _Timed(LRP):
     seconds = 0.0
 
     def attribution(self, *args: Any, **options: Any) -> Attribution:
-        start = time.perf_counter()
+        start = _clock()
         found = super().attribution(*args, **options)
-        self.seconds += time.perf_counter() - start
+        self.seconds += _clock() - start
         return found
 
 
@@ -96,10 +100,10 @@ def written(
 ) -> float:
     """Return the seconds that explaining texts into a file takes."""
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
+        start = _clock()
         with explanation_writer(Path(folder) / "r.parquet") as file:
             file.extend(iter_explanations(classifier, texts, method, labels=labels))
-        return time.perf_counter() - start
+        return _clock() - start
 
 
 def measured(classifier: TextClassifier, texts: list[str], labels: list[str] | None) -> Shares:
@@ -111,9 +115,9 @@ def measured(classifier: TextClassifier, texts: list[str], labels: list[str] | N
 
     def timed(self: TextClassifier, given: Iterable[str]) -> Iterator[Any]:
         nonlocal spent
-        start = time.perf_counter()
+        start = _clock()
         found = list(encode(self, given))
-        spent += time.perf_counter() - start
+        spent += _clock() - start
         return iter(found)
 
     with patch.object(TextClassifier, "encode", timed):
@@ -123,13 +127,14 @@ def measured(classifier: TextClassifier, texts: list[str], labels: list[str] | N
 
 def main(arguments: list[str]) -> Shares:
     """Print the shares of one corpus."""
-    model, name, *count = arguments
+    model, name, *count = (given for given in arguments if given != "--processor")
     corpus = load_corpus(name)
     number = int(count[0]) if count else len(corpus)
     labels = None if corpus.labels is None else corpus.labels[:number]
     names = None if labels is None else [corpus.label_names[k] for k in labels]
     found = measured(seqlrp.load(model), list(corpus.texts[:number]), names)
-    print(f"{found.texts:,} texts in {found.total:.1f} s, {torch.get_num_threads()} threads")
+    what = "s of the processor" if _PROCESSOR else "s"
+    print(f"{found.texts:,} texts in {found.total:.1f} {what}, {torch.get_num_threads()} threads")
     print(f"  {found.model / found.total:4.0%}  in the model: LRP with its checks")
     print(f"  {found.tokens / found.total:4.0%}  tokens and ids")
     rest = found.total - found.model - found.tokens

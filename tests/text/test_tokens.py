@@ -9,6 +9,7 @@ from samples.examples import examples
 
 from seqlrp.errors import MissingPackageError, OptionError, TextError
 from seqlrp.text import SpacyTokenizer, TokenizedText, located
+from seqlrp.text.tokens import from_doc
 
 # Everything that Python can hold, and more often what trips tokenisers.
 AWKWARD = st.sampled_from(
@@ -57,6 +58,25 @@ def test_offsets_are_true_in_other_languages(language, text):
 
 
 _tokenizers: dict[str, SpacyTokenizer] = {}
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    """spaCy itself, with the component that finds sentences."""
+    import spacy
+
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    return nlp
+
+
+@given(text=TEXTS | st.text(alphabet="ab.!?\"' \n)", max_size=30))
+def test_words_and_sentences_are_those_of_spacy(tokenizer, pipeline, text):
+    found = tokenizer(text)
+    words = from_doc(pipeline(found.text))
+    assert found.tokens == words.tokens
+    assert found.offsets.tolist() == words.offsets.tolist()
+    assert found.sentences.tolist() == words.sentences.tolist()
 
 
 def test_words_are_split_by_the_rules_of_english(tokenizer):
