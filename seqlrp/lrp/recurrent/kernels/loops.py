@@ -15,7 +15,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -39,6 +41,18 @@ def _bits_as_float(_: Any, bits: Any) -> Any:
         return builder.bitcast(arguments[0], context.get_value_type(types.float32))
 
     return types.float32(types.int32), generate
+
+
+@intrinsic
+def _add_product(_: Any, x: Any, y: Any, z: Any) -> Any:
+    """x · y + z, rounded once. Of a sum of two products the compiler would fuse either one."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = context.get_value_type(types.float32)
+        name, kind = "llvm.fmuladd.f32", ir.FunctionType(number, [number] * 3)
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+    return types.float32(types.float32, types.float32, types.float32), generate
 
 
 @inlined
@@ -110,7 +124,7 @@ def _rows_of_steps(
 def _lstm_unit(q_i: F, q_f: F, q_g: F, q_o: F, c: F) -> Any:
     """Return the gates of one unit, and its new c."""
     i, f, g, o = _sigmoid(q_i), _sigmoid(q_f), _tanh(q_g), _sigmoid(q_o)
-    return i, f, g, o, f * c + i * g
+    return i, f, g, o, _add_product(i, g, f * c)
 
 
 @inlined
@@ -124,7 +138,7 @@ def _gru_candidate(q_r: F, q_n: F, u_r: F, u_n: F) -> Any:
 def _gru_update(q_z: F, u_z: F, p: F, h: F) -> Any:
     """Return the update gate of one unit, n, and the new h."""
     z, n = _sigmoid(q_z + u_z), _tanh(p)
-    return z, n, (F(1) - z) * n + z * h
+    return z, n, _add_product(z, h, (F(1) - z) * n)
 
 
 @exact
