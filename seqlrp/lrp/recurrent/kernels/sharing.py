@@ -89,16 +89,25 @@ def read(
         begin_alike[b] = _equal(state, b, b - 1)
     own = np.empty(count, np.int64)
     xs, hs = np.empty((count, x.shape[1]), np.float32), np.empty((count, units), np.float32)
-    gates, from_h = np.empty((count, width), np.float32), np.empty((count, width), np.float32)
+    number = np.empty(count, np.int64)  # of the input of each leader among those that differ
+    from_x, gates = np.empty((count, width), np.float32), np.empty((count, width), np.float32)
+    from_h = np.empty((count, width), np.float32)
     known = 0
     for t in range(len(sizes)):
         start, rows = starts[t] + begin, min(end, sizes[t]) - begin
         if rows <= 0:
             continue
         leaders = _find_leaders(x, start, known, rows, begin_alike, leader, state, own)
+        inputs = 0
         for k in range(leaders):
-            xs[k], hs[k] = x[start + own[k]], state[own[k], :units]
-        product.multiply(bias_ih, xs[:leaders], w_ih, gates[:leaders])
+            hs[k] = state[own[k], :units]
+            if k == 0 or not _equal(x, start + own[k], start + own[k - 1]):
+                xs[inputs] = x[start + own[k]]
+                inputs += 1
+            number[k] = inputs - 1
+        product.multiply(bias_ih, xs[:inputs], w_ih, from_x[:inputs])
+        for k in range(leaders):
+            gates[k] = from_x[number[k]]
         if is_lstm:
             product.multiply(gates[:leaders], hs[:leaders], w_hh, gates[:leaders])
         else:
