@@ -32,8 +32,11 @@ class ZeroedWords(InputMode):
 
     def read(self, reading: Reading) -> Tensor:
         """Set the vectors of removed words to zero, without a graph."""
-        gone = self.gone[reading.origin] & (reading.origin != NOBODY)
-        return reading.vectors.masked_fill(gone.unsqueeze(-1), 0)
+        gone = (self.gone[reading.origin] & (reading.origin != NOBODY)).reshape(-1)
+        vectors = reading.vectors
+        rows = vectors.reshape(-1, vectors.shape[-1])
+        # Of few rows, which takes a quarter of the time of a mask of all numbers.
+        return rows.index_fill(0, gone.nonzero().squeeze(1), 0).reshape(vectors.shape)
 
 
 class RemovalExplainer(CopiesExplainer):
