@@ -11,10 +11,7 @@ from seqlrp.engine.batches import BatchTokens, select_arguments
 from seqlrp.engine.documents import NOBODY
 from seqlrp.engine.inputs import InputMode, Reading
 from seqlrp.errors import IdsError, NonFiniteError, OptionError, check_choice
-from seqlrp.methods.copies import CopiesExplainer
-
-# A forward pass needs little memory per token; a CPU is fastest when a batch fits its caches.
-BATCH_TOKENS = 4096
+from seqlrp.methods.copies import BATCH_TOKENS, CopiesExplainer
 
 Removal = Literal["zero", "delete", "unk"]
 
