@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import inspect
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,23 @@ from seqlrp.errors import OptionError, WriteError, check_choice, near
 if TYPE_CHECKING:
     from seqlrp.engine.batches import BatchTokens
     from seqlrp.models.classifier import TextClassifier
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Load modules and models, in which nothing is garbage, without the garbage collector.
+
+    What is loaded is not looked through later, either: at the end of a process alone that would
+    take half a second.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.freeze()
+            gc.enable()
 
 
 def parse_numbers(option: str, typed: str) -> list[int]:
@@ -44,8 +63,9 @@ def parse_method_options(
     Raises:
         OptionError: no such method, an option that it does not take, or one that is given twice.
     """
-    from seqlrp.explaining.explain import CHOSEN
-    from seqlrp.methods import METHODS
+    with _uncollected():
+        from seqlrp.explaining.explain import CHOSEN
+        from seqlrp.methods import METHODS
 
     check_choice("method", method, (*METHODS, CHOSEN))
     given = lrp_options(epsilon, gate_rule)
@@ -133,10 +153,11 @@ def load_classifier(folder: Path, device: Device, factory: str | None = None) ->
     Raises:
         OptionError: there is no such function.
     """
-    from seqlrp.models.saving import load
+    with _uncollected():
+        from seqlrp.models.saving import load
 
-    function = None if factory is None else load_factory(factory)
-    return load(folder, device=device.value, factory=function)
+        function = None if factory is None else load_factory(factory)
+        return load(folder, device=device.value, factory=function)
 
 
 def load_factory(name: str) -> Any:

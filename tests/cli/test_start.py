@@ -69,6 +69,17 @@ def test_the_package_loads_a_name_when_it_is_asked_for_and_no_compiler(model: Pa
     assert loaded == {"torch", "spacy"}
 
 
+def test_what_is_loaded_is_never_looked_through_for_garbage(model: Path) -> None:
+    code = (
+        "import gc, sys\nfrom seqlrp.cli import main\n"
+        f"sys.argv = ['seqlrp', 'explain', {str(model)!r}, '--text', 'a good film']\n"
+        "try:\n    main()\n"
+        "finally:\n    print('\\nended', gc.isenabled(), gc.get_freeze_count() > 100_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "ended True True"
+
+
 def test_every_public_name_has_a_home() -> None:
     for name in dir(seqlrp):
         assert getattr(seqlrp, name) is not None

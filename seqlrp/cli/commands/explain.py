@@ -114,8 +114,6 @@ def explain(
     class, blue against it. In a pipe each text is a line with the answer, and below it the
     strongest words.
     """
-    from seqlrp.explaining.explain import chosen_method
-
     options = parse_method_options(method, epsilon, gate_rule, option)
     sharding = Sharding(engine, workers, address, on_error, shard_size, id_column, metrics, status)
     asked: dict[str, Any] = {
@@ -138,6 +136,8 @@ def explain(
     if method == "lrp" and source is None:  # few texts: loading machine code would not pay
         options.setdefault("impl", "torch")
     classifier = load_classifier(model, device, factory)
+    from seqlrp.explaining.explain import chosen_method
+
     stream = partial(_explained, classifier, chosen_method(classifier, method, options), asked)
     given = read_texts(
         classifier, source, text or (), split=split, on_unanswerable=on_unanswerable.value,

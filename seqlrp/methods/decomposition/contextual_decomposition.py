@@ -20,10 +20,10 @@ from seqlrp.errors import (
     RefusedFunctionError,
     check_choice,
 )
+from seqlrp.methods.copies import BATCH_TOKENS
 from seqlrp.methods.decomposition.decomposed_lstm import Parts, lstm
 from seqlrp.methods.decomposition.recorded_lstm import Recorded, RecordingRun
 from seqlrp.methods.decomposition.words import WordRun, refuse_meeting
-from seqlrp.methods.removal.words import BATCH_TOKENS
 
 
 class Decomposition(NamedTuple):

@@ -19,7 +19,8 @@ from seqlrp.engine.explainer import Forward
 from seqlrp.errors import OptionError, check_number
 from seqlrp.methods.baselines import baseline_ledger
 from seqlrp.methods.controls.random import document_generator
-from seqlrp.methods.removal.words import BATCH_TOKENS, Removal, RemovalExplainer
+from seqlrp.methods.copies import BATCH_TOKENS
+from seqlrp.methods.removal.words import Removal, RemovalExplainer
 
 Bools = npt.NDArray[np.bool_]
 

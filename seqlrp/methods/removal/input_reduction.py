@@ -15,8 +15,9 @@ from seqlrp.engine.explainer import Forward
 from seqlrp.engine.gradient_mode import GradientMode
 from seqlrp.engine.inputs import Reading
 from seqlrp.errors import NonFiniteError, check_choice
+from seqlrp.methods.copies import BATCH_TOKENS
 from seqlrp.methods.gradients.gradient import gather_products
-from seqlrp.methods.removal.words import BATCH_TOKENS, Removal, RemovalExplainer
+from seqlrp.methods.removal.words import Removal, RemovalExplainer
 
 Ranking = Literal["gradient_x_input", "occlusion"]
 _ROUNDING = 64  # in units in the last place of the score; closer importances count as equal

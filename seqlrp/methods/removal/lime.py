@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from seqlrp.engine.batches import BatchTokens
 from seqlrp.errors import check_number
+from seqlrp.methods.copies import BATCH_TOKENS
 from seqlrp.methods.removal.coalitions import Bools, CoalitionExplainer, Game
-from seqlrp.methods.removal.words import BATCH_TOKENS, Removal
+from seqlrp.methods.removal.words import Removal
 
 
 class LIME(CoalitionExplainer):

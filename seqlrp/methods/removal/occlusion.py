@@ -11,7 +11,8 @@ from seqlrp.engine.attribution import Attribution
 from seqlrp.engine.batches import BatchTokens
 from seqlrp.engine.checks import Target
 from seqlrp.errors import check_number
-from seqlrp.methods.removal.words import BATCH_TOKENS, Removal, RemovalExplainer
+from seqlrp.methods.copies import BATCH_TOKENS
+from seqlrp.methods.removal.words import Removal, RemovalExplainer
 
 
 class Occlusion(RemovalExplainer):

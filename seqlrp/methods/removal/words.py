@@ -11,10 +11,7 @@ from seqlrp.engine.batches import BatchTokens, select_arguments
 from seqlrp.engine.documents import NOBODY
 from seqlrp.engine.inputs import InputMode, Reading
 from seqlrp.errors import IdsError, NonFiniteError, OptionError, check_choice
-from seqlrp.methods.copies import CopiesExplainer
-
-# A forward pass needs little memory per token; a CPU is fastest when a batch fits its caches.
-BATCH_TOKENS = 4096
+from seqlrp.methods.copies import BATCH_TOKENS, CopiesExplainer
 
 Removal = Literal["zero", "delete", "unk"]
 
@@ -32,8 +29,11 @@ class ZeroedWords(InputMode):
 
     def read(self, reading: Reading) -> Tensor:
         """Set the vectors of removed words to zero, without a graph."""
-        gone = self.gone[reading.origin] & (reading.origin != NOBODY)
-        return reading.vectors.masked_fill(gone.unsqueeze(-1), 0)
+        gone = (self.gone[reading.origin] & (reading.origin != NOBODY)).reshape(-1)
+        vectors = reading.vectors
+        rows = vectors.reshape(-1, vectors.shape[-1])
+        # Of few rows, which takes a quarter of the time of a mask of all numbers.
+        return rows.index_fill(0, gone.nonzero().squeeze(1), 0).reshape(vectors.shape)
 
 
 class RemovalExplainer(CopiesExplainer):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -265,3 +269,30 @@ def test_what_the_compiled_loops_compute(numba: Any) -> None:
     assert not compiled.computes("lstm", layer.weights, layer.x.double())
     assert not compiled.computes("lstm", layer.weights._replace(hr=layer.x), layer.x)
     assert not compiled.computes("lstm", layer.weights, layer.x.to("meta"))
+
+
+_OUTPUTS = """
+import hashlib, sys, torch
+from seqlrp.engine.recurrent_calls import Steps, Weights
+from seqlrp.lrp.recurrent.kernels import compiled
+torch.manual_seed(0)
+weights = [Weights(*(torch.randn(4 * 20, *size) for size in ((5,), (20,), (), ())))]
+states = [torch.randn(1, 6, 20) for _ in range(2)]
+steps, stabiliser = Steps((6,) * 4), compiled.Stabiliser(1e-3)
+found = compiled.forward("lstm", torch.randn(24, 5), states, weights, steps, stabiliser, account=0)
+written = b"".join(t.numpy().tobytes() for t in (found[0], *found[1], *found[2]))
+print(hashlib.sha256(written).hexdigest())
+"""
+
+
+def test_code_from_the_cache_computes_what_new_code_does(numba: Any, tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    new, cached = (
+        subprocess.run(
+            [sys.executable, "-c", _OUTPUTS],
+            env=environment, capture_output=True, text=True, check=True,
+        ).stdout
+        for _ in range(2)
+    )  # fmt: skip
+    assert list(tmp_path.rglob("*.nbc"))
+    assert new == cached

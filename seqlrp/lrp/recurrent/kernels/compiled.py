@@ -68,6 +68,11 @@ def _state(tensor: Tensor) -> Tensor:
     return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
+def _empty(*shape: int) -> Tensor:
+    """Return a tensor to be written; NumPy asks for large pages where torch takes small ones."""
+    return torch.from_numpy(np.empty(shape, np.float32))
+
+
 @lru_cache(maxsize=64)
 def _step_order(steps: Steps, reverse: bool) -> Order:
     """Return first row and number of rows of each step, in the order that a direction reads."""
@@ -136,8 +141,8 @@ def forward(
     loops, units, count = _loops(), states[0].shape[-1], len(weights)
     loop = loops.lstm_forward if kind == "lstm" else loops.gru_forward
     finals = [_state(state) for state in states]
-    out = x.new_empty(x.shape[0], count * units)
-    factors = [x.new_empty(x.shape[0], (3 + account) * units) for _ in weights]
+    out = _empty(x.shape[0], count * units)
+    factors = [_empty(x.shape[0], (3 + account) * units) for _ in weights]
     rows, outputs, jobs = _array(x), _array(out), []
     written = [_array(state) for state in finals]
     for d, own in enumerate(weights):
@@ -162,7 +167,7 @@ def read(
     """Return outputs and final states as `forward` does; neighbours that begin alike share them."""
     units, directions = states[0].shape[-1], len(weights)
     finals = _state(torch.cat([state.detach() for state in states], -1))  # [dirs, B, H or 2H]
-    out = x.new_empty(x.shape[0], directions * units)
+    out = _empty(x.shape[0], directions * units)
     rows, outputs, written, jobs = _array(x), _array(out), _array(finals), []
     for d, own in enumerate(weights):
         maps, biases = _maps(kind, own)
@@ -204,8 +209,8 @@ def backward(
     units, inputs = gamma_finals[0].shape[-1], weights[0].ih.shape[-1]
     loop = loops.lstm_backward if kind == "lstm" else loops.gru_backward
     states = [_state(state) for state in gamma_finals]
-    gammas = [gamma_out.new_empty(rows, inputs) for _ in weights]
-    shares = [gamma_out.new_empty(3, rows if account else 0) for _ in weights]
+    gammas = [_empty(rows, inputs) for _ in weights]
+    shares = [_empty(3, rows if account else 0) for _ in weights]
     given, written, jobs = _array(gamma_out), [_array(state) for state in states], []
     for d, own in enumerate(weights):
         jobs.append(

@@ -15,7 +15,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -39,6 +41,18 @@ def _bits_as_float(_: Any, bits: Any) -> Any:
         return builder.bitcast(arguments[0], context.get_value_type(types.float32))
 
     return types.float32(types.int32), generate
+
+
+@intrinsic
+def _add_product(_: Any, x: Any, y: Any, z: Any) -> Any:
+    """x · y + z, rounded once. Of a sum of two products the compiler would fuse either one."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = context.get_value_type(types.float32)
+        name, kind = "llvm.fmuladd.f32", ir.FunctionType(number, [number] * 3)
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+    return types.float32(types.float32, types.float32, types.float32), generate
 
 
 @inlined
@@ -106,11 +120,23 @@ def _rows_of_steps(
     return low + begin, max(high, low + begin)
 
 
-@inlined
-def _lstm_unit(q_i: F, q_f: F, q_g: F, q_o: F, c: F) -> Any:
-    """Return the gates of one unit, and its new c."""
-    i, f, g, o = _sigmoid(q_i), _sigmoid(q_f), _tanh(q_g), _sigmoid(q_o)
-    return i, f, g, o, f * c + i * g
+@exact
+def _lstm_gates(q: Row, c: Row, g: Row) -> None:
+    """Compute the gates of an LSTM where they stand in `q`, g, and the new c.
+
+    In short loops more units are on their way at the same time than in a long one.
+    """
+    units = len(c)
+    q_i, q_f, q_g, q_o = (
+        q[:units], q[units : 2 * units], q[2 * units : 3 * units], q[3 * units :],
+    )  # fmt: skip
+    for j in range(2 * units):
+        q[j] = _sigmoid(q[j])
+    for j in range(units):
+        q_o[j] = _sigmoid(q_o[j])
+    for j in range(units):
+        g[j] = _tanh(q_g[j])
+        c[j] = _add_product(q_i[j], g[j], q_f[j] * c[j])
 
 
 @inlined
@@ -124,7 +150,7 @@ def _gru_candidate(q_r: F, q_n: F, u_r: F, u_n: F) -> Any:
 def _gru_update(q_z: F, u_z: F, p: F, h: F) -> Any:
     """Return the update gate of one unit, n, and the new h."""
     z, n = _sigmoid(q_z + u_z), _tanh(p)
-    return z, n, (F(1) - z) * n + z * h
+    return z, n, _add_product(z, h, (F(1) - z) * n)
 
 
 @exact
@@ -141,17 +167,16 @@ def _lstm_row(
 ) -> None:
     """Compute one step of one sequence: states, output and factors."""
     units = len(h)
-    q_i, q_f, q_g, q_o = (
-        q[:units], q[units : 2 * units], q[2 * units : 3 * units], q[3 * units :],
-    )  # fmt: skip
     to_p, to_before = factors[:units], factors[units : 2 * units]
     to_c, withheld = factors[2 * units : 3 * units], factors[3 * units :]
-    at_map = _epsilon_at(q_g, epsilon, relative)
+    _lstm_gates(q, c, to_p)
+    i_t, f_t, p_t, o_t = (
+        q[:units], q[units : 2 * units], q[2 * units : 3 * units], q[3 * units :],
+    )  # fmt: skip
+    at_map = _epsilon_at(p_t, epsilon, relative)
     for j in range(units):
-        p = q_g[j]
-        i, f, g, o, c_t = _lstm_unit(q_i[j], q_f[j], p, q_o[j], c[j])
+        i, f, p, o, g, c_t = i_t[j], f_t[j], p_t[j], o_t[j], to_p[j], c[j]
         tanh_c = _tanh(c_t)
-        c[j] = c_t
         h[j] = y[j] = o * tanh_c
         size = abs(c_t)
         over_c, over_p = size + epsilon + floor, abs(p) + at_map + floor
@@ -417,14 +442,9 @@ def gru_backward(
 @exact
 def lstm_state(q: Row, h: Row, c: Row) -> None:
     """Compute one step of one sequence without factors; `q` is that of `_lstm_row`."""
-    units = len(h)
-    q_i, q_f, q_g, q_o = (
-        q[:units], q[units : 2 * units], q[2 * units : 3 * units], q[3 * units :],
-    )  # fmt: skip
-    for j in range(units):
-        _, _, _, o, c_t = _lstm_unit(q_i[j], q_f[j], q_g[j], q_o[j], c[j])
-        c[j] = c_t
-        h[j] = o * _tanh(c_t)
+    _lstm_gates(q, c, h)
+    for j in range(len(h)):
+        h[j] = q[3 * len(h) + j] * _tanh(c[j])
 
 
 @exact

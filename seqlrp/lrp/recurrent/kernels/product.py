@@ -83,6 +83,21 @@ WIDE = bool(get_host_cpu_features().get("avx512f", False))
 _MOST_ROWS, _MOST_PANELS = 6, 2
 
 
+def _tile_function(module: ir.Module, rows: int, panels: int, arguments: Any) -> Any:
+    """Return the function of a tile, which is one of its own: inlined, its loop lacks registers."""
+    name = f"seqlrp_tile_{rows}x{panels}"
+    if name in module.globals:
+        return module.globals[name]
+    kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+    function = ir.Function(module, kind, name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    builder = ir.IRBuilder(function.append_basic_block())
+    _add_tile(builder, rows, panels, *function.args)
+    builder.ret_void()
+    return function
+
+
 def _add_tiles(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
     rows, panels, *others = arguments
     end = builder.append_basic_block("end")
@@ -92,7 +107,7 @@ def _add_tiles(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> A
         block = builder.append_basic_block(f"tile_{r}x{p}")
         tiles.add_case(rows.type(r * _MOST_PANELS + p), block)
         builder.position_at_end(block)
-        _add_tile(builder, r, p, *others)
+        builder.call(_tile_function(builder.module, r, p, others), others)
         builder.branch(end)
     builder.position_at_end(end)
     return context.get_dummy_value()

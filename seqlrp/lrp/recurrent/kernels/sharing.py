@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from seqlrp.lrp.recurrent.kernels import loops, product
-from seqlrp.lrp.recurrent.kernels.loops import Index
+from seqlrp.lrp.recurrent.kernels.loops import Index, Row
 from seqlrp.lrp.recurrent.kernels.machine_code import exact
 from seqlrp.lrp.recurrent.kernels.product import Matrix, Panels
 
@@ -22,10 +22,17 @@ from seqlrp.lrp.recurrent.kernels.product import Matrix, Panels
 @exact
 def _equal(a: Matrix, first: int, second: int) -> bool:
     """Return whether two rows are equal."""
-    for j in range(a.shape[1]):  # noqa: SIM110 - compiled
-        if a[first, j] != a[second, j]:
-            return False
-    return True
+    differing = np.int32(0)
+    for j in range(a.shape[1]):  # to the end: a loop that can stop is not vectorised
+        differing += np.int32(a[first, j] != a[second, j])
+    return differing == 0
+
+
+@exact
+def _copy(row: Row, to: Row) -> None:
+    """Copy a row; an assignment of one slice to another is not vectorised."""
+    for j in range(len(row)):
+        to[j] = row[j]
 
 
 @exact
@@ -55,7 +62,7 @@ def _find_leaders(
         if can_follow and _equal(x, start + b, start + b - 1):
             leader[b] = leader[b - 1]
         elif leader[b] != b:
-            state[b] = state[leader[b]]
+            _copy(state[leader[b]], state[b])
             leader[b] = b
     count = 0
     for b in range(rows):
@@ -89,16 +96,25 @@ def read(
         begin_alike[b] = _equal(state, b, b - 1)
     own = np.empty(count, np.int64)
     xs, hs = np.empty((count, x.shape[1]), np.float32), np.empty((count, units), np.float32)
-    gates, from_h = np.empty((count, width), np.float32), np.empty((count, width), np.float32)
+    number = np.empty(count, np.int64)  # of the input of each leader among those that differ
+    from_x, gates = np.empty((count, width), np.float32), np.empty((count, width), np.float32)
+    from_h = np.empty((count, width), np.float32)
     known = 0
     for t in range(len(sizes)):
         start, rows = starts[t] + begin, min(end, sizes[t]) - begin
         if rows <= 0:
             continue
         leaders = _find_leaders(x, start, known, rows, begin_alike, leader, state, own)
+        inputs = 0
         for k in range(leaders):
-            xs[k], hs[k] = x[start + own[k]], state[own[k], :units]
-        product.multiply(bias_ih, xs[:leaders], w_ih, gates[:leaders])
+            _copy(state[own[k], :units], hs[k])
+            if k == 0 or not _equal(x, start + own[k], start + own[k - 1]):
+                _copy(x[start + own[k]], xs[inputs])
+                inputs += 1
+            number[k] = inputs - 1
+        product.multiply(bias_ih, xs[:inputs], w_ih, from_x[:inputs])
+        for k in range(leaders):
+            _copy(from_x[number[k]], gates[k])
         if is_lstm:
             product.multiply(gates[:leaders], hs[:leaders], w_hh, gates[:leaders])
         else:
@@ -112,7 +128,7 @@ def read(
         left = min(end, sizes[t + 1]) - begin if t + 1 < len(sizes) else 0
         for b in range(rows):
             led_by = leader[b]
-            out[start + b, column : column + units] = state[led_by, :units]
+            _copy(state[led_by, :units], out[start + b, column : column + units])
             if b >= left:
-                states[begin + b] = state[led_by]
+                _copy(state[led_by], states[begin + b])
         known = rows
