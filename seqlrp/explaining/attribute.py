@@ -147,7 +147,8 @@ def attribute_labels(
 
 def _warn_of_features(classifier: TextClassifier, batch: Batch) -> None:
     """Warn if what the model takes after the ids is another for other words."""
-    frame, sizes = Frame(frozenset(), ()), [len(classifier.vocabulary)]
+    vocabulary = classifier.vocabulary
+    frame, sizes = Frame(frozenset({vocabulary.pad}), ()), [len(vocabulary)]
     given = tensors_in(batch.additional)
 
     def changes(other: Tensor) -> bool:

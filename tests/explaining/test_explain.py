@@ -541,9 +541,21 @@ def test_features_computed_from_words_are_said(of_words: bool) -> None:
         seqlrp.explain(classifier, ["good ! !"])  # no warning
 
 
+def test_the_length_of_a_text_is_no_feature_of_its_words() -> None:
+    vocabulary = seqlrp.Vocabulary(["<pad>", "<unk>", "good", "bad", "!"])
+
+    def length(ids: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        return (ids != 0).sum(1, keepdim=True).float()
+
+    classifier = TextClassifier(
+        WithFeature(), vocabulary, ("no", "yes"), str.split, additional=length
+    )
+    seqlrp.explain(classifier, ["good ! !"])  # no warning
+
+
 def test_a_feature_with_two_answers_is_said() -> None:
     vocabulary = seqlrp.Vocabulary(["<pad>", "<unk>", "good", "bad", "!"])
-    answers = (lambda ids: ids.amin(1) > 1, lambda ids: ids[:, 0] > ids[:, -1])
+    answers = (lambda ids: ids.amin(1) > 1, lambda ids: ids[:, 0] < ids[:, -1])
     for answer in answers:
 
         def feature(ids: torch.Tensor, words: torch.Tensor, answer: Any = answer) -> torch.Tensor:
@@ -554,7 +566,7 @@ def test_a_feature_with_two_answers_is_said() -> None:
             WithFeature(), vocabulary, ("no", "yes"), str.split, additional=feature
         )
         with pytest.warns(WordFeaturesWarning, match="depends on the words"):
-            seqlrp.explain(classifier, ["good bad !"])
+            seqlrp.explain(classifier, ["good bad"])
 
 
 @pytest.mark.parametrize("name", ["explain", "check", "evaluate", "analyse", "choose"])
