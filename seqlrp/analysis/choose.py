@@ -12,7 +12,7 @@ import numpy as np
 from seqlrp.analysis.choice import CHEAPEST, DEFAULT, Choice, is_better
 from seqlrp.errors import CorpusError, OptionError, near
 from seqlrp.evaluation.blocks import check_one_per_text
-from seqlrp.evaluation.candidates import Methods, chosen_metrics
+from seqlrp.evaluation.candidates import Methods, chosen_metrics, named_methods
 from seqlrp.evaluation.metrics import METRICS
 from seqlrp.evaluation.metrics.word_deletion import KS
 from seqlrp.evaluation.report.report import EvaluationReport
@@ -154,12 +154,7 @@ def _with_reference(classifier: TextClassifier, candidates: Methods | None) -> d
     """The candidates by name, the default and gradient × input first."""
     if candidates is None:
         return dict(CANDIDATES)
-    if isinstance(candidates, str):
-        candidates = [candidates]
-    if isinstance(candidates, Mapping):
-        named = list(candidates.items())
-    else:
-        named = [(m if isinstance(m, str) else m.name, m) for m in candidates]
+    named = named_methods(candidates)
     compared = {name: CANDIDATES[name] for name in (DEFAULT, CHEAPEST)}
     for name, method in named:
         plain = {"method": method} if isinstance(method, str) else method

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -25,6 +27,7 @@ from seqlrp.errors import (
     TrainingModeError,
 )
 
+_INTEGERS = (torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64)
 One = int | str | Tensor  # one class, or one class for each document
 Target = One | tuple[One, One]
 
@@ -378,8 +381,7 @@ def resolve_target(target: One, scores: Tensor) -> Tensor | None:
             f"Got target {target!r}; a model knows classes by number only: 0 to {classes - 1}, "
             f"'predicted' or 'all'. Names of classes are known to a seqlrp.TextClassifier."
         )
-    if isinstance(target, list) and all(type(t) is int for t in target):
-        target = torch.tensor(target, device=scores.device)
+    target = _without_numpy(target)
     if isinstance(target, bool) or not isinstance(target, (int, Tensor)):
         raise TargetError(
             f"Got target {target!r} of type {type(target).__name__}; expected an int from 0 to "
@@ -398,6 +400,19 @@ def resolve_target(target: One, scores: Tensor) -> Tensor | None:
     wrong = (target < 0) | (target >= classes)
     if bool(wrong.any()):
         raise _range_error(int(target[wrong][0]), classes)
+    return target
+
+
+def _without_numpy(target: Any) -> Any:
+    """Return a target with an integer of NumPy or of a tensor `[]` as int, others as a tensor."""
+    several = isinstance(target, list) and all(
+        isinstance(one, (int, np.integer)) and not isinstance(one, bool) for one in target
+    )
+    if several or isinstance(target, (np.ndarray, np.generic)):
+        with suppress(TypeError, ValueError, RuntimeError):  # no numbers, or too large ones
+            target = torch.tensor(target)
+    if isinstance(target, Tensor) and target.ndim == 0 and target.dtype in _INTEGERS:
+        return int(target)
     return target
 
 

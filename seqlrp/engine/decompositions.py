@@ -181,9 +181,10 @@ def index_add(run: Run, call: Call) -> Tensor:
     """`index_add`: slices of the source, added to those of x that the index names."""
     x, dim, index, source, alpha = call.arguments("input", "dim", "index", "source", "alpha")
     _refuse_words_as_index(run, call, index)
-    shape = [1] * source.ndim
-    shape[dim] = -1
-    return _add_where(run, x, dim, run.raw(index).reshape(shape), source, alpha)
+    places = run.raw(index)
+    rows = [torch.nonzero(places == k).reshape(-1) for k in range(x.shape[dim])]
+    parts = [run.do(torch.index_select, source, dim, row) for row in rows]
+    return _add_sums(run, x, dim, parts, alpha)
 
 
 def scatter_add(run: Run, call: Call) -> Tensor:
@@ -193,7 +194,9 @@ def scatter_add(run: Run, call: Call) -> Tensor:
     if shapes[0] != shapes[1] or index.shape != source.shape:
         run.refuse(call.function, "an index of another shape than the source")
     _refuse_words_as_index(run, call, index)
-    return _add_where(run, x, dim, run.raw(index), source, 1)
+    places = run.raw(index)
+    parts = [run.do(torch.masked_fill, source, places != k, 0) for k in range(x.shape[dim])]
+    return _add_sums(run, x, dim, parts, 1)
 
 
 def _refuse_words_as_index(run: Run, call: Call, index: Tensor) -> None:
@@ -201,14 +204,9 @@ def _refuse_words_as_index(run: Run, call: Call, index: Tensor) -> None:
         run.refuse(call.function, "an index that depends on the words")
 
 
-def _add_where(
-    run: Run, x: Tensor, dim: int, index: Tensor, source: Tensor, alpha: float
-) -> Tensor:
-    """Add to slice k of `x` all of the source whose index is k."""
-    sums = [
-        run.do(torch.sum, run.do(torch.masked_fill, source, index != k, 0), dim)
-        for k in range(x.shape[dim])
-    ]
+def _add_sums(run: Run, x: Tensor, dim: int, parts: list[Tensor], alpha: float) -> Tensor:
+    """Add to slice k of `x` the sum of part k."""
+    sums = [run.do(torch.sum, part, dim) for part in parts]
     total = run.do(torch.stack, sums, dim)
     if alpha != 1:
         total = run.do(torch.mul, total, alpha)

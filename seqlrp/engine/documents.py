@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from seqlrp.errors import MixedDocumentsError
@@ -46,6 +47,9 @@ def assign_unowned(documents: Tensor) -> Tensor:
 def combine(documents: Sequence[Tensor], ndim: int) -> Tensor:
     """Return the documents of an elementwise result with `ndim` dimensions from its operands'.
 
+    Elements of an operand that had no document belong to that of the elements beside them from now
+    on, also where relevance is booked that ends before the operand.
+
     Raises:
         ModelError: an element would belong to two documents.
     """
@@ -56,7 +60,20 @@ def combine(documents: Sequence[Tensor], ndim: int) -> Tensor:
             if bool(((other != result) & (other != NOBODY) & (result != NOBODY)).any()):
                 refuse_mixing()
             result = torch.where(result == NOBODY, other, result)
+    if result is not lifted[0]:
+        for given in documents:
+            _learn(given, result)
     return result
+
+
+def _learn(documents: Tensor, found: Tensor) -> None:
+    """Fill in, where they lie, the documents of elements that had none, if they are known now."""
+    expanded = any(
+        n > 1 and not s for n, s in zip(documents.shape, documents.stride(), strict=True)
+    )
+    same = documents.numel() == found.numel() and not expanded
+    if same and bool((documents == NOBODY).any()):
+        documents.copy_(found.reshape(documents.shape))
 
 
 def refuse_mixing() -> NoReturn:
@@ -71,6 +88,8 @@ def refuse_mixing() -> NoReturn:
 def reduce(documents: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
     """Return the documents after a reduction over `dims`; `MIXED` where it runs over several."""
     for dim in dims:
+        if not documents.shape[dim]:  # nothing, as for an expert that no word was sent to
+            documents = F.pad(documents.movedim(dim, -1), (0, 1), value=NOBODY).movedim(-1, dim)
         if documents.shape[dim] == 1 or documents.stride(dim) == 0:  # one number for all
             documents = documents.narrow(dim, 0, 1)
             continue
@@ -99,7 +118,7 @@ def contract(equation: str, operands: Sequence[Tensor | None], shapes: Sequence[
         for term, documents in zip(labels, operands, strict=True)
         if documents is not None
         for label, size in zip(term, documents.shape, strict=True)
-        if size > 1
+        if size != 1
     }
     ones, numbers = [], []
     for term, documents, shape in zip(labels, operands, shapes, strict=True):
@@ -111,7 +130,7 @@ def contract(equation: str, operands: Sequence[Tensor | None], shapes: Sequence[
     total = torch.full_like(weight, NOBODY)
     for k in owners:
         of_one = [numbers[j] if j == k else ones[j] for j in range(len(ones))]
-        other = torch.einsum(equation, *of_one) / weight
+        other = (torch.einsum(equation, *of_one) / weight).nan_to_num(NOBODY)  # a sum of nothing
         if bool(((other != total) & (other != NOBODY) & (total != NOBODY)).any()):
             refuse_mixing()
         total = torch.where(total == NOBODY, other, total)

@@ -238,12 +238,16 @@ class FollowingMode(InputMode, Generic[M]):
         if documents is None:
             return
         mark.documents = docs.shrink(documents)  # a recurrence takes one number for each row
-        if not self.account or self.count is None:
-            return
-        if bool((documents == docs.NOBODY).any()):
-            counts = torch.bincount((documents + 1).reshape(-1), minlength=self.count + 1)
-            if bool((counts[1:] > 0).all()):
-                mark.documents = docs.shrink(docs.assign_unowned(documents))
+        unowned = self.account and bool((documents == docs.NOBODY).any())
+        if unowned and self.holds_all_documents(documents):
+            mark.documents = docs.shrink(docs.assign_unowned(documents))
+
+    def holds_all_documents(self, documents: Tensor) -> bool:
+        """Return whether every document of the batch has a part in a value; False if unknown."""
+        if self.count is None:
+            return False
+        found = documents[documents >= 0]
+        return bool((torch.bincount(found, minlength=self.count) > 0).all())
 
     def mark_hidden_base(self, base: Tensor) -> None:
         """Mark the base of a result that is a view, as pooling returns, before it is written to."""

@@ -1,12 +1,19 @@
-"""Other words for a second run: chosen so that what depends on the words changes.
+"""Other words for second runs: chosen so that what depends on the words changes.
 
 A model may ask whether a word stands in a text, how often, or whether words are alike. So every
 word is replaced; words that are all different become alike in pairs, and others become all
 different; and ids that the model compares words with are put between the words.
+
+Of a question with two answers (is any id above 10? does the first word come before the last?) one
+set of other words often has the answer of the text. So there are three sets of words, and of
+vectors. No threshold, no range, and no word of the text has the same answer for the lowest ids
+alone and for the highest alone; these two sets differ also in which end is the larger, and in
+whether their sum is even.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +22,7 @@ import torch
 from torch import Tensor
 
 Ids = npt.NDArray[np.int64]
+Shown = tuple[int, ...]
 _TRIES = 8  # of places in the shuffled vocabulary, or in the text, until no word stays in place
 
 
@@ -53,36 +61,55 @@ def frame_of(ids: Tensor, padding: Tensor, asked: set[int], padding_ids: set[int
 
 
 def other_words(
-    ids: Tensor, padding: Tensor, frame: Frame, sizes: list[int], shown: tuple[int, ...] = ()
-) -> Tensor | None:
-    """Return other ids for a batch, of the same lengths; None if there are none.
+    ids: Tensor, padding: Tensor, frame: Frame, sizes: list[int], portions: Iterable[Shown] = ()
+) -> Iterator[Tensor]:
+    """Yield other ids for a batch, of the same lengths; nothing if there are no other words.
+
+    They are words drawn by chance, the most frequent ones, the rarest ones (as vocabularies are
+    often sorted by frequency), and for each of `portions` words with these among them.
 
     Args:
         ids: the ids.
         padding: bool, shaped as the ids; they stay where it is True.
         frame: the ids that stay.
         sizes: the sizes of the tables that the model looks ids up in.
-        shown: ids that are put in every second place.
+        portions: ids that are put in every second place, for each further set of words.
     """
     top = int(ids.max()) + 1
     limit = min([size for size in sizes if size >= top], default=top)
     fixed = np.array(sorted(frame.fixed), dtype=np.int64)
     free = np.setdiff1d(np.arange(limit), fixed)
     if len(free) < 2:
-        return None
+        return
     order = np.random.default_rng(0).permutation(free)
-    shown = tuple(word for word in shown if 0 <= word < limit)
     old = ids.cpu().long().numpy()
-    kept = padding.cpu().numpy() | (old < 0) | (old >= limit) | np.isin(old, fixed)
-    new, start = old.copy(), 0
-    texts = (array.reshape(len(ids) if ids.ndim > 1 else 1, -1) for array in (new, kept))
-    for row, stay in zip(*texts, strict=True):
-        row[~stay] = _other_text(row[~stay], order, start)
-        if shown:
-            places = np.flatnonzero(~stay)[::2]
-            row[places] = np.resize(np.roll(shown, -start), len(places))
-        start += int((~stay).sum())
-    return None if np.array_equal(new, old) else torch.from_numpy(new).to(ids)
+    words = ~padding.cpu().numpy() & (old >= 0) & (old < limit) & ~np.isin(old, fixed)
+
+    def replaced(other: Callable[[Ids, int], Ids]) -> Tensor:
+        new, start = old.copy(), 0
+        texts = (array.reshape(len(ids) if ids.ndim > 1 else 1, -1) for array in (new, words))
+        for row, change in zip(*texts, strict=True):
+            row[change] = other(row[change], start)
+            start += int(change.sum())
+        return torch.from_numpy(new).to(ids)
+
+    def showing(shown: Shown) -> Tensor:
+        there = [word for word in shown if 0 <= word < limit]
+
+        def other(text: Ids, start: int) -> Ids:
+            new = _other_text(text, order, start)
+            if there:
+                new[::2] = np.resize(np.roll(there, -start), len(new[::2]))
+            return new
+
+        return replaced(other)
+
+    if not words.any():
+        return
+    yield showing(())
+    yield replaced(lambda text, _: _frequent_text(len(text), free))
+    yield replaced(lambda text, _: _rare_text(len(text), free))
+    yield from map(showing, portions)
 
 
 def own_words(ids: Tensor, padding: Tensor, frame: Frame) -> Tensor | None:
@@ -120,8 +147,31 @@ def _other_text(old: Ids, order: Ids, start: int) -> Ids:
     return new
 
 
-def other_vectors(vectors: Tensor) -> Tensor:
-    """Return other vectors for a batch, 0 where these are."""
+def _frequent_text(count: int, free: Ids) -> Ids:
+    """Return a text of the lowest id and, after that, the second lowest alone."""
+    new = np.full(count, free[1])
+    new[:1] = free[0]
+    return new
+
+
+def _rare_text(count: int, free: Ids) -> Ids:
+    """Return a text of the highest id and, in the end, a lower one, which makes the sum odd or not.
+
+    It is odd where that of the frequent text is even.
+    """
+    new = np.full(count, free[-1])
+    frequent = _frequent_text(count, free).sum()
+    for last in free[:-1][-2:]:
+        new[-1:] = last
+        if (new.sum() - frequent) % 2:
+            break
+    return new
+
+
+def other_vectors(vectors: Tensor) -> Iterator[Tensor]:
+    """Yield other vectors for a batch, 0 where these are: alike, large and small negatives."""
     generator = torch.Generator().manual_seed(0)
     factors = torch.rand(vectors.shape, generator=generator) + 0.5
-    return vectors * factors.to(vectors)
+    yield vectors * factors.to(vectors)
+    yield vectors * -8
+    yield vectors / -8

@@ -4,7 +4,7 @@ A method sees which values it follows; it cannot see what a model computed elsew
 NumPy or in another thread. So on the first call for a kind of input, copies of the model run again:
 
     plainly    on the same ids, unwatched: the scores must be those of the watched run
-    changed    on other words with the same lengths and padding
+    changed    on three sets of other words with the same lengths and padding
     revealing  if the model asks for certain ids: on other words with these ids among them
 
 A constant beside a signal that then has other values depends on the words in a way that is not
@@ -37,7 +37,7 @@ from seqlrp.engine.inputs import Reading
 from seqlrp.engine.modules import tensors_of
 from seqlrp.engine.moves import MOVING, fills, moved_values, with_signals_zero
 from seqlrp.engine.nests import map_tensors, tensors_in
-from seqlrp.engine.other_words import Frame, frame_of, other_vectors, other_words, own_words
+from seqlrp.engine.other_words import Frame, Shown, frame_of, other_vectors, other_words, own_words
 from seqlrp.engine.plain_runs import NARROW, plain_output, scores_differ
 from seqlrp.engine.provenance import FRESH, Provenance
 from seqlrp.engine.twins import not_twinned, random_state, same_random_state, twin
@@ -444,24 +444,23 @@ class SecondRun:
         if self.missing:
             return
         if self._inputs.dtype.is_floating_point:
-            failed = self._compare_with(mode, other_vectors(self._inputs), asks=False)
+            vectors = other_vectors(self._inputs)
+            failed, *_ = [self._compare_with(mode, other, asks=False) for other in vectors]
             if failed is not None:
                 self._set_failed("vectors", failed)
             return
         tables = (reading.table for reading in mode.readings)
         declared = {t.padding_idx for t in tables if t is not None and t.padding_idx is not None}
         frame = frame_of(self._inputs, padding, self.first.asked, declared)
-        for shown in ((), *_portions(frame, self._inputs)):
-            other = other_words(self._inputs, padding, frame, mode.table_sizes, shown)
-            if other is None:
-                self.missing = "there are no other words to put in"
-                return
-            failed = self._compare_with(mode, other, asks=bool(frame.shown))
-            if failed is not None and not shown:  # it may know the words of these texts alone
-                own = own_words(self._inputs, padding, frame)
-                if own is None or self._compare_with(mode, own, asks=bool(frame.shown)) is not None:
-                    self._set_failed("words", failed)
-                    return
+        asks, portions = bool(frame.shown), _portions(frame, self._inputs)
+        others = other_words(self._inputs, padding, frame, mode.table_sizes, portions)
+        failures = [self._compare_with(mode, other, asks=asks) for other in others]
+        if not failures:
+            self.missing = "there are no other words to put in"
+        elif failures[0] is not None:  # it may know the words of these texts alone
+            own = own_words(self._inputs, padding, frame)
+            if own is None or self._compare_with(mode, own, asks=asks) is not None:
+                self._set_failed("words", failures[0])
 
     def _set_failed(self, changed: str, error: Exception) -> None:
         self.missing = f"it raises on other {changed} ({type(error).__name__}: {error})"
@@ -486,7 +485,7 @@ class SecondRun:
         return failed
 
 
-def _portions(frame: Frame, ids: Tensor) -> Sequence[tuple[int, ...]]:
+def _portions(frame: Frame, ids: Tensor) -> Sequence[Shown]:
     """Return the ids that are shown in each of the revealing runs."""
     size = max(ids.numel() // 2, 1)
     starts = range(0, min(len(frame.shown), _MOST_RUNS * size), size)

@@ -11,7 +11,7 @@ import numpy as np
 
 from seqlrp.errors import InputError, OptionError, SeqlrpError, check_number, near
 from seqlrp.evaluation.metrics.metric import Metric
-from seqlrp.explaining.explain import chosen_method
+from seqlrp.explaining.explain import check_no_class, chosen_method
 from seqlrp.explaining.questions import Question
 from seqlrp.explanations.record import ALL, Explanation
 from seqlrp.methods import METHODS, Method
@@ -65,15 +65,10 @@ def candidates(
         OptionError: an unknown name or option, two methods of one name, no method at all.
         InputError: there are not as many attributions as texts.
     """
-    if isinstance(methods, str):
-        methods = [methods]
-    if not methods:
+    named = named_methods(methods)
+    if not named:
         raise OptionError("Got no method to evaluate; name one or more, e.g. methods=['lrp'].")
     check_number("random_orders", orders, least=1, whole=True)
-    if isinstance(methods, Mapping):
-        named = list(methods.items())
-    else:
-        named = [(m if isinstance(m, str) else m.name, m) for m in methods]
     names = [name for name, _ in named]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise OptionError(
@@ -81,6 +76,32 @@ def candidates(
             f"own."
         )
     return [c for name, m in named for c in _of(classifier, name, m, texts, orders, seed)]
+
+
+def named_methods(methods: Methods | str | Method) -> list[tuple[str, Any]]:
+    """Return methods as `seqlrp.evaluate` takes them, or a single one, each with its name.
+
+    Raises:
+        OptionError: one has no name, or is a class.
+    """
+    named: list[tuple[Any, Any]]
+    if isinstance(methods, Mapping):
+        named = list(methods.items())
+    else:
+        one = isinstance(methods, (str, type)) or hasattr(methods, "attribution")
+        several: Iterable[Any] = [methods] if one else methods  # type: ignore[assignment]
+        named = [(m if isinstance(m, str) else getattr(m, "name", None), m) for m in several]
+    for name, method in named:
+        check_no_class(method)
+        if not isinstance(name, str):
+            raise OptionError(
+                f"Got a {type(method).__name__} among the methods, which has no name; expected "
+                f"names and methods.",
+                "Pass a mapping that gives each a name of its own.",
+                option="methods",
+                got=method,
+            )
+    return named
 
 
 def _of(

@@ -17,6 +17,7 @@ from seqlrp.engine.attribution import Attribution
 from seqlrp.engine.batches import Budget, in_batches
 from seqlrp.engine.checks import One, resolve_contrast
 from seqlrp.engine.nests import tensors_in
+from seqlrp.engine.other_words import Frame, other_words
 from seqlrp.engine.padding import padding_told_to
 from seqlrp.errors import TargetError, WordFeaturesWarning
 from seqlrp.explaining.questions import Question
@@ -146,14 +147,18 @@ def attribute_labels(
 
 def _warn_of_features(classifier: TextClassifier, batch: Batch) -> None:
     """Warn if what the model takes after the ids is another for other words."""
-    ids = batch.ids
-    other = torch.where(batch.words, (ids + 1) % len(classifier.vocabulary), ids)
-    try:
-        again = tensors_in(classifier.arguments(other, batch.words))
-    except Exception:  # the function may know no other words
-        return
+    vocabulary = classifier.vocabulary
+    frame, sizes = Frame(frozenset({vocabulary.pad}), ()), [len(vocabulary)]
     given = tensors_in(batch.additional)
-    if len(given) == len(again) and all(map(torch.equal, given, again)):
+
+    def changes(other: Tensor) -> bool:
+        try:
+            again = tensors_in(classifier.arguments(other, batch.words))
+        except Exception:  # the function may know no other words
+            return False
+        return len(given) != len(again) or not all(map(torch.equal, given, again))
+
+    if not any(map(changes, other_words(batch.ids, ~batch.words, frame, sizes))):
         return
     warnings.warn(
         "What the classifier's `additional` function returns depends on the words: for other words "

@@ -204,6 +204,22 @@ def _check_has(name: str, given: object, attribute: str, expected: str) -> None:
         )
 
 
+def check_no_class(method: object) -> None:
+    """Refuse the class of a method, which is no object that explains a model.
+
+    Raises:
+        OptionError: it is a class.
+    """
+    if isinstance(method, type):
+        called, name = method.__name__, getattr(method, "name", None)
+        raise OptionError(
+            f"Got the class {called} for the method; expected a name, or an object of that class.",
+            f"Pass {called}(classifier.model)" + (f", or {name!r}." if name in METHODS else "."),
+            option="method",
+            got=method,
+        )
+
+
 def add_account(totals: CompletenessTotals, explanation: Explanation) -> None:
     """Add the ledger of an explanation to the totals, for every class that is explained."""
     every = explanation.target == ALL
@@ -219,6 +235,7 @@ def chosen_method(
         OptionError: no such method, or one that does not take an option.
     """
     if not isinstance(method, str):
+        check_no_class(method)
         _check_has(
             "method",
             method,
@@ -257,8 +274,10 @@ def named_method(
     """Return the name and the options that `"chosen"` stands for, and others as they are.
 
     Raises:
-        OptionError: no method was chosen for the classifier, or it is given options.
+        OptionError: no method was chosen for the classifier, or it is given options; or the class
+            of a method is given.
     """
+    check_no_class(method)
     if method != CHOSEN:
         return method, options
     if classifier.chosen is None:

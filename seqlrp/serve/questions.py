@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from seqlrp.evaluation.removal import Removal
+from seqlrp.explaining.targets import PREDICTED
 from seqlrp.explanations.record import Explanation
-from seqlrp.serve.live_model import PREDICTED, Answer, LiveModel
+from seqlrp.serve.live_model import Answer, LiveModel
 from seqlrp.show.page.units import Units, words_and_sentences
 
 ORDERS = 10  # random orders, of which the curve of chance is the mean

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -99,7 +100,12 @@ def test_padding_of_a_wrong_shape_or_dtype() -> None:
         ([0.0, 1.0], "of type list"),
         (torch.tensor([0, 1]), r"shape \[2\].*int64 of shape \[4\]"),
         (torch.tensor([[0], [1], [2], [0]]), r"shape \[4, 1\]"),
-        (torch.tensor(1), r"shape \[\]"),
+        (torch.tensor(1.0), r"shape \[\]"),
+        (torch.tensor(C), f"target {C}"),
+        (np.int64(-1), "target -1"),
+        (np.float64(1), "dtype torch.float64"),
+        (np.array(["positive"]), "of type ndarray"),
+        ([2**70], "of type list"),
         (torch.tensor([0, 1, -1, 0]), "target -1"),
         (torch.tensor([0, 1, C, 0]), f"target {C}"),
         (torch.tensor([0.0, 1.0, 0.0, 0.0]), "dtype torch.float32"),
@@ -112,15 +118,19 @@ def test_target(target: Any, sentence: str) -> None:
         seqlrp.LRP(build()).attribute(IDS, target=target)
 
 
-def test_targets_of_numpy_are_ints() -> None:
-    numpy = pytest.importorskip("numpy")
+@pytest.mark.parametrize(
+    "target",
+    [
+        np.int64(1), np.uint8(1), np.array(1), torch.tensor(1), torch.tensor(1, dtype=torch.int32),
+        [np.int64(1)] * 4, np.array([1, 1, 1, 1]),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_integers_of_numpy_and_of_single_tensors_are_classes(target: Any) -> None:
     lrp = seqlrp.LRP(build())
-    expect = lrp.attribute(IDS, target=1)
-    try:
-        got = lrp.attribute(IDS, target=numpy.int64(1))
-    except TargetError:
-        return
-    assert got.equal(expect)
+    assert lrp.attribute(IDS, target=target).equal(lrp.attribute(IDS, target=1))
+    pair = lrp.attribute(IDS, target=(target, np.int64(0)))
+    assert pair.equal(lrp.attribute(IDS, target=(1, 0)))
 
 
 # The options

@@ -307,6 +307,73 @@ def test_numbers_of_python_that_words_make_are_refused(name: str, method: str) -
         explainer.attribute(WORDS, 0)
 
 
+# Questions with two answers; other words often give that of the text.
+QUESTIONS: dict[str, Callable[[list[int]], bool]] = {
+    "a rare word": lambda row: any(word >= 10 for word in row),
+    "frequent words alone": lambda row: all(word < 25 for word in row),
+    "largest": lambda row: max(row) > 20,
+    "smallest": lambda row: min(row) >= 4,
+    "even sum": lambda row: sum(row) % 2 == 0,
+    "falling": lambda row: row[0] > row[-1],
+    "mostly rare": lambda row: sum(word >= 10 for word in row) > 2,
+    "repeats": lambda row: len(set(row)) < len(row),
+    "few words": lambda row: len(set(row)) <= 2,
+    "known words": lambda row: set(row) <= set(range(2, 30)),
+    "in order": lambda row: row == sorted(row),
+}
+
+
+@pytest.mark.parametrize("vocabulary", [31, 2000])
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_question_with_two_answers_in_python_is_refused(name: str, vocabulary: int) -> None:
+    def flagged(m: Pooled, o: Tensor, ids: Tensor) -> Tensor:
+        answers = [[QUESTIONS[name](row)] for row in ids.tolist()]
+        return o + torch.tensor(answers, dtype=o.dtype)
+
+    model = Pooled(flagged)
+    model.emb = nn.Embedding(vocabulary, 4).eval()
+    for seed in range(6):
+        for length in (5, 6):
+            ids = torch.tensor([random.Random(seed).sample(range(2, 30), length)])
+            with pytest.raises(UnfollowedWordsError):
+                seqlrp.LRP(model).attribute(ids, 0)
+
+
+@pytest.mark.parametrize("word", range(1, 30))
+def test_a_word_that_python_asks_for_is_missed_in_other_words(word: int) -> None:
+    def flagged(m: Pooled, o: Tensor, ids: Tensor) -> Tensor:
+        return o + torch.tensor([[3.0 * (word in row)] for row in ids.tolist()])
+
+    model = Pooled(flagged)
+    model.emb = nn.Embedding(30, 4).eval()
+    others = random.Random(word).sample(sorted({*range(1, 30)} - {word}), 5)
+    with pytest.raises(UnfollowedWordsError):
+        seqlrp.LRP(model).attribute(torch.tensor([[*others, word]]), 0)
+
+
+ABOUT_VECTORS: dict[str, Callable[[Tensor], Tensor]] = {
+    "positive": lambda x: x.mean((1, 2)) > 0,
+    "large": lambda x: x.amax((1, 2)) > 2,
+    "growing": lambda x: x[:, -1].sum(1) > x[:, 0].sum(1),
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ABOUT_VECTORS)
+def test_a_question_with_two_answers_about_vectors_is_refused(name: str, seed: int) -> None:
+    class Flagged(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(x.sum(1)) + ABOUT_VECTORS[name](x).float().unsqueeze(1)
+
+    torch.manual_seed(seed)
+    with pytest.raises(UnfollowedWordsError):
+        seqlrp.LRP(Flagged().eval()).attribute(torch.randn(1, 5, 4), 0)
+
+
 KNOWN = {word: word / 10 for word in range(1, 20)}  # the words of a corpus, and no others
 
 
@@ -402,13 +469,14 @@ def test_later_calls_run_the_model_once() -> None:
 
     lrp = seqlrp.LRP(Counted(lambda m, o, ids: o))
     lrp.attribute(WORDS, 0)
-    assert len(calls) == 10  # watched, seven times beside other texts, plainly, on other words
+    # Watched, seven times beside other texts, plainly, on three sets of other words.
+    assert len(calls) == 12
     lrp.attribute(WORDS, 0)
-    assert len(calls) == 11
+    assert len(calls) == 13
 
 
 class Remembering(nn.Module):
-    """Keeps the vectors of rare words for later calls."""
+    """Keeps the vectors of words for later calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -420,9 +488,7 @@ class Remembering(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         rows = []
         for vector, word in zip(self.emb(ids).flatten(0, 1), ids.flatten().tolist(), strict=True):
-            if word > 6:
-                vector = self.kept.setdefault(word, torch.tanh(vector))
-            rows.append(vector)
+            rows.append(vector + self.kept.setdefault(word, torch.tanh(vector)))
         return self.fc(torch.stack(rows).view(*ids.shape, 6).mean(1))
 
 

@@ -539,3 +539,58 @@ def test_features_computed_from_words_are_said(of_words: bool) -> None:
             seqlrp.explain(classifier, ["good ! !"])
     else:
         seqlrp.explain(classifier, ["good ! !"])  # no warning
+
+
+def test_the_length_of_a_text_is_no_feature_of_its_words() -> None:
+    vocabulary = seqlrp.Vocabulary(["<pad>", "<unk>", "good", "bad", "!"])
+
+    def length(ids: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        return (ids != 0).sum(1, keepdim=True).float()
+
+    classifier = TextClassifier(
+        WithFeature(), vocabulary, ("no", "yes"), str.split, additional=length
+    )
+    seqlrp.explain(classifier, ["good ! !"])  # no warning
+
+
+def test_a_feature_with_two_answers_is_said() -> None:
+    vocabulary = seqlrp.Vocabulary(["<pad>", "<unk>", "good", "bad", "!"])
+    answers = (lambda ids: ids.amin(1) > 1, lambda ids: ids[:, 0] < ids[:, -1])
+    for answer in answers:
+
+        def feature(ids: torch.Tensor, words: torch.Tensor, answer: Any = answer) -> torch.Tensor:
+            answered: torch.Tensor = answer(ids).unsqueeze(1).float()
+            return answered
+
+        classifier = TextClassifier(
+            WithFeature(), vocabulary, ("no", "yes"), str.split, additional=feature
+        )
+        with pytest.warns(WordFeaturesWarning, match="depends on the words"):
+            seqlrp.explain(classifier, ["good bad"])
+
+
+@pytest.mark.parametrize("name", ["explain", "check", "evaluate", "analyse", "choose"])
+def test_the_class_of_a_method_is_no_method(classifier: TextClassifier, name: str) -> None:
+    texts = ["good film", "bad film"] * 60
+    option = {"evaluate": "methods", "choose": "candidates"}.get(name, "method")
+    several = option != "method"
+    for method in (seqlrp.LRP, *([[seqlrp.LRP], {"LRP": seqlrp.LRP}] if several else [])):
+        with pytest.raises(OptionError, match="class LRP for the method") as found:
+            getattr(seqlrp, name)(classifier, texts, **{option: method})
+        assert found.value.option == "method"
+        assert "Pass LRP(classifier.model), or 'lrp'." in str(found.value)
+    with pytest.raises(OptionError, match="class dict for the method"):
+        getattr(seqlrp, name)(classifier, texts, **{option: dict})
+
+
+def test_a_method_is_evaluated_by_itself_and_one_without_a_name_is_refused(
+    classifier: TextClassifier,
+) -> None:
+    texts = ["good film", "bad film"]
+    asked: dict[str, Any] = {"metrics": ["aopc"], "min_words": 1, "progress": False}
+    methods: Any = seqlrp.LRP(classifier.model)
+    found = seqlrp.evaluate(classifier, texts, methods=methods, **asked)
+    assert list(found.made["methods"]) == ["lrp"]
+    methods = ["lrp", [1.0, 2.0]]
+    with pytest.raises(OptionError, match="Got a list among the methods, which has no name"):
+        seqlrp.evaluate(classifier, texts, methods=methods, **asked)

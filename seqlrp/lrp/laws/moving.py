@@ -295,7 +295,12 @@ def moved_documents(run: Run, call: Call) -> list[Tensor]:
     results = move_alike(call, run.documents_of)
     if call.name == "_pack_padded_sequence":  # its second result is the batch sizes
         results = results[:1]
-    return [docs.shrink(docs.assign_unowned(docs.shrink(r))) for r in results]
+    results = [docs.shrink(r) for r in results]
+    if call.name == "stack" and not all(map(run.holds_all_documents, results)):
+        return results  # it stacks rows of a batch, some of which are still to be added to
+    if not mixes(call.name):
+        return results  # rows of a state that nobody wrote yet may be another document's
+    return [docs.shrink(docs.assign_unowned(r)) for r in results]
 
 
 def assign(run: Run, call: Call) -> None:

@@ -45,7 +45,7 @@ def product(
     fixed = all(_is_fixed(o, m) for o, m in zip(operands, marks, strict=True))
     if fixed or (is_gate and (constants or any(not operands[k].requires_grad for k in signals))):
         y = f(*[constant(o) for o in operands])
-        inert = constants or all(m is None or m.inert for m in marks)
+        inert = constants or any(m is not None and m.inert for m in marks)
         return run.mark(y, gate=True, inert=inert, documents=documents)
     if gates and len(signals) == 1 and run.options.gate_rule != "all":
         return share_product(run, operands, name, equation, documents)

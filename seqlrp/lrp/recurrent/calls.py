@@ -25,6 +25,7 @@ from seqlrp.engine.recurrent_calls import (
     parse_layer,
 )
 from seqlrp.lrp.map_rules import MapRule, stabiliser_of
+from seqlrp.lrp.marks import Value
 from seqlrp.lrp.recurrent.fused_layer import Layer, Layout, recur
 from seqlrp.lrp.recurrent.kernels import choice
 from seqlrp.lrp.run import Run
@@ -142,7 +143,8 @@ def _sequence_unrolled(
 
 def _initial(run: Run, state: Tensor, owner: Tensor | None, operation: str) -> Tensor:
     """Return an initial state `[B, ·]`; book the relevance that reaches it if it is no signal."""
-    if run.known(state) is not None:
+    mark = run.known(state)
+    if mark is not None and not _is_constant(state, mark):
         return state
     documents = None if owner is None else owner.reshape(-1, 1)
     start = run.end(state)
@@ -153,9 +155,14 @@ def _initial(run: Run, state: Tensor, owner: Tensor | None, operation: str) -> T
 def _operand(run: Run, value: Tensor, user: str) -> tuple[Tensor, bool]:
     """Return an input of a recurrence, ready for the graph, and whether it depends on the ids."""
     mark = run.known(value)
-    if mark is not None:
+    if mark is not None and not _is_constant(value, mark):
         return run.signal(value, mark, user), True
     return value.detach(), False
+
+
+def _is_constant(value: Tensor, mark: Value) -> bool:
+    """Return whether a value is a gate times a constant, as a state of zeros that was scaled."""
+    return mark.inert and not value.requires_grad
 
 
 def _constant_names(states: Sequence[tuple[Tensor, bool]]) -> set[str]:
