@@ -284,20 +284,22 @@ def refuse_two_writes(run: Run, call: Call) -> None:
     place = _WRITTEN.get(call.name)
     if place is None or run.known(call.argument(*place)) is None:
         return
-    base, index = call.args[0], call.args[1 if place[0] == 2 else 2]
+    base, dim = call.args[0], call.argument(1, "dim")
+    index = call.argument(1, "indices") if place[0] == 2 else call.argument(2, "index")
     parts = index if isinstance(index, tuple | list) else (index,)
     if not any(isinstance(part, Tensor | list) for part in parts):
         return
     if call.name == "scatter":
-        dim, index = call.args[1], run.raw(index)
+        index = run.raw(index)
         counts = torch.zeros(base.shape, dtype=torch.int64, device=base.device)
         twice = bool((counts.scatter_add(dim, index, torch.ones_like(index)) > 1).any())
     else:
-        size = base.shape[call.args[1]] if call.name == "index_copy" else base.numel()
+        size = base.shape[dim] if call.name == "index_copy" else base.numel()
         numbers = torch.arange(size, device=base.device)
         if call.name != "index_copy":
             numbers = numbers.reshape(base.shape)
-        index = tuple(map(run.raw, index)) if isinstance(index, tuple) else run.raw(index)
+        several = call.name == "index_put" or isinstance(index, tuple)
+        index = tuple(map(run.raw, index)) if several else run.raw(index)
         written = numbers[index]
         twice = torch.unique(written).numel() < written.numel()
     if twice:

@@ -329,7 +329,9 @@ def assigned(index: Any) -> Read:
     assigned(TWICE),
     assigned(TWICE.tolist()),
     lambda h: table().index_put((torch.arange(2)[:, None], TWICE), h[:, 1:]),
+    lambda h: table().index_put_([torch.arange(2)[:, None], TWICE], h[:, 1:]),
     lambda h: table().index_copy(1, TWICE, h[:, 1:]),
+    lambda h: table().index_copy(dim=1, index=TWICE, source=h[:, 1:]),
     lambda h: table().scatter(1, TWICE[:, None].expand(2, 4, 6), h[:, 1:]),
 ])  # fmt: skip
 @pytest.mark.parametrize("method", [seqlrp.LRP, DeepLIFT])
