@@ -331,7 +331,8 @@ def refuse_no_embedding() -> NoReturn:
         "The scores do not depend on any embedding of the ids that can be followed: no "
         "nn.Embedding or F.embedding read them, or what came of them was detached, or computed "
         "elsewhere in between (in NumPy, a list, another thread or scripted code). Look the "
-        "vectors up with nn.Embedding, or hand the vectors [B, T, D] in instead of the ids."
+        "vectors up with nn.Embedding (counts of words times a matrix w are F.embedding_bag(ids, "
+        "w, mode='sum')), or hand the vectors [B, T, D] in instead of the ids."
     )
 
 

@@ -150,6 +150,15 @@ def kron(run: Run, call: Call) -> Tensor:
     return run.do(torch.reshape, run.do(torch.mul, a, b), sizes)
 
 
+def multi_dot(run: Run, call: Call) -> Tensor:
+    """`multi_dot`, `chain_matmul`: matrices multiplied from left to right."""
+    first, *others = call.args if len(call.args) > 1 else call.argument(0, "tensors")
+    product: Tensor = first
+    for matrix in others:
+        product = run.do(torch.matmul, product, matrix)
+    return product
+
+
 def _contract(run: Run, a: Tensor, b: Tensor, of_a: list[int], of_b: list[int]) -> Tensor:
     """Sum the products over dimensions of both, as one product of matrices."""
     left = [d for d in range(a.ndim) if d not in of_a]
@@ -181,22 +190,129 @@ def index_add(run: Run, call: Call) -> Tensor:
     """`index_add`: slices of the source, added to those of x that the index names."""
     x, dim, index, source, alpha = call.arguments("input", "dim", "index", "source", "alpha")
     _refuse_words_as_index(run, call, index)
-    places = run.raw(index)
-    rows = [torch.nonzero(places == k).reshape(-1) for k in range(x.shape[dim])]
-    parts = [run.do(torch.index_select, source, dim, row) for row in rows]
-    return _add_sums(run, x, dim, parts, alpha)
+    index = run.raw(index).reshape(-1)
+
+    def added(k: int) -> Tensor:
+        rows = (index == k).nonzero()[:, 0]  # alone, as others may belong to other texts
+        own = run.do(torch.select, x, dim, k)
+        if not len(rows):
+            return own
+        total = run.do(torch.sum, run.do(torch.index_select, source, dim, rows), dim)
+        return _add_to(run, own, total if alpha == 1 else run.do(torch.mul, total, alpha))
+
+    return _stack_slots(run, x, dim, added)
 
 
 def scatter_add(run: Run, call: Call) -> Tensor:
     """`scatter_add`: elements of the source, added to those of x that the index names."""
     x, dim, index, source = call.arguments("input", "dim", "index", "src")
-    shapes = [[n for d, n in enumerate(t.shape) if d != dim % x.ndim] for t in (x, index, source)]
-    if shapes[0] != shapes[1] or index.shape != source.shape:
-        run.refuse(call.function, "an index of another shape than the source")
-    _refuse_words_as_index(run, call, index)
-    places = run.raw(index)
-    parts = [run.do(torch.masked_fill, source, places != k, 0) for k in range(x.shape[dim])]
-    return _add_sums(run, x, dim, parts, 1)
+    return _add_to(run, x, _scattered(run, call, x, dim, index, source, torch.sum, 0.0))
+
+
+def scatter_reduce(run: Run, call: Call) -> Tensor:
+    """`scatter_reduce`: the sum, mean, maximum or minimum of what goes to each place of x."""
+    x, dim, index, source = call.arguments("input", "dim", "index", "src")
+    how, with_x = call.arguments("reduce", "include_self")
+    if how not in ("sum", "mean", "amax", "amin"):
+        run.refuse(call.function, f"reduce={how!r}")
+    ones = torch.ones(index.shape, dtype=source.dtype, device=source.device)
+    counts = torch.zeros(x.shape, dtype=ones.dtype, device=ones.device)
+    counts = counts.scatter_add(dim, run.raw(index), ones)
+    if how in ("amax", "amin"):
+        limits = torch.finfo(source.dtype)
+        function, blank = getattr(torch, how), limits.min if how == "amax" else limits.max
+        own = x if with_x else None
+        y = _scattered(run, call, x, dim, index, source, function, blank, own)
+        return y if with_x else run.do(torch.where, counts > 0, y, x)
+    y = _scattered(run, call, x, dim, index, source, torch.sum, 0.0)
+    y = _add_to(run, x if with_x else run.do(torch.masked_fill, x, counts > 0, 0), y)
+    return y if how == "sum" else run.do(torch.div, y, (counts + int(with_x)).clamp_min(1))
+
+
+def segment_reduce(run: Run, call: Call) -> Tensor:
+    """`segment_reduce`: the sum, mean, maximum or minimum of segments one after another."""
+    x, how, lengths, indices, offsets, axis, initial = call.arguments(
+        "data", "reduce", "lengths", "indices", "offsets", "axis", "initial"
+    )
+    if offsets is not None:
+        _refuse_words_as_index(run, call, offsets)
+        lengths = run.raw(offsets).diff(dim=-1)
+    if indices is not None or lengths is None or how not in ("sum", "mean", "max", "min"):
+        run.refuse(call.function, f"reduce={how!r}, or segments by indices")
+    _refuse_words_as_index(run, call, lengths)
+    lengths = run.raw(lengths)
+    if initial is not None or (how != "sum" and bool((lengths == 0).any())):
+        run.refuse(call.function, "empty segments, or an initial value")
+    function = getattr(torch, {"max": "amax", "min": "amin"}.get(how, how))
+    if axis != lengths.ndim - 1 or axis > 1:
+        run.refuse(call.function, "segments of several dimensions")
+    texts = run.call(torch.unbind, (x,), {}) if axis else (x,)
+    rows = []
+    for text, sizes in zip(texts, lengths.reshape(-1, lengths.shape[-1]).tolist(), strict=True):
+        parts = run.call(torch.split, (text, [*sizes, len(text) - sum(sizes)]), {})
+        rows.append(run.do(torch.stack, [run.do(function, part, 0) for part in parts[:-1]]))
+    return run.do(torch.stack, rows) if axis else rows[0]
+
+
+def adds_up(call: Call) -> bool:
+    """Return whether a call is `index_put(accumulate=True)`."""
+    return call.name == "index_put" and bool(call.argument(3, "accumulate", False))
+
+
+def index_put_adding(run: Run, call: Call) -> Tensor:
+    """`index_put(accumulate=True)`: rows of the values, added to those that the indices name."""
+    x, indices, values = call.args[0], call.argument(1, "indices"), call.argument(2, "values")
+    for index in indices:
+        if index is None or index.dtype != torch.int64:
+            run.refuse(call.function, "indices that are no whole numbers, adding up")
+        _refuse_words_as_index(run, call, index)
+    sizes, rest = x.shape[: len(indices)], x.shape[len(indices) :]
+    numbers = torch.arange(sizes.numel(), device=x.device).reshape(sizes)
+    places = numbers[tuple(map(run.raw, indices))]
+    values = run.do(torch.broadcast_to, values, (*places.shape, *rest))
+    rows = run.do(torch.reshape, x, (sizes.numel(), *rest))
+    added = run.do(torch.reshape, values, (places.numel(), *rest))
+    y = run.do(torch.index_add, rows, 0, places.reshape(-1), added)
+    return run.do(torch.reshape, y, tuple(x.shape))
+
+
+def refuse_two_writes(run: Run, call: Call) -> None:
+    """Refuse to write values that depend on the words where an index stands twice.
+
+    One of them remains, PyTorch does not say which, and its gradient reaches all.
+    """
+    place = _WRITTEN.get(call.name)
+    if place is None or run.known(call.argument(*place)) is None:
+        return
+    base, dim = call.args[0], call.argument(1, "dim")
+    index = call.argument(1, "indices") if place[0] == 2 else call.argument(2, "index")
+    parts = index if isinstance(index, tuple | list) else (index,)
+    if not any(isinstance(part, Tensor | list) for part in parts):
+        return
+    if call.name == "scatter":
+        index = run.raw(index)
+        counts = torch.zeros(base.shape, dtype=torch.int64, device=base.device)
+        twice = bool((counts.scatter_add(dim, index, torch.ones_like(index)) > 1).any())
+    else:
+        size = base.shape[dim] if call.name == "index_copy" else base.numel()
+        numbers = torch.arange(size, device=base.device)
+        if call.name != "index_copy":
+            numbers = numbers.reshape(base.shape)
+        several = call.name == "index_put" or isinstance(index, tuple)
+        index = tuple(map(run.raw, index)) if several else run.raw(index)
+        written = numbers[index]
+        twice = torch.unique(written).numel() < written.numel()
+    if twice:
+        run.refuse(call.function, "values written to one place twice, of which one remains")
+
+
+# Positions and names of what is written over parts of another tensor.
+_WRITTEN = {
+    "setitem": (2, "value"),
+    "index_put": (2, "values"),
+    "index_copy": (3, "source"),
+    "scatter": (3, "src"),
+}
 
 
 def _refuse_words_as_index(run: Run, call: Call, index: Tensor) -> None:
@@ -204,12 +320,38 @@ def _refuse_words_as_index(run: Run, call: Call, index: Tensor) -> None:
         run.refuse(call.function, "an index that depends on the words")
 
 
-def _add_sums(run: Run, x: Tensor, dim: int, parts: list[Tensor], alpha: float) -> Tensor:
-    """Add to slice k of `x` the sum of part k."""
-    sums = [run.do(torch.sum, part, dim) for part in parts]
-    total = run.do(torch.stack, sums, dim)
-    if alpha != 1:
-        total = run.do(torch.mul, total, alpha)
+def _scattered(
+    run: Run,
+    call: Call,
+    x: Tensor,
+    dim: int,
+    index: Tensor,
+    source: Tensor,
+    function: Callable[..., Tensor],
+    blank: float,
+    own: Tensor | None = None,
+) -> Tensor:
+    """Reduce for each slot of `x` along `dim` what goes to it, beside its own element of `own`."""
+    shapes = [[n for d, n in enumerate(t.shape) if d != dim % x.ndim] for t in (x, index, source)]
+    if shapes[0] != shapes[1] or index.shape != source.shape:
+        run.refuse(call.function, "an index of another shape than the source")
+    _refuse_words_as_index(run, call, index)
+    index = run.raw(index)
+
+    def reduced(k: int) -> Tensor:
+        there = run.do(torch.masked_fill, source, index != k, blank)
+        if own is not None:
+            there = run.do(torch.cat, [run.do(torch.narrow, own, dim, k, 1), there], dim)
+        return run.do(function, there, dim)
+
+    return _stack_slots(run, x, dim, reduced)
+
+
+def _stack_slots(run: Run, x: Tensor, dim: int, of_slot: Callable[[int], Tensor]) -> Tensor:
+    return run.do(torch.stack, [of_slot(k) for k in range(x.shape[dim])], dim)
+
+
+def _add_to(run: Run, x: Tensor, total: Tensor) -> Tensor:
     if run.known(x) is None and not bool(run.raw(x).any()):
         return total
     return run.do(torch.add, x, total)
@@ -245,6 +387,60 @@ def _refuse_vectors_as_ids(call: Call, index: Tensor) -> None:
             f"Got vectors of shape {list(index.shape)}, but the model looks ids up with "
             f"{full_name(call.function)}; ids must be of dtype int64, these are {index.dtype}."
         )
+
+
+# Elements in other places
+
+
+def rearranged(run: Run, call: Call) -> Tensor:
+    """`pixel_shuffle`, `channel_shuffle`, `F.unfold`: elements in other places, and zeros."""
+    x = call.args[0]
+    before = x.ndim - 3 if call.name.startswith("pixel") or call.name == "im2col" else 1
+    shape = x.shape[before:]
+    numbers = torch.arange(1, shape.numel() + 1, dtype=torch.float64).reshape(shape)
+    places: Tensor = call.function(numbers[(None,) * before], *call.args[1:], **call.kwargs)
+    places = places.to(torch.int64)[(0,) * before]
+    flat = run.do(torch.reshape, x, (*x.shape[:before], -1))
+    flat = run.do(F.pad, flat, (1, 0))  # where a window goes over the edge
+    moved = run.do(torch.index_select, flat, -1, places.reshape(-1).to(x.device))
+    return run.do(torch.reshape, moved, (*x.shape[:before], *places.shape))
+
+
+def fold(run: Run, call: Call) -> Tensor:
+    """`F.fold`: the sum of windows, each in its place."""
+    x, *given = call.arguments(
+        "input", "output_size", "kernel_size", "dilation", "padding", "stride"
+    )
+    size, kernel, dilation, padding, stride = ((v, v) if isinstance(v, int) else v for v in given)
+    (height, width), (top, left) = size, padding
+    sizes = (height + 2 * top, width + 2 * left)
+    numbers = torch.arange(math.prod(sizes), dtype=torch.float64).reshape(1, *sizes)
+    places = F.unfold(numbers, kernel, dilation, 0, stride).to(torch.int64).to(x.device)
+    windows = run.do(Tensor.unflatten, x, -2, (-1, len(places)))  # [*, C, K, L]
+    shape = (*windows.shape[:-2], math.prod(sizes))
+    terms = []
+    for k, place in enumerate(places):
+        canvas = torch.zeros(shape, dtype=x.dtype, device=x.device)
+        terms.append(
+            run.do(torch.index_copy, canvas, -1, place, run.do(torch.select, windows, -2, k))
+        )
+    total = run.do(torch.sum, run.do(torch.stack, terms), 0)
+    y = run.do(Tensor.unflatten, total, -1, sizes)
+    return run.do(Tensor.__getitem__, y, (..., slice(top, top + height), slice(left, left + width)))
+
+
+def max_unpool(run: Run, call: Call) -> Tensor:
+    """`max_unpool1d`, `max_unpool2d`: values put where their maxima were, among zeros."""
+    x, indices = call.args[0], run.raw(call.argument(1, "indices"))
+    flat = 2 if call.name.endswith("2d") else 1
+    shape = call.evaluate(Tensor.detach).shape
+    indices = indices.flatten(-flat)
+    ordered = indices.sort(-1).values
+    if bool((ordered[..., 1:] == ordered[..., :-1]).any()):
+        run.refuse(call.function, "windows that overlap, of which several put a value in one place")
+    zeros = torch.zeros(*indices.shape[:-1], math.prod(shape[-flat:]), dtype=x.dtype)
+    y = run.do(torch.scatter, zeros.to(x.device), -1, indices, run.do(torch.flatten, x, -flat))
+    return run.do(torch.reshape, y, tuple(shape))
 
 
 # Normalisations
@@ -560,6 +756,17 @@ DECOMPOSITIONS: dict[str, Callable[[Run, Call], Any]] = {
     "diff": diff,
     "index_add": index_add,
     "scatter_add": scatter_add,
+    "scatter_reduce": scatter_reduce,
+    "segment_reduce": segment_reduce,
+    "multi_dot": multi_dot,
+    "chain_matmul": multi_dot,
+    "pixel_shuffle": rearranged,
+    "pixel_unshuffle": rearranged,
+    "channel_shuffle": rearranged,
+    "im2col": rearranged,
+    "col2im": fold,
+    "max_unpool1d": max_unpool,
+    "max_unpool2d": max_unpool,
     "tril": triangle,
     "triu": triangle,
     "embedding": embedding,

@@ -100,8 +100,10 @@ _CATALOGUE: dict[Kind, str] = {
     Kind.CLAMP: "clamp clip clamp_min clamp_max",
     Kind.ELEMENTWISE: "cos tan cosh erfc exp2 log2 log10 rpow threshold logit",
     Kind.COMPOSED: """softmax log_softmax softmin logsumexp logaddexp glu lerp addcdiv bilinear diff
-        index_add scatter_add tril triu cosine_similarity scaled_dot_product_attention
-        multi_head_attention_forward""",
+        index_add scatter_add scatter_reduce segment_reduce tril triu cosine_similarity
+        multi_dot chain_matmul pixel_shuffle pixel_unshuffle channel_shuffle|native_channel_shuffle
+        im2col col2im|fold max_unpool1d max_unpool2d
+        scaled_dot_product_attention multi_head_attention_forward""",
     Kind.NORMALISATION: "layer_norm rms_norm batch_norm group_norm instance_norm normalize",
     Kind.SIZE: "norm vector_norm std var",
     Kind.REDUCTION: "sum mean",
@@ -110,8 +112,11 @@ _CATALOGUE: dict[Kind, str] = {
     Kind.EXTREME: "max min amax amin",
     Kind.LARGER: "maximum minimum fmax fmin",
     Kind.ORDER: "topk sort",
-    Kind.AVERAGE_POOLING: "avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d",
-    Kind.MAX_POOLING: "max_pool1d max_pool2d adaptive_max_pool1d adaptive_max_pool2d",
+    Kind.AVERAGE_POOLING:
+        "avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d interpolate|upsample",
+    Kind.MAX_POOLING: """max_pool1d|max_pool1d_with_indices max_pool2d|max_pool2d_with_indices
+        adaptive_max_pool1d|adaptive_max_pool1d_with_indices
+        adaptive_max_pool2d|adaptive_max_pool2d_with_indices""",
     Kind.RECURRENCE: "lstm gru rnn_tanh rnn_relu",
     Kind.CELL: "lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell",
     Kind.MOVE: """view reshape view_as reshape_as flatten|ravel unflatten squeeze unsqueeze
@@ -154,7 +159,10 @@ _SIGNATURES: dict[str, str] = {
     "diff": "input n=1 dim=-1 prepend append",
     "index_add": "input dim index source alpha=1",
     "scatter_add": "input dim index src",
+    "scatter_reduce": "input dim index src reduce include_self=True",
+    "segment_reduce": "data reduce lengths indices offsets axis=0 unsafe=False initial",
     "tensordot": "a b dims=2",
+    "col2im": "input output_size kernel_size dilation=1 padding=0 stride=1",
     **dict.fromkeys(("tril", "triu"), "input diagonal=0"),
     "layer_norm": "input normalized_shape weight bias eps=1e-5",
     "rms_norm": "input normalized_shape weight eps",
@@ -286,6 +294,7 @@ for _namespace, _names in _RANDOM.items():
 for _kind, _names in _CATALOGUE.items():
     for _name in _names.split():
         _register(_kind, *_name.split("|"))
+_FUNCTIONS[F.unfold] = NAMES["im2col"]  # Tensor.unfold is another function
 
 
 def identify(function: Any) -> Function | None:

@@ -590,8 +590,9 @@ def _find_lookup(
     name = function_name(function)
     if getattr(function, "__name__", "") == "one_hot":
         raise RefusedFunctionError(
-            "The model makes one-hot vectors of ids, which cannot be followed; look their vectors "
-            "up with nn.Embedding, or hand the vectors [B, T, D] in instead of the ids."
+            "The model makes one-hot vectors of ids, which cannot be followed; write "
+            "F.embedding(ids, w) for one_hot(ids, V) @ w, and F.embedding_bag(ids, w, mode='sum') "
+            "for its sum over the words, or hand the vectors [B, T, D] in instead of the ids."
         )
     if len(followed) != 1 or not args or args[0] is followed[0] or not isinstance(args[0], Tensor):
         return None

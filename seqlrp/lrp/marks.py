@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -29,6 +30,20 @@ class Part(IntEnum):
         return cls.BARE, cls.INERT, cls.MAKES_GATES
 
 
+class Argument(NamedTuple):
+    """Of which value another is a function, each element of the element in its place.
+
+    Attributes:
+        token: stands for the value x that it is a function of.
+        scaled: whether it is x times constants.
+        version: the number of writes to its memory (`Tensor._version`) up to which this holds.
+    """
+
+    token: object
+    scaled: bool
+    version: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Value(Mark):
     """A mark on a value that depends on the input.
@@ -46,6 +61,7 @@ class Value(Mark):
             moving them, the `Part` of each element.
         bounds: the numbers between which the value lies, where they are known (`laws/bounded.py`).
         blank: bool, broadcastable to the value: where a mask, multiplied with it, is 0.
+        argument: of which value it is a function, where that is known (`laws/activations.py`).
     """
 
     gate: bool = False
@@ -56,6 +72,17 @@ class Value(Mark):
     parts: Tensor | None = None
     bounds: tuple[float, float] | None = None
     logarithm: bool = False
+    argument: Argument | None = None
+
+    def argument_of(self, value: Tensor) -> Argument:
+        """Return of which value this one is a function: of itself, if of no other."""
+        if self.argument is None or self.argument.version != value._version:
+            self.argument = Argument(object(), scaled=True, version=value._version)
+        return self.argument
+
+    def for_copy(self, value: Tensor, copy: Tensor) -> Value:
+        """Return the mark of a copy of the value."""
+        return replace(self, argument=self.argument_of(value)._replace(version=copy._version))
 
     @property
     def needs_graph(self) -> bool:

@@ -132,7 +132,7 @@ class Run(DispatchMode[Value]):
             if mark is not None:
                 with torch.enable_grad():
                     copy = result.clone() if result._base is None else result.view_as(result)
-                self.inside[id(result)] = result, put_mark(copy, replace(mark))
+                self.inside[id(result)] = result, put_mark(copy, mark.for_copy(result, copy))
 
     def _with_memory_of(self, written: Tensor) -> list[Tensor]:
         """Return the values that are kept and have just changed with another."""
@@ -179,8 +179,8 @@ class Run(DispatchMode[Value]):
 
     def copy_marked(self, value: Tensor) -> Tensor:
         """Copy a value that is about to be overwritten, with its mark."""
-        mark = self.known(value)
-        return value.clone() if mark is None else put_mark(value.clone(), replace(mark))
+        mark, copy = self.known(value), value.clone()
+        return copy if mark is None else put_mark(copy, mark.for_copy(value, copy))
 
     def overwrite(self, target: Tensor, result: Tensor) -> Tensor:
         """Write a result over a tensor, which then gets the mark of the result."""
@@ -197,7 +197,7 @@ class Run(DispatchMode[Value]):
         target.copy_(result)
         if target.requires_grad and not result.requires_grad:  # nor has what is now in its place
             target.detach_()
-        mark = replace(mark)
+        mark = mark.for_copy(result, target)
         self.record_write(target, mark)
         return put_mark(target, mark)
 

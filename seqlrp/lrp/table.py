@@ -27,6 +27,7 @@ from seqlrp.lrp.laws import (
     softmax,
     sums,
 )
+from seqlrp.lrp.laws.activations import BY_ELEMENT, follow_argument
 from seqlrp.lrp.laws.bounded import follow_bounds
 from seqlrp.lrp.recurrent import calls
 from seqlrp.lrp.run import Run
@@ -92,7 +93,9 @@ _BY_NAME: dict[str, Law[Run]] = {
     "normalize": normalisation.unit_length,
 }
 
-TABLE: Table[Run] = Table(_RULED | _TRANSPARENT, _BY_NAME)
+TABLE: Table[Run] = Table(_RULED | _TRANSPARENT, _BY_NAME).with_wrapped_laws(
+    BY_ELEMENT, follow_argument
+)
 
 
 def ruled() -> tuple[str, ...]:

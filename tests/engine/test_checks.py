@@ -374,8 +374,26 @@ def test_no_embedding(write: Any) -> None:
 
 
 def test_one_hot_vectors_of_ids_cannot_be_followed() -> None:
-    with pytest.raises(ModelError, match="one-hot"):
+    with pytest.raises(ModelError, match=r"write F.embedding\(ids, w\)"):
         explain(lambda m, ids: m.head(m.lstm(F.one_hot(ids, V).double() @ m.emb.weight)[0][:, -1]))
+    written, _ = explain(lambda m, ids: m.head(m.lstm(F.embedding(ids, m.emb.weight))[0][:, -1]))
+    assert written.abs().max() > 0
+
+
+def test_counts_of_words_cannot_be_followed() -> None:
+    def counted(m: Any, ids: Tensor) -> Tensor:
+        counts = torch.zeros(len(ids), V, dtype=torch.float64)
+        return m.head(
+            m.lin(counts.scatter_add(1, ids, torch.ones(ids.shape).double()) @ m.emb.weight)
+        )
+
+    def looked_up(m: Any, ids: Tensor) -> Tensor:
+        return m.head(m.lin(F.embedding_bag(ids, m.emb.weight, mode="sum")))
+
+    with pytest.raises(NoEmbeddingError, match=r"F.embedding_bag\(ids, w, mode='sum'\)"):
+        explain(counted)
+    relevance, _ = explain(looked_up)
+    assert relevance.abs().max() > 0
 
 
 def test_a_table_that_is_indexed_is_an_embedding() -> None:

@@ -64,6 +64,62 @@ def scattered_plainly(h: Tensor) -> Tensor:
     return torch.stack([torch.stack([h[b, i].sum(0) for i in row]) for b, row in enumerate(rows)])
 
 
+SEGMENTS = torch.tensor([0, 0, 1, 1, 2])  # which word each of five pieces belongs to
+PIECES = torch.tensor([[0, 0, 1, 1, 2], [0, 1, 1, 1, 2]])
+
+
+def reduced(how: str, *, with_own: bool = False) -> Read:
+    def read(h: Tensor) -> Tensor:
+        index = PIECES[..., None].expand_as(h)
+        own = h[:, 2:] if with_own else table()
+        return own.scatter_reduce(1, index, h, how, include_self=with_own)
+
+    return read
+
+
+def reduced_plainly(how: str, *, with_own: bool = False) -> Read:
+    def read(h: Tensor) -> Tensor:
+        words = []
+        for b, k in ((b, k) for b in range(2) for k in range(3)):
+            word = h[b, PIECES[b] == k]
+            if with_own:
+                word = torch.cat([h[b, 2 + k][None], word])
+            words.append(getattr(torch, how)(word, 0))
+        return torch.stack(words).unflatten(0, (2, 3))
+
+    return read
+
+
+def image(h: Tensor) -> Tensor:
+    """Return the states of two texts as images `[2, 4, 2, 3]`."""
+    return h[:, :4].unflatten(2, (2, 3))
+
+
+def unpooled(h: Tensor) -> Tensor:
+    pooled, where = F.max_pool1d(h, 2, return_indices=True)
+    return F.max_unpool1d(pooled, where, [2])
+
+
+def unpooled_plainly(h: Tensor) -> Tensor:
+    pairs = h.unflatten(2, (3, 2))
+    largest = F.one_hot(pairs.argmax(-1), 2).bool()
+    values = pairs.max(-1, keepdim=True)[0].expand_as(pairs)
+    return values.masked_fill(~largest, 0).flatten(2)
+
+
+def windows(h: Tensor) -> Tensor:
+    padded = F.pad(image(h), (1, 1))
+    parts = [padded[:, :, :, k : k + 2].flatten(2) for k in range(4)]
+    return torch.stack(parts, -1).flatten(1, 2)
+
+
+def overlapping(h: Tensor) -> Tensor:
+    """Return the sum of three windows of two, one step apart, on a line of four."""
+    zero = torch.zeros(2, 2, 1, dtype=h.dtype)
+    one, other = (h[:, :4].unflatten(1, (2, 2))[:, :, k, :3] for k in range(2))
+    return torch.cat([one, zero], -1) + torch.cat([zero, other], -1)
+
+
 # A call of the function, and the same in functions that have had a law all along.
 SAME: dict[str, tuple[Read, Read]] = {
     "diff": (lambda h: torch.diff(h, dim=1), lambda h: h[:, 1:] - h[:, :-1]),
@@ -107,6 +163,69 @@ SAME: dict[str, tuple[Read, Read]] = {
         lambda h: h[:, :3] + slots(h),
     ),
     "scatter_add": (scattered, scattered_plainly),
+    "scatter_reduce, sum": (reduced("sum"), reduced_plainly("sum")),
+    "scatter_reduce, mean": (reduced("mean"), reduced_plainly("mean")),
+    "scatter_reduce, amax": (reduced("amax"), reduced_plainly("amax")),
+    "scatter_reduce, amin": (reduced("amin"), reduced_plainly("amin")),
+    "scatter_reduce, to signals": (
+        reduced("amax", with_own=True),
+        reduced_plainly("amax", with_own=True),
+    ),
+    "segment_reduce, mean": (
+        lambda h: torch.segment_reduce(
+            h, "mean", lengths=torch.tensor([[2, 2, 1], [1, 3, 1]]), axis=1
+        ),
+        reduced_plainly("mean"),
+    ),
+    "segment_reduce, max": (
+        each(lambda h: torch.segment_reduce(h, "max", lengths=torch.tensor([2, 2, 1]))),
+        each(lambda h: torch.stack([h[k == SEGMENTS].amax(0) for k in range(3)])),
+    ),
+    "segment_reduce, sum": (
+        each(lambda h: torch.segment_reduce(h, "sum", offsets=torch.tensor([0, 2, 4, 5]))),
+        each(lambda h: torch.stack([h[k == SEGMENTS].sum(0) for k in range(3)])),
+    ),
+    "index_put, adding": (
+        lambda h: table().index_put((torch.arange(2)[:, None], PIECES), h, accumulate=True),
+        reduced_plainly("sum"),
+    ),
+    "index_put, adding to signals in place": (
+        lambda h: h[:, :3].clone().index_put_((torch.arange(2)[:, None], INDEX), h, True),
+        lambda h: h[:, :3] + slots(h),
+    ),
+    "multi_dot": (
+        each(lambda h: torch.linalg.multi_dot([h[:2], WEIGHT.T, WEIGHT])),
+        each(lambda h: h[:2] @ WEIGHT.T @ WEIGHT),
+    ),
+    "chain_matmul": (
+        each(lambda h: torch.chain_matmul(WEIGHT, h.T, h)),
+        each(lambda h: (WEIGHT @ h.T) @ h),
+    ),
+    "interpolate": (
+        lambda h: F.interpolate(h.mT, scale_factor=2),
+        lambda h: h.mT.repeat_interleave(2, 2),
+    ),
+    "interpolate, linear": (
+        lambda h: F.interpolate(h[:, :2].mT, size=3, mode="linear", align_corners=True),
+        lambda h: torch.stack([h[:, 0], h[:, :2].mean(1), h[:, 1]], 2),
+    ),
+    "pixel_shuffle": (
+        lambda h: F.pixel_shuffle(image(h), 2),
+        lambda h: image(h).unflatten(1, (2, 2)).permute(0, 3, 1, 4, 2).reshape(2, 1, 4, 6),
+    ),
+    "pixel_unshuffle": (
+        lambda h: F.pixel_unshuffle(F.pixel_shuffle(image(h), 2), 2),
+        image,
+    ),
+    "channel_shuffle": (
+        lambda h: F.channel_shuffle(image(h), 2),
+        lambda h: image(h)[:, [0, 2, 1, 3]],
+    ),
+    "unfold of images": (lambda h: F.unfold(image(h), (2, 2), padding=(0, 1)), windows),
+    "fold": (
+        lambda h: F.fold(h[:, :4, :3], (1, 4), (1, 2)),
+        lambda h: overlapping(h)[:, :, None],
+    ),
     "softmin": (
         lambda h: (F.softmin(h[..., :1], 1) * h).sum(1),
         lambda h: (torch.softmax(-h[..., :1], 1) * h).sum(1),
@@ -129,6 +248,7 @@ SAME: dict[str, tuple[Read, Read]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:torch.chain_matmul is deprecated")
 @pytest.mark.parametrize("name", SAME)
 @pytest.mark.parametrize("method", ["LRP", "DeepLIFT"])
 def test_a_composition_is_explained_as_what_it_is_made_of(name: str, method: str) -> None:
@@ -142,6 +262,7 @@ def test_a_composition_is_explained_as_what_it_is_made_of(name: str, method: str
     assert values[0].abs().max() > 1e-3
 
 
+@pytest.mark.filterwarnings("ignore:torch.chain_matmul is deprecated")
 @pytest.mark.parametrize("name", SAME)
 def test_the_ledger_of_a_composition_is_the_same(name: str) -> None:
     def amounts(read: Read) -> list[Tensor]:
@@ -150,6 +271,84 @@ def test_the_ledger_of_a_composition_is_the_same(name: str) -> None:
         return [ledger.total(kind) for kind in ("bias", "constant", "stabiliser")]
 
     torch.testing.assert_close(*map(amounts, SAME[name]), rtol=1e-6, atol=1e-9)
+
+
+def test_maxima_that_are_put_back() -> None:
+    written, plain = build(unpooled), build(unpooled_plainly)
+    torch.testing.assert_close(written(IDS), plain(IDS), rtol=1e-12, atol=1e-14)
+    values = [seqlrp.LRP(model).attribute(IDS, target=1) for model in (written, plain)]
+    torch.testing.assert_close(*values, rtol=1e-9, atol=1e-12)
+    with pytest.raises(RefusedFunctionError, match="a choice"):  # the baseline has other maxima
+        DeepLIFT(written).attribute(IDS, target=1)
+
+
+def test_maxima_that_overlap_are_not_put_back() -> None:
+    def read(h: Tensor) -> Tensor:
+        pooled, where = F.max_pool1d(h, 3, 1, return_indices=True)
+        return F.max_unpool1d(pooled, where, [3], [1])
+
+    with pytest.raises(RefusedFunctionError, match="overlap"):
+        seqlrp.LRP(build(read)).attribute(IDS, target=1)
+
+
+def test_rows_of_a_batch_that_are_added_back_stay_with_their_texts() -> None:
+    """As a mixture of experts does: rows of all texts, of which each expert takes some."""
+
+    def experts(h: Tensor) -> Tensor:
+        rows = h.reshape(10, 6)
+        y = torch.zeros_like(rows)
+        for chosen in ([0, 3, 7], [1, 2, 4, 8, 9], [5]):  # and the row 6 nowhere
+            y.index_add_(0, torch.tensor(chosen), torch.tanh(rows[chosen]))
+        return y.view_as(h)
+
+    def plainly(h: Tensor) -> Tensor:
+        there = torch.ones(10, 1, dtype=h.dtype)
+        there[6] = 0
+        return torch.tanh(h) * there.view(2, 5, 1)
+
+    found, expected = (
+        seqlrp.LRP(build(read)).attribute(IDS, 1, return_ledger=True) for read in (experts, plainly)
+    )
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found[1].totals["tokens"], expected[1].totals["tokens"])
+
+
+TWICE = torch.tensor([0, 2, 1, 0])
+
+
+def assigned(index: Any) -> Read:
+    def read(h: Tensor) -> Tensor:
+        y = h[:, :3].clone()
+        y[:, index] = h[:, 1:]
+        return y
+
+    return read
+
+
+@pytest.mark.parametrize("read", [
+    assigned(TWICE),
+    assigned(TWICE.tolist()),
+    lambda h: table().index_put((torch.arange(2)[:, None], TWICE), h[:, 1:]),
+    lambda h: table().index_put_([torch.arange(2)[:, None], TWICE], h[:, 1:]),
+    lambda h: table().index_copy(1, TWICE, h[:, 1:]),
+    lambda h: table().index_copy(dim=1, index=TWICE, source=h[:, 1:]),
+    lambda h: table().scatter(1, TWICE[:, None].expand(2, 4, 6), h[:, 1:]),
+])  # fmt: skip
+@pytest.mark.parametrize("method", [seqlrp.LRP, DeepLIFT])
+def test_values_written_to_one_place_twice_are_refused(method: Any, read: Read) -> None:
+    with pytest.raises(RefusedFunctionError, match="twice"):
+        method(build(read)).attribute(IDS, target=1)
+
+
+def test_a_number_may_be_written_to_one_place_twice() -> None:
+    def blanked(h: Tensor) -> Tensor:
+        y = h.clone()
+        y[:, TWICE] = 0
+        return y
+
+    found = seqlrp.LRP(build(blanked)).attribute(IDS, target=1)
+    expected = seqlrp.LRP(build(lambda h: F.pad(h[:, 3:], (0, 0, 3, 0)))).attribute(IDS, target=1)
+    torch.testing.assert_close(found, expected)
 
 
 def test_words_that_decide_where_something_is_added_are_refused() -> None:

@@ -69,7 +69,7 @@ def test_every_kind_has_a_function() -> None:
         (torch.mm, "matmul"),
         (torch.special.expit, "expit"),
         (Tensor.shape.__get__, ".shape"),  # type: ignore[attr-defined]
-        (F.unfold, None),
+        (F.unfold, "im2col"),
         (torch.nanmedian, None),
         (torch.batch_norm, None),
     ],

@@ -1,8 +1,9 @@
 """Gates in other spellings than a sigmoid: a bounded activation that was scaled to 0 to 1.
 
-`(tanh(x / 2) + 1) / 2` is the sigmoid of x; `relu6(x + 3) / 6` and `clamp(0.2 x + 0.5, 0, 1)`, the
-"hard sigmoid" of Keras, are its piecewise linear forms. In a product they are gates as it is. So
-the laws of the functions that they are made of note between which numbers a value lies.
+`(tanh(x / 2) + 1) / 2` is the sigmoid of x and `(erf(x / √2) + 1) / 2` that of a probit;
+`relu6(x + 3) / 6` and `clamp(0.2 x + 0.5, 0, 1)`, the "hard sigmoid" of Keras, are piecewise linear
+forms. In a product they are gates as it is. So the laws of the functions that they are made of note
+between which numbers a value lies.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from seqlrp.lrp.run import Run
 
 Bounds = tuple[float, float]
 _OF_ACTIVATIONS: dict[str, Bounds] = {
-    "tanh": (-1.0, 1.0),
+    **dict.fromkeys(("tanh", "erf", "softsign"), (-1.0, 1.0)),
+    "atan": (-math.pi / 2, math.pi / 2),
     "relu6": (0.0, 6.0),
     "softplus": (0.0, math.inf),
 }

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seqlrp.engine import documents as docs
+from seqlrp.engine.decompositions import adds_up, index_put_adding, refuse_two_writes
 from seqlrp.engine.functions import Call, identify
 from seqlrp.engine.marks import put_mark
 from seqlrp.engine.moves import fills, mixes, move_alike, moved_values, reads_bits
@@ -25,6 +26,9 @@ def move(run: Run, call: Call) -> Any:
 
     A deferred ε-rule stays deferred; where values of several kinds come together, it is applied.
     """
+    if adds_up(call):
+        return index_put_adding(run, call)
+    refuse_two_writes(run, call)
     check_move(run, call)
     function = function_of(call)
     values = [t for t in moved_values(call) if t.dtype.is_floating_point]
@@ -92,8 +96,7 @@ def _move_together(run: Run, call: Call, function: Callable[..., Any], *, consta
 
 def check_move(run: Run, call: Call) -> None:
     """Refuse functions that do more than move values."""
-    adding = call.kwargs.get("accumulate") or call.kwargs.get("reduce")
-    if adding or (call.name == "index_put" and call.args[3:]):
+    if call.kwargs.get("reduce") or adds_up(call):
         run.refuse(call.function, "adding up where it writes")
     if reads_bits(call):
         run.refuse(call.function, "the bits of a value read as another dtype")
@@ -305,6 +308,7 @@ def moved_documents(run: Run, call: Call) -> list[Tensor]:
 
 def assign(run: Run, call: Call) -> None:
     """`x[index] = value`: moved into a tensor of constants or of signals."""
+    refuse_two_writes(run, call)
     base, index, value = call.args
     base_mark, mark = run.known(base), run.known(value)
     gates = _only_gates(base, base_mark, mark)

@@ -14,6 +14,7 @@ from seqlrp.engine.decompositions import quotient_operands
 from seqlrp.engine.following import constant
 from seqlrp.engine.functions import Call
 from seqlrp.lrp.deferred import DeferredRule
+from seqlrp.lrp.laws.activations import activation
 from seqlrp.lrp.laws.gated import share_product
 from seqlrp.lrp.marks import Value
 from seqlrp.lrp.rules import equal_shares
@@ -170,10 +171,17 @@ def _defer_product(
 
 
 def multiply(run: Run, call: Call) -> Tensor:
-    """`a * b`: signal takes all (Arras 2017); two signals take half each (Arras 2019)."""
+    """`a * b`: signal takes all (Arras 2017); two signals take half each (Arras 2019).
+
+    A multiple of x times a function of x is an activation, such as GELU: x gets all.
+    """
     operands = [*call.args, *call.kwargs.values()]
     ndim = max(o.ndim for o in operands if isinstance(o, Tensor))
-    return product(run, torch.mul, operands, "mul", "", run.combine_documents(operands, ndim))
+    documents = run.combine_documents(operands, ndim)
+    written_out = activation(run, torch.mul, operands, documents)
+    if written_out is not None:
+        return written_out
+    return product(run, torch.mul, operands, "mul", "", documents)
 
 
 def divide(run: Run, call: Call) -> Tensor:

@@ -53,9 +53,11 @@ def _first_extreme(value: Tensor, name: str, dims: list[int], keep: bool) -> Ten
 
 
 def along_last(run: Run, call: Call) -> Any:
-    """Pooling, sorting, top-k and cumulative sums along one dimension or two."""
+    """Pooling, interpolation, sorting, top-k and cumulative sums along one dimension or more."""
     if call.name in _ALONG_ONE:
         dims = [call.argument(2 if call.name == "topk" else 1, "dim", -1)]
+    elif call.name == "interpolate":
+        dims = list(range(2, call.args[0].ndim))
     else:
         dims = [-2, -1] if call.name.endswith("2d") else [-1]
     return select(run, call, [dim % call.args[0].ndim for dim in dims], keep=True)

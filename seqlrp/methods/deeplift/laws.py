@@ -11,7 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqlrp.engine.decompositions import quotient_operands
+from seqlrp.engine.decompositions import (
+    adds_up,
+    index_put_adding,
+    quotient_operands,
+    refuse_two_writes,
+)
 from seqlrp.engine.functions import Call, Kind, names_of_kind
 from seqlrp.engine.moves import moved_values, reads_bits
 from seqlrp.engine.nests import tensors_in
@@ -25,6 +30,9 @@ _ADDED_PRODUCTS = names_of_kind(Kind.ADDED_PRODUCT)
 
 def move(run: PairedRun, call: Call) -> Any:
     """Slicing, reshaping, concatenating, packing: linear; multipliers move back."""
+    if adds_up(call):
+        return index_put_adding(run, call)
+    refuse_two_writes(run, call)
     if call.kwargs.get("reduce"):
         run.refuse(call.function, "a reduction where it writes")
     if reads_bits(call):
@@ -40,6 +48,13 @@ def linear(run: PairedRun, call: Call) -> Any:
     if run.rule == "reveal_cancel" and all(result is not t for t in tensors_in(call.args)):
         contributions.move_parts(run, call, result)
     return result
+
+
+def interpolate(run: PairedRun, call: Call) -> Any:
+    """`F.interpolate`: linear. The weights of cubic polynomials may be negative."""
+    if run.rule == "reveal_cancel" and call.argument(3, "mode") == "bicubic":
+        run.refuse(call.function, "mode='bicubic', with RevealCancel")
+    return linear(run, call)
 
 
 def same(run: PairedRun, call: Call) -> Any:
@@ -59,6 +74,7 @@ def dropout(run: PairedRun, call: Call) -> Any:
 
 def assign(run: PairedRun, call: Call) -> None:
     """`x[index] = value`, for the reference too."""
+    refuse_two_writes(run, call)
     base, index, value = call.args
     reference = run.reference_to_write(base)
     _ = base.grad_fn  # asked for, a view of what was written into gets its graph

@@ -83,7 +83,7 @@ def max_pool(run: PairedRun, call: Call) -> Any:
     }[name]
     x, *more = call.args
     rest = dict(call.kwargs)
-    asked = bool(rest.pop("return_indices", False))
+    asked = bool(rest.pop("return_indices", False)) or call.function is with_indices
     value, i = with_indices(x.detach(), *more, **rest)
     _, j = with_indices(run.partner(x), *more, **rest)
     rows = run.do(torch.flatten, x, -flat)

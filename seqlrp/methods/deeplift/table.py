@@ -54,6 +54,7 @@ _BY_NAME: dict[str, Law[PairedRun]] = {
     "logcumsumexp": softmax.check_parts(running.log_sum_exp),
     "bilinear": laws.product,
     "lerp": laws.product,
+    "interpolate": laws.interpolate,
 }
 
 TABLE: Table[PairedRun] = Table(_BY_KIND, _BY_NAME)

@@ -74,3 +74,22 @@ def test_many_elements_are_explained_as_few(target: Any, monkeypatch: pytest.Mon
     assert many.equal(few)
     for kind, total in same.totals.items():
         torch.testing.assert_close(total, account.totals[kind], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["max", "amax", "min", "amin"])
+def test_of_a_word_that_stands_twice_the_first_takes_all(name: str) -> None:
+    class Extreme(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.embedding, self.head = nn.Embedding(20, 4), nn.Linear(4, 3)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            found = getattr(torch, name)(self.embedding(ids), 1)
+            scores: Tensor = self.head(found if name.startswith("am") else found.values)
+            return scores
+
+    relevance = LRP(Extreme().eval()).attribute(torch.tensor([[5, 5, 9, 5], [9, 5, 9, 5]]), 1)
+    assert bool((relevance[0, [0, 2]] != 0).all())
+    torch.testing.assert_close(relevance[0, [0, 2, 1, 3]], relevance[1, [1, 0, 2, 3]])
+    assert not bool(relevance[0, [1, 3]].any())
