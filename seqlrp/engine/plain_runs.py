@@ -19,7 +19,9 @@ from seqlrp.engine.nests import map_tensors, tensors_in
 from seqlrp.engine.twins import not_twinned, same_random_state, twin
 
 Select = Callable[[Any], Tensor]
+Run = tuple[Tensor, tuple[Any, ...]]  # a batch, and what the model takes after it
 NARROW = frozenset((torch.bfloat16, torch.float16))
+_MOST_ROWS = 6  # of a batch in which texts run beside others
 
 
 class PlainRuns:
@@ -79,27 +81,51 @@ class PlainRuns:
             made[-1][words] = other
         if len(given) == 1 and all(torch.equal(other, text) for other in made):
             return None
-        many, pair = [*inputs[given], *made, text], [text, made[0]]
-        # A model may raise on texts of one word, or keep something for each row of its batch.
-        for texts in (many, pair):
-            batch = torch.stack(texts)
-            rows = given[:1].repeat(len(batch))  # whose arguments go with each text
-            if texts is many:
-                rows[: len(given)] = given
-            together = torch.arange(len(batch)).to(rows)
-            runs = [
-                (batch[order], select_arguments(additional, inputs, rows[order]))
-                for order in (together, *(torch.full_like(rows, k) for k in range(len(batch))))
-            ]
-            found = self._scores(runs)
-            if found is not None:
-                beside_copies = torch.stack([run[k] for k, run in enumerate(found[1:])])
-                # Eight bits are scaled by the largest value of the batch: about as bfloat16.
-                dtype = torch.bfloat16 if is_quantized(self._model) else None
-                return scores_differ(beside_copies, found[0], dtype)
+        texts = torch.stack([text, *made, *inputs[given[1:]]])
+        rows = torch.cat([given[:1].expand(1 + len(made)), given[1:]])
+
+        def batch_of(order: Tensor) -> Run:
+            return texts[order], select_arguments(additional, inputs, rows[order])
+
+        # A model may keep something for each row, so batches are as large as the given one.
+        size = min(len(inputs), _MOST_ROWS) if len(inputs) > 1 else _MOST_ROWS
+        numbers = torch.arange(len(texts), device=inputs.device)
+        for tried in (numbers, numbers[:2]):  # it may raise on texts of one word
+            counts = self._beside_first(batch_of, tried, size)
+            if counts is not None:
+                return counts
         return False
 
-    def _scores(self, runs: list[tuple[Tensor, tuple[Any, ...]]]) -> list[Tensor] | None:
+    def _beside_first(
+        self, batch_of: Callable[[Tensor], Run], texts: Tensor, size: int
+    ) -> bool | None:
+        """Return whether texts have other scores beside the first than beside copies of their own.
+
+        Args:
+            batch_of: returns a batch of texts by their numbers.
+            texts: the numbers of the texts, 0, 1, …
+            size: of the batches.
+
+        Returns:
+            None if the model raises.
+        """
+        alone, mixed = [number.expand(size) for number in texts], []
+        for others in torch.split(texts[1:], size - 1):
+            mixed.append(torch.zeros_like(alone[0]))
+            mixed[-1][1 : 1 + len(others)] = others
+        found = self._scores([batch_of(order) for order in (*alone, *mixed)])
+        if found is None:
+            return None
+        beside_copies = torch.stack(found[: len(texts)])  # [texts, size, C]
+        # Eight bits are scaled by the largest value of the batch: about as bfloat16.
+        dtype = torch.bfloat16 if is_quantized(self._model) else None
+        at = torch.arange(size, device=texts.device)
+        return any(
+            scores_differ(beside_copies[order, at], scores, dtype)
+            for order, scores in zip(mixed, found[len(texts) :], strict=True)
+        )
+
+    def _scores(self, runs: list[Run]) -> list[Tensor] | None:
         """Return the scores of batches, each by a copy of the model in the same random state.
 
         None where the model cannot be copied, raises, or has not a score for each text.
