@@ -36,11 +36,13 @@ class Argument(NamedTuple):
     Attributes:
         token: stands for the value x that it is a function of.
         scaled: whether it is x times constants.
+        curved: whether an activation or a gate is among its functions, beside sums and products.
         version: the number of writes to its memory (`Tensor._version`) up to which this holds.
     """
 
     token: object
     scaled: bool
+    curved: bool
     version: int
 
 
@@ -77,7 +79,7 @@ class Value(Mark):
     def argument_of(self, value: Tensor) -> Argument:
         """Return of which value this one is a function: of itself, if of no other."""
         if self.argument is None or self.argument.version != value._version:
-            self.argument = Argument(object(), scaled=True, version=value._version)
+            self.argument = Argument(object(), scaled=True, curved=False, version=value._version)
         return self.argument
 
     def for_copy(self, value: Tensor, copy: Tensor) -> Value:

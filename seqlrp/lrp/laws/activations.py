@@ -3,8 +3,8 @@
 `x * 0.5 * (1 + erf(x / √2))` is `F.gelu(x)`, `x * relu6(x + 3) / 6` is `F.hardswish(x)`, and
 `x * sigmoid(x)` is `F.silu(x)`. As a product of two signals, half would go to the second factor,
 and the 1 in it would keep a share. So the laws of functions of single elements note of which value
-their result is a function; a multiple of x times a function of x is an activation of x with
-f(0) = 0, which has the identity rule.
+their result is a function; a multiple of x times a function of x with an activation or a gate in
+it is itself an activation of x with f(0) = 0, which has the identity rule.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ BY_ELEMENT = (
     Kind.SOFTPLUS, Kind.CLAMP, Kind.POWER, Kind.CAST,
 )  # fmt: skip
 _SCALING = names_of_kind(Kind.PRODUCT, Kind.QUOTIENT, Kind.NEGATION, Kind.CAST)
+_CURVED = names_of_kind(Kind.ACTIVATION, Kind.GATE, Kind.SOFTPLUS, Kind.CLAMP)
 
 
 def follow_argument(law: Law[Run]) -> Law[Run]:
@@ -55,7 +56,8 @@ def _common_argument(run: Run, call: Call) -> Argument | None:
     scaled = call.name in _SCALING and len(values) == 1 and arguments[0].scaled
     if scaled and call.name == "div":
         scaled = quotient_operands(run, call)[0] is values[0]
-    return arguments[0]._replace(scaled=scaled)
+    curved = call.name in _CURVED or any(argument.curved for argument in arguments)
+    return arguments[0]._replace(scaled=scaled, curved=curved)
 
 
 def activation(
@@ -71,6 +73,8 @@ def activation(
     one, other = (m.argument_of(t) for m, t in zip(marks, operands, strict=True))
     k = 0 if one.scaled and not marks[0].gate else 1
     if one.token is not other.token or not (one, other)[k].scaled or marks[k].gate:
+        return None
+    if not (one, other)[1 - k].curved:  # a power of x, say, or x · (1 − x)
         return None
     x, factor = operands[k], constant(operands[1 - k])
     return run.mark(f(run.signal(x, marks[k], "mul"), factor), documents=documents)
