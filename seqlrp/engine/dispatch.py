@@ -217,7 +217,13 @@ class DispatchMode(FollowingMode[M]):
         of_one = entry is not None and entry.kind in _OF_ONE_VALUE
         if of_one and any(value is not call.args[0] for value in dependent):
             self.refuse(function, "more than its first argument depends on the words")
-        result = law(self, call)
+        recorder = self.constants
+        if entry is not None and entry.kind is Kind.RECURRENCE:
+            self.constants = None  # a packed layer has as many steps as its longest sequence
+        try:
+            result = law(self, call)
+        finally:
+            self.constants = recorder
         if entry is not None and entry.kind in (Kind.ANSWER, Kind.COUNT):
             self.note_answer(entry, result)
         return result

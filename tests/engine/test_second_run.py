@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from samples.architectures import built
+from samples.architectures.convolution import CharacterLSTM
 from torch import Tensor, nn
 
 import seqlrp
 from seqlrp.errors import ModelError, SecondTextWarning, UnfollowedWordsError, UnverifiedWarning
+from seqlrp.methods import DeepLIFT
 
 IDS = torch.tensor([[3, 7, 2, 9], [8, 6, 1, 1]])
 
@@ -546,3 +549,9 @@ def test_a_state_that_is_kept_for_the_next_text_is_explained() -> None:
     for _ in range(3):
         explainer.attribute(IDS, 0)
     assert model.calls == 3
+
+
+def test_a_packed_layer_may_have_more_steps_for_other_words() -> None:
+    """Its sequences are as long as words have letters, and DeepLIFT takes it step by step."""
+    ids = torch.tensor([[10, 2, 13, 17], [7, 0, 0, 0], [3, 0, 0, 0]])
+    DeepLIFT(built(CharacterLSTM, 1)).attribute(ids, 0)
