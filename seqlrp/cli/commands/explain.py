@@ -136,6 +136,7 @@ def explain(
     if method == "lrp" and source is None:  # few texts: loading machine code would not pay
         options.setdefault("impl", "torch")
     classifier = load_classifier(model, device, factory)
+    # Not at the top: what it needs has been loaded by now, without the garbage collector.
     from seqlrp.explaining.explain import chosen_method
 
     stream = partial(_explained, classifier, chosen_method(classifier, method, options), asked)
