@@ -176,12 +176,14 @@ class DispatchMode(FollowingMode[M]):
         if found is None:
             found = tensors_in((args, kwargs) if kwargs else args)
         for value in found:
-            if self.known(value) is not None:
+            mark = mark_of(value, self)
+            if mark is None and id(value) in self._model_ids:
+                continue
+            if self.checked(value) is not None:
                 dependent.append(value)
-            elif (mark := mark_of(value, self)) is None:
-                if id(value) not in self._model_ids:
-                    self.check_constant(value)
-                    constant = True
+            elif mark is None:
+                self.check_constant(value)
+                constant = True
             elif mark.random:
                 random = mark.random
         entry = identify(function)
@@ -192,6 +194,8 @@ class DispatchMode(FollowingMode[M]):
         if entry is not None and entry.name in _UNSET:
             with torch.inference_mode(False):  # signals may be written into it
                 return set_to_zero(entry, function(*args, **kwargs))
+        if not found:
+            return self._call_plainly(function, args, kwargs)
         if not dependent:
             return self.call_on_constants(function, entry, args, kwargs)
         self.steps.add((function, constant))

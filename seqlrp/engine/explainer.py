@@ -51,6 +51,16 @@ SECOND_TEXT = (
 )
 
 
+_AS_IT_IS = nullcontext()
+
+
+def with_gradients() -> AbstractContextManager[Any]:
+    """Return a context in which gradients are recorded, outside of inference mode and `no_grad`."""
+    if torch.is_grad_enabled() and not torch.is_inference_mode_enabled():
+        return _AS_IT_IS
+    return torch.inference_mode(False)  # which switches gradients on, too
+
+
 class Method(Protocol):
     """The interface of an attribution method; `Explainer` implements it."""
 
@@ -234,7 +244,7 @@ class Explainer:
 
         Inference mode is switched off during the call, because gradients are needed.
         """
-        with torch.inference_mode(False):
+        with with_gradients():
             return self.compute(inputs, target, additional_forward_args, padding)
 
     def compute(
@@ -304,7 +314,7 @@ class Explainer:
         if kind not in self._verified:
             second = SecondRun(self.model, inputs, additional_forward_args)
             mode.constants = second.first
-        with recording or nullcontext():
+        with recording or _AS_IT_IS:
             forward = self.run(mode, inputs, target, additional_forward_args, padding)
         if second is not None:
             self._verify(second, mode, forward, kind)
@@ -389,11 +399,12 @@ class Explainer:
         """Verify the next call for each kind of input, whatever has been verified before."""
         self._verified = {None}
 
-    def check_call(self, inputs: Tensor) -> None:
-        """Check the model and the input, before a mode is created for them."""
+    def check_call(self, inputs: Tensor) -> list[nn.Parameter]:
+        """Check the model and the input; return the parameters of the model."""
         check_model(self.model)
-        self._check_parameters()
+        parameters = self._check_parameters()
         check_input(inputs)
+        return parameters
 
     def run(
         self,
@@ -434,15 +445,16 @@ class Explainer:
             padding = torch.zeros(mode.ids_shape, dtype=torch.bool, device=inputs.device)
         return Forward(mode, scores, classes, against, padding)
 
-    def _check_parameters(self) -> None:
-        """Check that all parameters are finite, unless none has changed since the last check."""
+    def _check_parameters(self) -> list[nn.Parameter]:
+        """Check that all parameters are finite, unless none has changed since; return them."""
+        parameters = parameters_of(self.model)
         versions = [
-            (id(p), 0 if is_lazy(p) or p.is_inference() else p._version)
-            for p in parameters_of(self.model)
+            (id(p), 0 if is_lazy(p) or p.is_inference() else p._version) for p in parameters
         ]
         if versions != self._finite_versions:
             check_parameters(self.model)
             self._finite_versions = versions
+        return parameters
 
     def _warn_if_incomplete(self, ledger: Ledger | None) -> None:
         """Warn the caller of `attribute` if the method finds its relevance incomplete."""

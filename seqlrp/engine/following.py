@@ -101,11 +101,20 @@ class FollowingMode(InputMode, Generic[M]):
     def known(self, value: Any) -> M | None:
         """Return the mark of a value that depends on the input; None for all others, ids included.
 
-        Raises:
-            ModelError: the value was overwritten through another view, so its mark is outdated.
+        A law may rely on it: what a model hands to a function has been checked before.
         """
         mark: M | None = mark_of(value, self)  # type: ignore[assignment]
-        if mark is None or mark.origin is not None:
+        return None if mark is None or mark.origin is not None else mark
+
+    def checked(self, value: Any) -> M | None:
+        """Return the mark of a value as `known` does, if it is still right.
+
+        Raises:
+            RefusedFunctionError: the value was changed where this mode cannot see it, or through
+                another view, so that its mark is wrong.
+        """
+        mark: M | None = FollowingMode.known(self, value)
+        if mark is None:
             return None
         if mark.place != place_of(value, mark):
             self._refuse_hidden(value)

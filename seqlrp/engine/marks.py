@@ -13,12 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from seqlrp.engine.modules import modules_of
-from seqlrp.engine.nests import map_tensors, tensors_in
+from seqlrp.engine.nests import NO_TENSORS, map_tensors, tensors_in
 
 _ATTRIBUTE = "_seqlrp_mark"
 _WRITES = "_seqlrp_writes"
 _MEMORY = "_seqlrp_memory"
-_MODULE_FIELDS = frozenset(vars(nn.Module()))  # that every module has
+_is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+# What every module has, and what recurrent layers keep beside their weights: names.
+_MODULE_FIELDS = frozenset(vars(nn.Module()))
+_MODULE_FIELDS |= {"_all_weights", "_flat_weight_names", "_flat_weight_refs"}
 
 
 class Uncopied:
@@ -170,10 +173,9 @@ def release_marked(model: nn.Module) -> None:
     """
     for module in modules_of(model):
         for kept in (module.__dict__, module._buffers):
-            own = {name: kept[name] for name in kept if name not in _MODULE_FIELDS}
-            if own and _any_marked(own):
-                marked = [name for name, value in own.items() if _any_marked(value)]
-                kept.update({name: map_tensors(own[name], _plain) for name in marked})
+            for name in kept.keys() - _MODULE_FIELDS:
+                if type(kept[name]) not in NO_TENSORS and _any_marked(kept[name]):
+                    kept[name] = map_tensors(kept[name], _plain)
 
 
 def _any_marked(nest: object) -> bool:
@@ -196,9 +198,7 @@ def place_of(tensor: Tensor, mark: Mark) -> Any:
     `set_` and `.data =` give a tensor other memory, which a function mode does not see. For ids,
     where it is cheap, strides are part of the answer.
     """
-    if tensor.layout is not torch.strided or torch._C._functorch.is_functorch_wrapped_tensor(
-        tensor
-    ):
+    if tensor.layout is not torch.strided or _is_wrapped(tensor):
         return None
     if mark.origin is None:
         return tensor.data_ptr()

@@ -13,15 +13,14 @@ _OWN = frozenset(vars(nn.Module())) - {"_buffers"}
 
 
 def modules_of(model: nn.Module) -> list[nn.Module]:
-    """Return the model and all modules in it, each once, in the order of `named_modules`."""
-    found: dict[int, nn.Module] = {}
-    waiting: list[nn.Module | None] = [model]
-    while waiting:
-        module = waiting.pop()
-        if module is not None and id(module) not in found:
-            found[id(module)] = module
-            waiting.extend(reversed(module._modules.values()))
-    return list(found.values())
+    """Return the model and all modules in it, each once, outer ones first."""
+    found, known = [model], {id(model)}
+    for module in found:  # which grows
+        for inner in module._modules.values():
+            if inner is not None and id(inner) not in known:
+                known.add(id(inner))
+                found.append(inner)
+    return found
 
 
 def parameters_of(model: nn.Module) -> list[nn.Parameter]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 # Most items are of these types; `isinstance(item, Tensor)` takes longer for all but plain tensors.
-_NO_TENSORS = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device))
+NO_TENSORS = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device))
 _TENSORS = frozenset((Tensor, Parameter))
 
 
@@ -24,7 +24,7 @@ def tensors_in(value: object) -> list[Tensor]:
 def _collect(items: Iterable[Any], found: list[Tensor]) -> None:
     for item in items:
         kind = type(item)
-        if kind in _NO_TENSORS:
+        if kind in NO_TENSORS:
             continue
         if kind in _TENSORS or isinstance(item, Tensor):
             found.append(item)

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from seqlrp.engine.attribution import Attribution
 from seqlrp.engine.checks import Target, all_finite, check_dtype
-from seqlrp.engine.explainer import Explainer, Forward
+from seqlrp.engine.explainer import Explainer, Forward, with_gradients
 from seqlrp.engine.ledger import Entry, Ledger
-from seqlrp.engine.modules import parameters_of
 from seqlrp.engine.padding import tell_of_padding
 from seqlrp.engine.plain_runs import rounding
 from seqlrp.errors import LedgerError, ModelError, NonFiniteError, OptionError
@@ -105,6 +104,7 @@ class LRP(Explainer):
             gates,
         )
         super().__init__(model, output=output, verify=verify and on_unknown == "raise")
+        self._no_layers = LayerRecorder(self.model, ())
         if on_unknown == "absorb":
             self._unverified[None] = 'on_unknown="absorb"'
         check_gates(self.options.gates, model)
@@ -250,11 +250,13 @@ class LRP(Explainer):
             units: names of modules; the relevance of their units, all steps together, is `units`.
             through: the units through which relevance passes, see `attribute`.
         """
-        with torch.inference_mode(False):
+        recorder = None
+        if layers or units or through is not None:
+            recorder = LayerRecorder(self.model, layers or (), units or (), through)
+        with with_gradients():
             return self.compute(
-                inputs, target, additional_forward_args, padding, account, reduce,
-                LayerRecorder(self.model, layers or (), units or (), through),
-            )  # fmt: skip
+                inputs, target, additional_forward_args, padding, account, reduce, recorder
+            )
 
     def compute(
         self,
@@ -268,7 +270,7 @@ class LRP(Explainer):
     ) -> Attribution:
         """Compute the result of `attribution`, called outside of inference mode."""
         self.check_call(inputs)
-        recorder = LayerRecorder(self.model, ()) if recorder is None else recorder
+        recorder = self._no_layers if recorder is None else recorder
         account = account and not recorder.through
         run = self._propagation(inputs, additional_forward_args, account)
         kind = self.kind_of_input(inputs, additional_forward_args, account)
@@ -310,10 +312,11 @@ class LRP(Explainer):
         reached, units = recorder.results(forward.target is None)
         return attribution._replace(layers=reached, units=units)
 
-    def check_call(self, inputs: Tensor) -> None:
+    def check_call(self, inputs: Tensor) -> list[nn.Parameter]:
         """Check the model and the input, and that vectors have the dtype of the parameters."""
-        super().check_call(inputs)
-        check_dtype(inputs, parameters_of(self.model))
+        parameters = super().check_call(inputs)
+        check_dtype(inputs, parameters)
+        return parameters
 
     def _propagation(self, inputs: Tensor, additional: Any, account: bool) -> Propagation:
         """Create the run for this input; count the maps first if a rule needs their number."""

@@ -139,7 +139,7 @@ class LayerRecorder:
     def _record(self, run: Propagation, name: str, tensor: Tensor, units: Tensor | None) -> Tensor:
         """Return a copy that represents an output; γ of the original is stored under the copy."""
         copy = tensor.detach().clone()
-        mark = run.known(tensor)
+        mark = run.checked(tensor)
         if mark is None or not tensor.requires_grad:
             return copy
         if mark.logarithm:

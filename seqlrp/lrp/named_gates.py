@@ -72,7 +72,7 @@ def take_for_gates(run: Run, names: Sequence[str]) -> Iterator[None]:
 
 
 def _gate(run: Run, tensor: Tensor) -> Tensor:
-    mark = run.known(tensor)
+    mark = run.checked(tensor)
     if mark is None or not tensor.dtype.is_floating_point:
         return tensor
     value = tensor.detach().clone()  # the model may change it in place

@@ -123,12 +123,12 @@ class Run(DispatchMode[Value]):
         return result
 
     def _copy_known(self, value: Tensor) -> Tensor:
-        return value if self.known(value) is None else self.copy_marked(value)
+        return value if self.checked(value) is None else self.copy_marked(value)
 
     def _keep_inside(self, result: Tensor) -> None:
         self.inside.pop(id(result), None)
         with suppress(RefusedFunctionError):  # its mark is wrong by now; whoever uses it is told
-            mark = self.known(result)
+            mark = self.checked(result)
             if mark is not None:
                 with torch.enable_grad():
                     copy = result.clone() if result._base is None else result.view_as(result)
@@ -370,7 +370,7 @@ class Run(DispatchMode[Value]):
         Raises:
             RefusedFunctionError: words affect the output only through gates, or in a hidden way.
         """
-        mark = self.known(output)
+        mark = self.checked(output)
         if mark is None:
             if isinstance(output, Tensor):
                 self.check_constant(output)

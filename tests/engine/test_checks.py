@@ -605,8 +605,12 @@ def test_the_score_of_a_class_is_that_of_each_document(documents: int) -> None:
     assert select_scores(scores, target, None)[0].shape == (documents,)
 
 
-def test_modules_have_the_order_of_named_modules() -> None:
+def test_each_module_is_found_once_and_outer_ones_first() -> None:
     shared = nn.Linear(2, 2)
     inner = nn.Sequential(nn.Linear(2, 2), shared, nn.ModuleList([nn.Tanh(), shared]))
     model = nn.Sequential(shared, inner, nn.LSTM(2, 2))
-    assert modules_of(model) == [module for _, module in model.named_modules()]
+    found = modules_of(model)
+    assert len(found) == len(set(found))
+    assert set(found) == {module for _, module in model.named_modules()}
+    assert found[0] is model
+    assert found.index(inner) < found.index(inner[2])

@@ -167,15 +167,16 @@ class ContextualDecomposition(Explainer):
         scores = forward.scores.detach()
         return Decomposition(inside, outside, scores, forward.target, forward.against)
 
-    def check_call(self, inputs: Tensor) -> None:
+    def check_call(self, inputs: Tensor) -> list[nn.Parameter]:
         """Check the model and the input, which must have one row per document."""
-        super().check_call(inputs)
-        check_dtype(inputs, self.model.parameters())
+        parameters = super().check_call(inputs)
+        check_dtype(inputs, parameters)
         if inputs.ndim < 2:
             raise IdsError(
                 f"Got ids of shape {list(inputs.shape)}; {self.name} needs a row for each "
                 f"document, [B, T]."
             )
+        return parameters
 
     def _record(
         self, inputs: Tensor, target: Target, additional: Any, padding: Tensor | None

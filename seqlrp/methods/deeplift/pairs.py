@@ -102,16 +102,20 @@ class PairedRun(DispatchMode[Dual]):
         return self.put(value, dual)
 
     def known(self, value: object) -> Dual | None:
-        """Return the mark of a value that depends on the words; None for all others.
+        """Return the mark of a value that depends on the words; None for all others."""
+        return self.checked(value)
+
+    def checked(self, value: object) -> Dual | None:
+        """Return the mark of a value that depends on the words, if it is still right.
 
         A view that is older than a write of words into its base gets the mark of that write.
         """
-        mark = super().known(value)
+        mark = super().checked(value)
         if not isinstance(value, Tensor) or (mark is not None and not isinstance(mark, Dual)):
             return None
         if mark is not None and mark.jumps:
             self.refuse_choice()
-        whole = None if value._base is None else super().known(value._base)
+        whole = None if value._base is None else super().checked(value._base)
         if not isinstance(whole, Dual) or (mark is not None and _share(mark, whole)):
             if mark is not None and mark.version != value._version:
                 mark.parts = None  # they belong to the overwritten value
