@@ -273,8 +273,9 @@ class LRP(Explainer):
         recorder = self._no_layers if recorder is None else recorder
         account = account and not recorder.through
         run = self._propagation(inputs, additional_forward_args, account)
-        kind = self.kind_of_input(inputs, additional_forward_args, account)
-        known = kind in self._verified
+        is_new = account and (
+            self.kind_of_input(inputs, additional_forward_args, account) not in self._verified
+        )
         forward = self.run_verified(
             run, inputs, target, additional_forward_args, padding,
             account=account, recording=recorder.recording(run),
@@ -300,7 +301,7 @@ class LRP(Explainer):
             ledger = _ledger(run, forward, words, starts, [each.amounts for each in found])
             if not all(all_finite(entry.amount) for entry in ledger.entries):
                 self._refuse_overflow(words)
-            if not known and self.options.signal_takes_all:
+            if is_new and self.options.signal_takes_all:
                 narrow = None if run.constants is None else run.constants.narrow
                 _check_ledger(ledger, narrow or forward.scores.dtype)
         features = inputs.dtype.is_floating_point and inputs.ndim == 2
