@@ -15,7 +15,7 @@ from seqlrp.lrp.laws.elementwise import is_bare, mixture
 from seqlrp.lrp.laws.extremes import extremes
 from seqlrp.lrp.run import Run
 
-MANY = 2**15  # elements, from which on it pays to place γ of the largest ones here
+MANY = 2**17  # elements, from which on it pays to place γ of the largest ones here
 _ALONG_ONE = names_of_kind(Kind.ORDER, Kind.RUNNING_SUM)
 
 
