@@ -349,6 +349,17 @@ def _check_version(path: Path, version: Any) -> int:
 # Parquet
 
 _AROUND_FOOTER = 12  # bytes: "PAR1", the length of the footer, "PAR1"
+# Values that recur are kept once. Of others that takes time and room, and of places in the text,
+# which only grow, the steps between them are kept.
+_ENCODINGS: dict[str, Any] = {
+    "use_dictionary": [
+        "tokens.list.element", "sentences.list.element", "labels.list.element", "method",
+        "parameters",
+    ],
+    "column_encoding": dict.fromkeys(
+        ("start.list.element", "end.list.element"), "DELTA_BINARY_PACKED"
+    ),
+}  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -357,11 +368,9 @@ def _parquet_file(path: Path) -> Iterator[WriteRows]:
     import pyarrow.parquet as pq
 
     schema = _schema(VERSION)
+    options = {"compression": "zstd", "write_page_checksum": True, **_ENCODINGS}
     # pyarrow opens no file whose name is not UTF-8.
-    with (
-        path.open("wb") as sink,
-        pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True) as file,
-    ):
+    with path.open("wb") as sink, pq.ParquetWriter(sink, schema, **options) as file:
 
         def write(rows: Sequence[Row]) -> None:
             columns = {name: [row[name] for row in rows] for name in COLUMNS}
