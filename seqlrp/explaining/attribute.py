@@ -48,11 +48,13 @@ def explain_questions(
         bar: moved on by a step for each question.
     """
     answers: dict[int, Explanation] = {}  # by the place of the question
-    independent = classifier.independent
+    one_output = classifier.one_output  # for which the model is run: once for all batches
+    independent = classifier.multilabel or one_output
     lengths = [classifier.length(question.document) for question in questions]
 
     def run(batch: list[int]) -> _BatchResult:
-        return _send_to_cpu(*attribute_batch(classifier, method, [questions[k] for k in batch]))
+        asked = [questions[k] for k in batch]
+        return _send_to_cpu(*attribute_batch(classifier, method, asked, one_output))
 
     failure = None
     try:
@@ -69,7 +71,10 @@ def explain_questions(
 
 
 def attribute_batch(
-    classifier: TextClassifier, method: Method, questions: Sequence[Question]
+    classifier: TextClassifier,
+    method: Method,
+    questions: Sequence[Question],
+    one_output: bool | None = None,
 ) -> tuple[Attribution, Tensor]:
     """Attribute a batch, and say which places of its ids are words: bool, as the ids.
 
@@ -77,10 +82,12 @@ def attribute_batch(
         classifier: the classifier whose model `method` explains.
         method: the method of attribution.
         questions: all about one class each, all about a pair of classes, or all about "all".
+        one_output: `classifier.one_output`, where it is known.
 
     Raises:
         TargetError: both sides of a pair are the same class for a text.
     """
+    one_output = classifier.one_output if one_output is None else one_output
     batch = classifier.batch([question.document for question in questions])
 
     def side(classes: list[int | str]) -> One:
@@ -91,10 +98,10 @@ def attribute_batch(
     target = side([question.target for question in questions])
     against = [question.against for question in questions if question.against is not None]
     if not against:
-        return attribute_labels(classifier, method, batch, target), batch.words
+        return attribute_labels(classifier, method, batch, target, one_output), batch.words
     try:
         pair = target, side(against)
-        return attribute_labels(classifier, method, batch, pair), batch.words
+        return attribute_labels(classifier, method, batch, pair, one_output), batch.words
     except TargetError as error:
         if error.code != "same_class":
             raise
@@ -119,7 +126,11 @@ def _same_class_error(
 
 
 def attribute_labels(
-    classifier: TextClassifier, method: Method, batch: Batch, target: One | tuple[One, One]
+    classifier: TextClassifier,
+    method: Method,
+    batch: Batch,
+    target: One | tuple[One, One],
+    one_output: bool,
 ) -> Attribution:
     """Attribute a batch in terms of the classifier's labels.
 
@@ -133,6 +144,7 @@ def attribute_labels(
         batch: the documents.
         target: a class, "predicted" or "all"; a tensor `[B]` with a class for each document; or a
             pair of these.
+        one_output: `classifier.one_output`.
 
     Raises:
         TargetError: both sides of a pair are the same class for a document of the batch.
@@ -142,7 +154,7 @@ def attribute_labels(
         _warn_of_features(classifier, batch)
     # The padding of a fixed length is part of what the model has learnt to read.
     with padding_told_to(None if classifier.pad_to is None else _ignore):
-        return _attribute_labels(classifier, method, batch, target)
+        return _attribute_labels(classifier, method, batch, target, one_output)
 
 
 def _warn_of_features(classifier: TextClassifier, batch: Batch) -> None:
@@ -174,11 +186,15 @@ def _ignore(share: float) -> None:
 
 
 def _attribute_labels(
-    classifier: TextClassifier, method: Method, batch: Batch, target: One | tuple[One, One]
+    classifier: TextClassifier,
+    method: Method,
+    batch: Batch,
+    target: One | tuple[One, One],
+    one_output: bool,
 ) -> Attribution:
     labels = len(classifier.labels)
     ids, padding, additional = batch.ids, ~batch.words, batch.additional or None
-    if labels != 2 or not classifier.single_output:
+    if labels != 2 or not one_output:
         found = method.attribution(ids, target, additional, padding=padding)
         if found.scores.shape[1] != labels:
             raise label_count_error(found.scores.shape[1], classifier.labels)

@@ -234,8 +234,8 @@ def chosen_method(
     Raises:
         OptionError: no such method, or one that does not take an option.
     """
+    method, options = named_method(classifier, method, options)
     if not isinstance(method, str):
-        check_no_class(method)
         _check_has(
             "method",
             method,
@@ -250,7 +250,6 @@ def chosen_method(
                 option=min(options),
             )
         return method
-    method, options = named_method(classifier, method, options)
     check_choice("method", method, METHODS)
     _, *parameters = inspect.signature(METHODS[method]).parameters.values()  # the model is first
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
@@ -269,8 +268,8 @@ def chosen_method(
 
 
 def named_method(
-    classifier: TextClassifier, method: str, options: dict[str, Any]
-) -> tuple[str, dict[str, Any]]:
+    classifier: TextClassifier, method: str | Method, options: dict[str, Any]
+) -> tuple[str | Method, dict[str, Any]]:
     """Return the name and the options that `"chosen"` stands for, and others as they are.
 
     Raises:
@@ -278,7 +277,7 @@ def named_method(
             of a method is given.
     """
     check_no_class(method)
-    if method != CHOSEN:
+    if not isinstance(method, str) or method != CHOSEN:
         return method, options
     if classifier.chosen is None:
         raise OptionError(

@@ -22,7 +22,7 @@ def string(value: Any, name: str) -> str:
     """A string that every file can keep: no lone surrogates."""
     if not isinstance(value, str):
         raise TextError(f"{name} must be a string, got {value!r:.80}.")
-    lone = SURROGATE.search(value)
+    lone = None if value.isascii() else SURROGATE.search(value)
     if lone:
         raise TextError(
             f"{name} holds a lone surrogate at character {lone.start()}, which no file can keep; "

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from seqlrp.errors import InputError, OptionError, SavedFileError, SeqlrpError
+from seqlrp.explanations.columns import arrow_table
 from seqlrp.explanations.parts import part_paths
 from seqlrp.explanations.record import ALL, Explanation
 from seqlrp.writing import written_whole
@@ -349,25 +350,33 @@ def _check_version(path: Path, version: Any) -> int:
 # Parquet
 
 _AROUND_FOOTER = 12  # bytes: "PAR1", the length of the footer, "PAR1"
+# Values that recur are kept once. Of others that takes time and room, and of places in the text,
+# which only grow, the steps between them are kept.
+_ENCODINGS: dict[str, Any] = {
+    "use_dictionary": [
+        "tokens.list.element", "sentences.list.element", "labels.list.element", "method",
+        "parameters",
+    ],
+    "column_encoding": dict.fromkeys(
+        ("start.list.element", "end.list.element"), "DELTA_BINARY_PACKED"
+    ),
+}  # fmt: skip
 
 
 @contextlib.contextmanager
 def _parquet_file(path: Path) -> Iterator[WriteRows]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = _schema(VERSION)
+    options = {"compression": "zstd", "write_page_checksum": True, **_ENCODINGS}
     # pyarrow opens no file whose name is not UTF-8.
-    with (
-        path.open("wb") as sink,
-        pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True) as file,
-    ):
+    with path.open("wb") as sink, pq.ParquetWriter(sink, schema, **options) as file:
 
         def write(rows: Sequence[Row]) -> None:
             columns = {name: [row[name] for row in rows] for name in COLUMNS}
             for name in ("parameters", "ledger"):
                 columns[name] = [_json(value) for value in columns[name]]
-            file.write_table(pa.table(columns, schema=schema))
+            file.write_table(arrow_table(list(columns.values()), schema))
 
         yield write
 

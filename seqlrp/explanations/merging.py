@@ -59,8 +59,20 @@ def merge(given: Tokens, by: By) -> Tokens:
             starts.tolist(), ends.tolist(), offsets.tolist(), strict=True
         )
     ]
-    sentences = None if given.sentences is None else given.sentences[starts]
+    sentences = None
+    if given.sentences is not None:
+        sentences = given.sentences[_first_standing(given.offsets, starts)]
     return Tokens(given.text, tuple(tokens), offsets, relevance, sentences)
+
+
+def _first_standing(
+    offsets: npt.NDArray[np.integer], starts: npt.NDArray[np.intp]
+) -> npt.NDArray[np.intp]:
+    """Positions of the first token of each unit that stands in the text, or of its first token."""
+    nowhere = len(offsets)
+    places = np.where(offsets[:, 0] < offsets[:, 1], np.arange(nowhere), nowhere)
+    first = np.minimum.reduceat(places, starts)
+    return np.where(first < nowhere, first, starts)
 
 
 def added(

@@ -131,13 +131,7 @@ def repair(
     }  # fmt: skip
     texts, measured, test_corpus = _texts(classifier, corpus, test, seed)
     named, layers = read_shortcuts(shortcuts, classifier)
-    if layers and how != "disable":
-        raise OptionError(
-            f"Got the units {layers!r:.80} with how={how!r}; units of a layer are switched off.",
-            "Say how='disable', or name the words that they stand for.",
-            option="how",
-            got=how,
-        )
+    _check_way(layers, how)
     task = RepairTask(
         classifier, texts, [known_class(one, texts) for one in named], layers, options,
         dict(training), seed, batch_tokens, progress,
@@ -165,6 +159,17 @@ def _check_numbers(
             f"Unknown option {unknown[0]!r}.", near(unknown[0], known), got=unknown[0], known=known
         )
     Schedule(**training)
+
+
+def _check_way(layers: Mapping[str, Any], how: str) -> None:
+    """Check that a shortcut that is named by the units of layers is to be switched off."""
+    if layers and how != "disable":
+        raise OptionError(
+            f"Got the units {layers!r:.80} with how={how!r}; units of a layer are switched off.",
+            "Say how='disable', or name the words that they stand for.",
+            option="how",
+            got=how,
+        )
 
 
 def _texts(

@@ -159,7 +159,7 @@ class TextClassifier:
             TrainingModeError: there are one or two labels, and the model or a part of it is in
                 training mode.
         """
-        return self.multilabel or self._one_output
+        return self.multilabel or self.one_output
 
     @property
     def classes_(self) -> npt.NDArray[np.str_]:
@@ -418,11 +418,16 @@ class TextClassifier:
     ) -> npt.NDArray[np.float64]:
         """The probabilities that `predict_proba` gives for scores `[..., C]`."""
         several = self.multilabel if multilabel is None else multilabel
-        return probabilities_from_scores(scores, independent=several or self._one_output)
+        return probabilities_from_scores(scores, independent=several or self.one_output)
 
     @property
-    def _one_output(self) -> bool:
-        """Whether one output stands for all labels; the model is run where that can be."""
+    def one_output(self) -> bool:
+        """Whether one output stands for all labels; the model is run where that can be.
+
+        Raises:
+            TrainingModeError: there are two labels, and the model or a part of it is in training
+                mode.
+        """
         return len(self.labels) == 1 or (len(self.labels) == 2 and self.single_output)
 
 

@@ -162,7 +162,7 @@ def from_doc(doc: Doc) -> TokenizedText:
 
 def without_surrogates(text: str) -> str:
     """The text with U+FFFD for each half of a surrogate pair, which no tokenizer can encode."""
-    return _LONE_SURROGATE.sub("\ufffd", text)
+    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def checked_text(text: object) -> str:
@@ -211,7 +211,8 @@ class SpacyTokenizer:
         if not kinds.isascii():  # some tokens are white space
             words = found[:, 2] == 0
             offsets, sentences = offsets[words], sentences[words]
-        tokens = tuple([text[start:end] for start, end in offsets.tolist()])
+        places = zip(*offsets.T.tolist(), strict=True)
+        tokens = tuple([text[start:end] for start, end in places])
         return TokenizedText(text, tokens, offsets, sentences)
 
     def pipe(self, texts: Iterable[str]) -> Iterator[TokenizedText]:

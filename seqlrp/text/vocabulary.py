@@ -133,8 +133,10 @@ class Vocabulary:
         """
         known, unknown = self._ids, self.unk
         tokens = _sequence(tokens)
-        asked = [token.lower() for token in tokens] if self.lowercase else tokens
-        ids = [known.get(token, unknown) for token in asked]
+        if self.lowercase:  # most are known as they are written; id 0 is only looked up twice
+            ids = [known.get(token) or known.get(token.lower(), unknown) for token in tokens]
+        else:
+            ids = [known.get(token, unknown) for token in tokens]
         if unknown is None and None in ids:
             raise VocabularyError(
                 f"Got the token {tokens[ids.index(None)]!r}, which is not in the vocabulary, and "

@@ -156,6 +156,24 @@ def test_one_output_speaks_for_the_second_label() -> None:
         assert sum(predicted[k].ledger.values()) == pytest.approx(abs(raw[k]), abs=1e-5)
 
 
+@pytest.mark.parametrize("target", ["predicted", ("positive", "negative")])
+def test_a_model_is_asked_once_whether_it_has_one_output(
+    monkeypatch: pytest.MonkeyPatch, target: Any
+) -> None:
+    asked = []
+    single = TextClassifier.single_output.fget
+    assert single is not None
+
+    def counted(self: TextClassifier) -> bool:
+        asked.append(self)
+        return single(self)
+
+    monkeypatch.setattr(TextClassifier, "single_output", property(counted))
+    classifier = small_classifier(classes=1)
+    seqlrp.explain(classifier, some_texts(30), target=target, batch_tokens=40)
+    assert len(asked) == 1
+
+
 THREE = ("bad", "fair", "good")
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
@@ -86,6 +87,18 @@ def test_a_stream_is_written_and_read_in_pieces(tmp_path, suffix, monkeypatch):
         import pyarrow.parquet as pq
 
         assert pq.ParquetFile(path).num_row_groups > 50
+
+
+def test_parquet_keeps_places_as_steps_and_numbers_as_they_are(tmp_path):
+    path = tmp_path / "r.parquet"
+    Explanations([explanation(sentences=[0] * 8)]).save(path)
+    group = pyarrow.parquet.ParquetFile(path).metadata.row_group(0)
+    columns = [group.column(k) for k in range(group.num_columns)]
+    encodings = {column.path_in_schema.split(".")[0]: column.encodings for column in columns}
+    assert "DELTA_BINARY_PACKED" in encodings["start"]
+    assert "DELTA_BINARY_PACKED" in encodings["end"]
+    recurring = {name for name, used in encodings.items() if "RLE_DICTIONARY" in used}
+    assert recurring == {"tokens", "sentences", "labels", "method", "parameters"}
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -241,6 +241,16 @@ def test_a_whole_collection():
 
 @given(explanations(), st.sampled_from(["word", "sentence"]))
 @example(explanation(HOSTILE[6]), "word")
+@example(
+    explanation(
+        "1 2",
+        tokens=("1", "[CLS]", "2"),
+        offsets=[(0, 1), (2, 2), (2, 3)],
+        sentences=[0, 0, 1],
+        relevance=[1.0, 2.0, 3.0],
+    ),
+    "sentence",
+)
 def test_sums_are_kept_whatever_the_text(parts, by):
     try:
         whole = parts.merged(by)

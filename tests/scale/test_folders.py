@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pytest
 from samples.planted import planted_classifier, planted_corpus
 from samples.sharded import failing_classifier, write_texts
@@ -142,7 +143,9 @@ def test_a_damaged_part_says_what_to_do(tmp_path, explain) -> None:  # type: ign
     explain(tmp_path / "a.jsonl", tmp_path / "out")
     path = parts.part_path(tmp_path / "out", 1)
     content = bytearray(path.read_bytes())
-    content[100] ^= 1
+    column = pyarrow.parquet.ParquetFile(path).metadata.row_group(0).column(2)
+    end = column.dictionary_page_offset + column.total_compressed_size
+    content[end - 1] ^= 1  # of what a page holds: a change of its head may change no value
     path.write_bytes(content)
     with pytest.raises(seqlrp.errors.SavedFileError, match="it writes damaged parts again"):
         list(seqlrp.Explanations.load(tmp_path / "out"))

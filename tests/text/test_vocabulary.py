@@ -134,6 +134,8 @@ def test_specials_may_be_elsewhere_and_called_something_else():
     ours = Vocabulary(("<unk>", "<pad>", "a"), pad=1, unk=0)
     assert ours.encode(["a", "b", "<pad>"]).tolist() == [2, 0, 0]
     assert ours != Vocabulary(("<unk>", "<pad>", "a"), pad=0, unk=None)
+    lowered = Vocabulary(("film", "[UNK]", "[PAD]"), pad="[PAD]", unk="[UNK]")
+    assert lowered.encode(["film", "Film", "dull"]).tolist() == [0, 0, 1]
     assert Vocabulary(["[PAD]", "[UNK]", "a"], pad="[PAD]", unk="[UNK]").encode(["a"]) == [2]
 
 

@@ -78,6 +78,28 @@ def _tanh(c: Parts) -> Parts:
     return Parts(inside, outside)
 
 
+def _new_cell(terms: Sequence[Term], bias: Tensor, c: Parts) -> tuple[Parts, Tensor]:
+    """Return c_t = f_t ⊙ c_t−1 + i_t ⊙ g_t, and the part of its γ that the bias makes alone.
+
+    Args:
+        terms: of the pre-activations of i, f, g and o, `[N, 4H]`.
+        bias: of these, `[4H]`.
+        c: the state before, `[N, H]`.
+    """
+    of_i, of_f, of_g = (
+        [Term(value.chunk(4, -1)[gate], share) for value, share in terms] for gate in range(3)
+    )
+    b_i, b_f, b_g, _ = bias.chunk(4)
+    i_in, i_out, i_b = _parts(torch.sigmoid, of_i, b_i)
+    f_in, f_out, f_b = _parts(torch.sigmoid, of_f, b_f)
+    g_in, g_out, g_b = _parts(torch.tanh, of_g, b_g)
+    constant = i_b * g_b
+    inside = (f_in + f_b) * c.inside + (i_in + i_b) * g_in + i_in * g_b
+    outside = f_out * c.inside + (f_in + f_out + f_b) * c.outside
+    outside = outside + i_out * (g_in + g_out + g_b) + (i_in + i_b) * g_out + constant
+    return Parts(inside, outside), constant
+
+
 def lstm(
     x: Parts,
     h0: Tensor,
@@ -116,12 +138,11 @@ def lstm(
             γ, and at the words of the phrase L_i[b] ⊙ L_g[b] is in β. Their first code of 2018 had
             it in γ at the last word of the phrase, because a bound was off by one.
     """
-    steps = len(phrase)
-    hidden = weights.hh.shape[0] // 4
+    steps, hidden = len(phrase), weights.hh.shape[0] // 4
     bias = x.inside.new_zeros(4 * hidden)
     for part in (weights.bias_ih, weights.bias_hh):
         bias = bias if part is None else bias + part
-    b_i, b_f, b_g, b_o = bias.chunk(4)
+    b_o = bias.chunk(4)[3]
     one, zero = bias.new_ones(()), bias.new_zeros(())
     member = phrase.to(bias).unsqueeze(-1)  # [T, N, 1]
     sources = [(x.whole @ weights.ih.T, member)] if words else [
@@ -136,18 +157,7 @@ def lstm(
         if released:
             own = torch.stack([term.value * term.share for term in terms]).sum(0)
             terms = [Term(own, one), Term(whole - own, zero)]
-        of_i, of_f, of_g = (
-            [Term(value.chunk(4, -1)[gate], share) for value, share in terms] for gate in range(3)
-        )
-        i_in, i_out, i_b = _parts(torch.sigmoid, of_i, b_i)
-        f_in, f_out, f_b = _parts(torch.sigmoid, of_f, b_f)
-        g_in, g_out, g_b = _parts(torch.tanh, of_g, b_g)
-        constant = i_b * g_b
-        new_c = Parts(
-            (f_in + f_b) * c.inside + (i_in + i_b) * g_in + i_in * g_b,
-            f_out * c.inside + (f_in + f_out + f_b) * c.outside
-            + i_out * (g_in + g_out + g_b) + (i_in + i_b) * g_out + constant,
-        )  # fmt: skip
+        new_c, constant = _new_cell(terms, bias, c)
         if released:
             moved = constant * member[t]
             new_c = Parts(new_c.inside + moved, new_c.outside - moved)

@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from seqlrp.lrp.recurrent.kernels import product
-from seqlrp.lrp.recurrent.kernels.machine_code import exact, inlined, summing
+from seqlrp.lrp.recurrent.kernels.machine_code import call_first, exact, inlined, summing
 from seqlrp.lrp.recurrent.kernels.product import Matrix, Panels
 
 Row = NDArray[np.float32]
@@ -456,3 +456,6 @@ def gru_state(q: Row, u: Row, h: Row) -> None:
     for j in range(units):
         _, p = _gru_candidate(q_r[j], q_n[j], u_r[j], u_n[j])
         h[j] = _gru_update(q_z[j], u_z[j], p, h[j])[2]
+
+
+call_first(product.pack, np.zeros((1, 1), F))
