@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from seqlrp.errors import InputError, OptionError, SavedFileError, SeqlrpError
-from seqlrp.explanations.columns import arrow_table
 from seqlrp.explanations.parts import part_paths
 from seqlrp.explanations.record import ALL, Explanation
 from seqlrp.writing import written_whole
@@ -365,6 +364,7 @@ _ENCODINGS: dict[str, Any] = {
 
 @contextlib.contextmanager
 def _parquet_file(path: Path) -> Iterator[WriteRows]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = _schema(VERSION)
@@ -376,7 +376,7 @@ def _parquet_file(path: Path) -> Iterator[WriteRows]:
             columns = {name: [row[name] for row in rows] for name in COLUMNS}
             for name in ("parameters", "ledger"):
                 columns[name] = [_json(value) for value in columns[name]]
-            file.write_table(arrow_table(list(columns.values()), schema))
+            file.write_table(pa.table(columns, schema=schema))
 
         yield write
 
