@@ -7,7 +7,7 @@ as torch uses. Needs Numba, and is not used on a Python for which Numba has no w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache, partial
 from importlib.util import find_spec
 from typing import Any
@@ -46,14 +46,12 @@ def _sharing() -> Any:
 
 def computes(kind: str, weights: Weights, *inputs: Tensor) -> bool:
     """Return whether these kernels support a layer of this kind with these operands."""
-    return (
-        kind in ("lstm", "gru")
-        and weights.hr is None
-        and all(
-            t is None or (t.dtype == torch.float32 and t.is_cpu) for t in (*inputs, *weights[:4])
-        )
-        and _numba_installed()
-    )
+    if kind not in ("lstm", "gru") or weights.hr is not None:
+        return False
+    for tensor in (*inputs, *weights[:4]):
+        if tensor is not None and not (tensor.dtype is torch.float32 and tensor.is_cpu):
+            return False
+    return _numba_installed()
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
@@ -63,14 +61,24 @@ def _array(tensor: Tensor) -> NDArray[np.float32]:
     return found
 
 
-def _state(tensor: Tensor) -> Tensor:
-    """Return a copy that is updated step by step."""
-    return tensor.detach().clone(memory_format=torch.contiguous_format)
+def _empty(*shape: int) -> NDArray[np.float32]:
+    """Return an array to be written; NumPy asks for large pages where torch takes small ones."""
+    return np.empty(shape, np.float32)
 
 
-def _empty(*shape: int) -> Tensor:
-    """Return a tensor to be written; NumPy asks for large pages where torch takes small ones."""
-    return torch.from_numpy(np.empty(shape, np.float32))
+def _rows(values: Tensor, batch_first: bool) -> NDArray[np.float32]:
+    """Return rows `[N, D]`; a single sequence is not copied for that."""
+    if batch_first and len(values) > 1:
+        values = values.transpose(0, 1)
+    return _array(values).reshape(-1, values.shape[-1])
+
+
+def _laid_out(rows: NDArray[np.float32], like: Tensor, batch_first: bool) -> Tensor:
+    """Return rows `[N, ·]` in the layout of another tensor."""
+    if not batch_first:
+        return torch.from_numpy(rows.reshape(*like.shape[:-1], -1))
+    batch, length, _ = like.shape
+    return torch.from_numpy(rows.reshape(length, batch, -1).swapaxes(0, 1))
 
 
 @lru_cache(maxsize=64)
@@ -124,37 +132,43 @@ def forward(
     stabiliser: Stabiliser,
     *,
     account: bool,
+    batch_first: bool = False,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Return outputs `[N, dirs·H]`, final states `[dirs, B, H]`, and factors of each direction.
+    """Return outputs `[…, dirs·H]`, final states `[dirs, B, H]`, and factors of each direction.
 
-    Factors are `[N, 3H]`; with `account` there are H more: the parts that the stabilisers withhold.
+    Outputs have the layout of `x`, but not the order of memory if that is `batch_first`. Factors
+    are `[N, 3H]`; with `account` there are H more: the parts that the stabilisers withhold.
 
     Args:
         kind: lstm or gru.
-        x: the input, `[N, D]`.
+        x: the input, `[N, D]`, `[T, B, D]` or, where `batch_first`, `[B, T, D]`.
         states: h and for an LSTM c, `[dirs, B, H]`.
         weights: of each direction; the second one reads the steps in reverse.
         steps: the steps of the rows.
         stabiliser: ε.
         account: whether relevance of biases and stabilisers will be asked for.
+        batch_first: whether the batch is the first dimension of inputs and outputs.
     """
-    loops, units, count = _loops(), states[0].shape[-1], len(weights)
+    loops, units = _loops(), states[0].shape[-1]
     loop = loops.lstm_forward if kind == "lstm" else loops.gru_forward
-    finals = [_state(state) for state in states]
-    out = _empty(x.shape[0], count * units)
-    factors = [_empty(x.shape[0], (3 + account) * units) for _ in weights]
-    rows, outputs, jobs = _array(x), _array(out), []
-    written = [_array(state) for state in finals]
+    rows, finals, jobs = _rows(x, batch_first), [_array(state).copy() for state in states], []
+    out = _empty(len(rows), len(weights) * units)
+    factors = [_empty(len(rows), (3 + account) * units) for _ in weights]
     for d, own in enumerate(weights):
         maps, biases = _maps(kind, own)
         jobs.append(
             partial(
-                loop, rows, *maps, *biases, *(state[d] for state in written),
-                _array(factors[d]), outputs, d * units, *_stabiliser_numbers(stabiliser), account,
+                loop, rows, *maps, *biases, *(state[d] for state in finals), factors[d],
+                out, d * units, *_stabiliser_numbers(stabiliser), account,
+                *_step_order(steps, d == 1),
             )
         )  # fmt: skip
-    _run(jobs, steps, GATES[kind] * units * (x.shape[-1] + units), backward=False)
-    return out, finals, factors
+    _run(jobs, steps, GATES[kind] * units * (x.shape[-1] + units))
+    return (
+        _laid_out(out, x, batch_first),
+        [torch.from_numpy(state) for state in finals],
+        [torch.from_numpy(each) for each in factors],
+    )
 
 
 def read(
@@ -165,20 +179,20 @@ def read(
     steps: Steps,
 ) -> tuple[Tensor, list[Tensor]]:
     """Return outputs and final states as `forward` does; neighbours that begin alike share them."""
-    units, directions = states[0].shape[-1], len(weights)
-    finals = _state(torch.cat([state.detach() for state in states], -1))  # [dirs, B, H or 2H]
-    out = _empty(x.shape[0], directions * units)
-    rows, outputs, written, jobs = _array(x), _array(out), _array(finals), []
+    units, rows, jobs = states[0].shape[-1], _array(x), []
+    finals = np.concatenate([_array(state) for state in states], -1)  # [dirs, B, H or 2H]
+    out = _empty(len(rows), len(weights) * units)
     for d, own in enumerate(weights):
         maps, biases = _maps(kind, own)
         jobs.append(
             partial(
                 _sharing().read, kind == "lstm", rows, *maps, biases[0], biases[-1],
-                written[d], outputs, d * units,
+                finals[d], out, d * units, *_step_order(steps, d == 1),
             )
         )  # fmt: skip
-    _run(jobs, steps, GATES[kind] * units * (x.shape[-1] + units), backward=False)
-    return out, [part.contiguous() for part in torch.split(finals, units, -1)]
+    _run(jobs, steps, GATES[kind] * units * (x.shape[-1] + units))
+    parts = torch.split(torch.from_numpy(finals), units, -1)
+    return torch.from_numpy(out), [part.contiguous() for part in parts]
 
 
 def backward(
@@ -190,6 +204,7 @@ def backward(
     factors: Sequence[Tensor],
     *,
     account: bool,
+    batch_first: bool = False,
 ) -> list[Gammas]:
     """Compute the result of `reference.lstm` or `gru` for each direction.
 
@@ -200,41 +215,39 @@ def backward(
         kind: lstm or gru.
         weights: of each direction; the second one reads the steps in reverse.
         steps: the steps of the rows.
-        gamma_out: γ of the outputs, `[N, dirs·H]`.
+        gamma_out: γ of the outputs, `[N, dirs·H]`, `[T, B, dirs·H]` or, where `batch_first`,
+            `[B, T, dirs·H]`; γ of the inputs has the same layout.
         gamma_finals: γ of the final states, `[dirs, B, H]`.
         factors: of each direction.
         account: whether to compute the relevance of biases and stabilisers.
+        batch_first: whether the batch is the first dimension of γ.
     """
-    loops, rows = _loops(), gamma_out.shape[0]
+    loops, given, jobs = _loops(), _rows(gamma_out, batch_first), []
     units, inputs = gamma_finals[0].shape[-1], weights[0].ih.shape[-1]
     loop = loops.lstm_backward if kind == "lstm" else loops.gru_backward
-    states = [_state(state) for state in gamma_finals]
-    gammas = [_empty(rows, inputs) for _ in weights]
-    shares = [_empty(3, rows if account else 0) for _ in weights]
-    given, written, jobs = _array(gamma_out), [_array(state) for state in states], []
+    states = [_array(state).copy() for state in gamma_finals]
+    gammas = [_empty(len(given), inputs) for _ in weights]
+    shares = [_empty(3, len(given) if account else 0) for _ in weights]
     for d, own in enumerate(weights):
         jobs.append(
             partial(
-                loop, _array(factors[d]), *_signal(kind, own), given, d * units,
-                *(state[d] for state in written), _array(gammas[d]), _array(shares[d]),
-                account,
+                loop, factors[d].numpy(), *_signal(kind, own), given, d * units,
+                *(state[d] for state in states), gammas[d], shares[d], account,
+                *_step_order(steps, d == 0),
             )
         )  # fmt: skip
-    _run(jobs, steps, units * (inputs + units), backward=True)
+    _run(jobs, steps, units * (inputs + units))
     return [
         Gammas(
-            gammas[d],
-            states[0][d],
-            states[1][d] if kind == "lstm" else None,
-            *(shares[d] if account else ()),
+            _laid_out(gammas[d], gamma_out, batch_first),
+            torch.from_numpy(states[0][d]),
+            torch.from_numpy(states[1][d]) if kind == "lstm" else None,
+            *(torch.from_numpy(shares[d]) if account else ()),
         )
         for d in range(len(weights))
     ]
 
 
-def _run(jobs: Sequence[Callable[..., None]], steps: Steps, each: int, *, backward: bool) -> None:
+def _run(jobs: Sequence[partial[None]], steps: Steps, each: int) -> None:
     """Run the loops of all directions; `each` is the number of multiplications for a row."""
-    ordered = [
-        partial(job, *_step_order(steps, (d == 1) != backward)) for d, job in enumerate(jobs)
-    ]
-    run_in_blocks(ordered, steps.sizes[0], len(jobs) * sum(steps.sizes) * each)
+    run_in_blocks(jobs, steps.sizes[0], len(jobs) * sum(steps.sizes) * each)
