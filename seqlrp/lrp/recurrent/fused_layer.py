@@ -50,6 +50,7 @@ class Layer:
     impl: str
     books: list[Callable[[str, int, Tensor], None]]  # empty without a ledger
     layout: Layout = "rows"  # of inputs and outputs
+    maps: Sequence[compiled.Maps] = ()  # of γ, since a forward pass of the compiled loops
 
     def forward(self, x: Tensor, h0: Tensor, c0: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return outputs `[N, dirs·P]` and final states `[dirs, B, ·]` by the library's kernel."""
@@ -98,7 +99,7 @@ class Layer:
         if kernel == "compiled":
             batch_first = self.layout == "batch first" and gammas[0].ndim == 3
             return compiled.backward(
-                self.kind, self.weights, steps, gammas[0], gammas[1:], results,
+                self.kind, self.maps, steps, gammas[0], gammas[1:], results,
                 account=bool(self.books), batch_first=batch_first,
             )  # fmt: skip
         # Under autocast the forward pass gives narrower dtypes; relevance is summed in wider ones.
@@ -216,7 +217,7 @@ class _Recurrence(torch.autograd.Function):
         kernel = choose_kernel(layer.impl, layer.kind, layer.weights, x, *states)
         # The model may change what it gets in place; it shares no memory with what is saved.
         if kernel == "compiled":
-            out, finals, results = compiled.forward(
+            out, finals, results, layer.maps = compiled.forward(
                 layer.kind, x, states, layer.weights, layer.steps, layer.stabiliser,
                 account=bool(layer.books), batch_first=layer.layout == "batch first",
             )  # fmt: skip

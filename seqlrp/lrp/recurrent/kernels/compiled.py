@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache, lru_cache, partial
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,16 @@ from seqlrp.lrp.recurrent.reference import Gammas
 from seqlrp.lrp.stabilise import Stabiliser
 
 Order = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+class Maps(NamedTuple):
+    """The maps of γ through the only signal, g (LSTM) or n (GRU), of one direction."""
+
+    ih: NDArray[np.float32]  # panels
+    hh: NDArray[np.float32]
+    bias_ih: NDArray[np.float32]  # [H]
+    bias_hh: NDArray[np.float32]
+    inputs: int
 
 
 @cache
@@ -97,30 +107,22 @@ def _stabiliser_numbers(stabiliser: Stabiliser) -> tuple[np.float32, np.float32,
     return epsilon, np.float32(min(stabiliser.relative, 1e30)), floor
 
 
-def _biases(weights: Weights) -> list[NDArray[np.float32]]:
-    """Return both biases, or zeros if the layer has none."""
+def _arrays(weights: Weights) -> list[NDArray[np.float32]]:
+    """Return both weights and both biases, which are zeros if the layer has none."""
     rows = weights.hh.shape[0]
-    return [
-        np.zeros(rows, np.float32) if b is None else _array(b)
-        for b in (weights.bias_ih, weights.bias_hh)
-    ]
+    return [np.zeros(rows, np.float32) if w is None else _array(w) for w in weights[:4]]
 
 
-def _maps(
-    kind: LayerKind, weights: Weights
-) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+def _pack(kind: LayerKind, ih: Any, hh: Any, bias_ih: Any, bias_hh: Any) -> list[Any]:
     """Return panels of both weights, and biases `[1, ·]`, which an LSTM adds up."""
-    maps = [_loops().product.pack(_array(weight)) for weight in (weights.ih, weights.hh)]
-    biases = [bias[None] for bias in _biases(weights)]
-    return maps, [biases[0] + biases[1]] if kind == "lstm" else biases
+    pack = _loops().product.pack
+    biases = [(bias_ih + bias_hh)[None]] if kind == "lstm" else [bias_ih[None], bias_hh[None]]
+    return [pack(ih), pack(hh), *biases]
 
 
-def _signal(kind: LayerKind, weights: Weights) -> tuple[Any, ...]:
-    """Return the maps of γ through the only signal, g (LSTM) or n (GRU), and its biases."""
-    units, pack = weights.hh.shape[0] // GATES[kind], _loops().product.pack
-    rows = slice(2 * units, 3 * units)
-    maps = (pack(_array(weight)[rows].T) for weight in (weights.ih, weights.hh))
-    return (*maps, *(bias[rows] for bias in _biases(weights)))
+def _maps(units: int, ih: Any, hh: Any, bias_ih: Any, bias_hh: Any) -> Maps:
+    rows, pack = slice(2 * units, 3 * units), _loops().product.pack
+    return Maps(pack(ih[rows].T), pack(hh[rows].T), bias_ih[rows], bias_hh[rows], ih.shape[1])
 
 
 def forward(
@@ -133,8 +135,10 @@ def forward(
     *,
     account: bool,
     batch_first: bool = False,
-) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Return outputs `[…, dirs·H]`, final states `[dirs, B, H]`, and factors of each direction.
+) -> tuple[Tensor, list[Tensor], list[Tensor], list[Maps]]:
+    """Return outputs `[…, dirs·H]`, final states `[dirs, B, H]`, and what `backward` needs.
+
+    That are factors and maps of each direction.
 
     Outputs have the layout of `x`, but not the order of memory if that is `batch_first`. Factors
     are `[N, 3H]`; with `account` there are H more: the parts that the stabilisers withhold.
@@ -154,11 +158,11 @@ def forward(
     rows, finals, jobs = _rows(x, batch_first), [_array(state).copy() for state in states], []
     out = _empty(len(rows), len(weights) * units)
     factors = [_empty(len(rows), (3 + account) * units) for _ in weights]
-    for d, own in enumerate(weights):
-        maps, biases = _maps(kind, own)
+    arrays = [_arrays(own) for own in weights]
+    for d, own in enumerate(arrays):
         jobs.append(
             partial(
-                loop, rows, *maps, *biases, *(state[d] for state in finals), factors[d],
+                loop, rows, *_pack(kind, *own), *(state[d] for state in finals), factors[d],
                 out, d * units, *_stabiliser_numbers(stabiliser), account,
                 *_step_order(steps, d == 1),
             )
@@ -168,6 +172,7 @@ def forward(
         _laid_out(out, x, batch_first),
         [torch.from_numpy(state) for state in finals],
         [torch.from_numpy(each) for each in factors],
+        [_maps(units, *own) for own in arrays],
     )
 
 
@@ -183,10 +188,10 @@ def read(
     finals = np.concatenate([_array(state) for state in states], -1)  # [dirs, B, H or 2H]
     out = _empty(len(rows), len(weights) * units)
     for d, own in enumerate(weights):
-        maps, biases = _maps(kind, own)
+        w_ih, w_hh, *biases = _pack(kind, *_arrays(own))
         jobs.append(
             partial(
-                _sharing().read, kind == "lstm", rows, *maps, biases[0], biases[-1],
+                _sharing().read, kind == "lstm", rows, w_ih, w_hh, biases[0], biases[-1],
                 finals[d], out, d * units, *_step_order(steps, d == 1),
             )
         )  # fmt: skip
@@ -197,7 +202,7 @@ def read(
 
 def backward(
     kind: LayerKind,
-    weights: Sequence[Weights],
+    maps: Sequence[Maps],
     steps: Steps,
     gamma_out: Tensor,
     gamma_finals: Sequence[Tensor],
@@ -213,7 +218,7 @@ def backward(
 
     Args:
         kind: lstm or gru.
-        weights: of each direction; the second one reads the steps in reverse.
+        maps: of `forward`, of each direction; the second one reads the steps in reverse.
         steps: the steps of the rows.
         gamma_out: γ of the outputs, `[N, dirs·H]`, `[T, B, dirs·H]` or, where `batch_first`,
             `[B, T, dirs·H]`; γ of the inputs has the same layout.
@@ -223,15 +228,15 @@ def backward(
         batch_first: whether the batch is the first dimension of γ.
     """
     loops, given, jobs = _loops(), _rows(gamma_out, batch_first), []
-    units, inputs = gamma_finals[0].shape[-1], weights[0].ih.shape[-1]
+    units, inputs = gamma_finals[0].shape[-1], maps[0].inputs
     loop = loops.lstm_backward if kind == "lstm" else loops.gru_backward
     states = [_array(state).copy() for state in gamma_finals]
-    gammas = [_empty(len(given), inputs) for _ in weights]
-    shares = [_empty(3, len(given) if account else 0) for _ in weights]
-    for d, own in enumerate(weights):
+    gammas = [_empty(len(given), inputs) for _ in maps]
+    shares = [_empty(3, len(given) if account else 0) for _ in maps]
+    for d, own in enumerate(maps):
         jobs.append(
             partial(
-                loop, factors[d].numpy(), *_signal(kind, own), given, d * units,
+                loop, factors[d].numpy(), *own[:4], given, d * units,
                 *(state[d] for state in states), gammas[d], shares[d], account,
                 *_step_order(steps, d == 0),
             )
@@ -244,7 +249,7 @@ def backward(
             torch.from_numpy(states[1][d]) if kind == "lstm" else None,
             *(torch.from_numpy(shares[d]) if account else ()),
         )
-        for d in range(len(weights))
+        for d in range(len(maps))
     ]
 
 
