@@ -25,7 +25,7 @@ from seqlrp.lrp.stabilise import Stabiliser
 from seqlrp.lrp.targets import OfTargets
 
 Layout = Literal["rows", "time first", "batch first"]  # [N, ·], [T, B, ·] or [B, T, ·]
-_Saved = tuple[Sequence[Tensor], Sequence[Tensor]]  # inputs and results of `Layer.backward`
+_Saved = tuple[Sequence[Tensor], Sequence[Tensor]]  # `inputs`, `results` of `Layer.backward`
 _AS_IT_IS = nullcontext()
 _ACTIVATIONS = {"rnn_tanh": torch.tanh, "rnn_relu": torch.relu}
 
@@ -89,9 +89,10 @@ class Layer:
     ) -> list[Gammas]:
         """Return γ of the inputs of each direction, in the dtype of the weights or wider.
 
-        The compiled loops need their factors as `results`, and may have γ of one target in the
-        layout of the model; else it is in rows, with `targets` consecutive ones for each row of the
-        inputs. The other kernels need inputs and outputs.
+        The compiled loops need their factors as `results`, and no inputs without a ledger; the
+        other kernels need inputs and outputs. γ is given and returned in rows, `targets`
+        consecutive ones for each row of the inputs, or for the compiled loops, if of one target, in
+        the layout of the model.
         """
         steps = self.steps
         if targets > 1:
@@ -226,7 +227,7 @@ class _Recurrence(torch.autograd.Function):
             inputs = (to_rows(x, layer.layout), *states)
             rows, *finals = layer.forward(*inputs)
             results = [rows]
-            out = layer.from_rows(rows).clone()
+            out = layer.from_rows(rows).clone(memory_format=torch.contiguous_format)
         ctx.layer, ctx.kernel, ctx.inputs = layer, kernel, len(inputs)
         ctx.save_for_backward(*inputs, *results)
         return out, *finals
