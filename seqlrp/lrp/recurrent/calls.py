@@ -45,7 +45,9 @@ def sequence(run: Run, call: Call) -> tuple[Tensor, ...]:
     assert stabiliser is not None
     x, x_known = _operand(run, given.data, given.kind)
     padded = not given.packed
-    model_layout: Layout = "batch first" if given.batch_first else "time first"
+    layout: Layout = "rows"
+    if padded:
+        layout = "batch first" if given.batch_first else "time first"
     operands = [_operand(run, s, given.kind) for s in given.states]
     own_names = _constant_names(operands)
     weights = _weights(run, given)
@@ -54,19 +56,16 @@ def sequence(run: Run, call: Call) -> tuple[Tensor, ...]:
     for index in range(given.layers):
         part = slice(index * given.directions, (index + 1) * given.directions)
         own = own_names | {"x"} if index == 0 and not x_known else own_names
-        takes: Layout = model_layout if padded and index == 0 else "rows"
-        layout: Layout = model_layout if padded and index == given.layers - 1 else "rows"
         layer = Layer(
             given.kind, weights[part], steps, given.batch_sizes, False,
             stabiliser, run.options.impl,
-            _bookers(run, given.kind, f"_l{index}", own, rows, owner), takes, layout,
+            _bookers(run, given.kind, f"_l{index}", own, rows, owner), layout,
         )  # fmt: skip
         own_states = states if given.layers == 1 else [state[part] for state in states]
         x, *final = recur(layer, x, *own_states)
         for k, tensor in enumerate(final):
             finals[k].append(tensor)
-    if not padded:
-        x = x.clone()  # the model may change it in place
+    x = x.contiguous()  # alone and in a batch, so that sums of it have one order
     documents = None if rows is None else rows.unsqueeze(-1)
     if documents is not None and owner is not None and padded:
         documents = owner.view(-1, 1, 1) if given.batch_first else owner.view(1, -1, 1)
@@ -110,7 +109,7 @@ def cell(run: Run, call: Call) -> Any:
     ]
     out, _, *rest = recur(layer, x, *(s.unsqueeze(0) for s in before))
     documents = None if owner is None else owner.view(-1, 1)
-    out = run.mark(out.clone(), documents=documents)  # the model may change it in place
+    run.mark(out, documents=documents)
     if not rest:
         return out
     return out, run.mark(rest[0].squeeze(0).clone(), documents=documents)

@@ -1,10 +1,8 @@
-"""One layer of a fused recurrence in the graph of γ, in the row layout of `reference.py`.
-
-What it takes and returns is padded where the model's is: whoever copies γ once can then order it
-for all targets, too.
+"""One layer of a fused recurrence in the graph of γ.
 
 The forward pass is the library's own kernel or, if available, a compiled loop that stores factors;
-the backward pass is one of the kernels.
+the backward pass is one of the kernels. What a layer takes and returns is laid out as the model has
+it. The compiled loops compute in every layout, and the other kernels in the rows of `reference.py`.
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ from seqlrp.lrp.stabilise import Stabiliser
 from seqlrp.lrp.targets import OfTargets
 
 Layout = Literal["rows", "time first", "batch first"]  # [N, ·], [T, B, ·] or [B, T, ·]
+_Saved = tuple[Sequence[Tensor], Sequence[Tensor]]  # `inputs`, `results` of `Layer.backward`
 _AS_IT_IS = nullcontext()
 _ACTIVATIONS = {"rnn_tanh": torch.tanh, "rnn_relu": torch.relu}
 
@@ -50,8 +49,8 @@ class Layer:
     stabiliser: Stabiliser
     impl: str
     books: list[Callable[[str, int, Tensor], None]]  # empty without a ledger
-    takes: Layout = "rows"  # the layout of the inputs
-    layout: Layout = "rows"  # of the outputs
+    layout: Layout = "rows"  # of inputs and outputs
+    maps: Sequence[compiled.Maps] = ()  # of γ, since a forward pass of the compiled loops
 
     def forward(self, x: Tensor, h0: Tensor, c0: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return outputs `[N, dirs·P]` and final states `[dirs, B, ·]` by the library's kernel."""
@@ -73,37 +72,40 @@ class Layer:
         out, *final = run(padded, state, *options, False)
         return (out.reshape(len(x), -1), *final)
 
-    def from_rows(self, rows: Tensor, layout: Layout) -> Tensor:
-        """Return rows `[N, ·]` in another layout."""
-        if layout == "rows":
+    def from_rows(self, rows: Tensor) -> Tensor:
+        """Return rows `[N, ·]` in the layout of the model."""
+        if self.layout == "rows":
             return rows
         padded = rows.reshape(len(self.steps.sizes), -1, rows.shape[-1])
-        return padded.transpose(0, 1) if layout == "batch first" else padded
+        return padded.transpose(0, 1) if self.layout == "batch first" else padded
 
     def backward(
         self,
         kernel: Kernel,
-        saved: Sequence[Tensor],
-        factors: Sequence[Tensor],
+        inputs: Sequence[Tensor],
+        results: Sequence[Tensor],
         gammas: Sequence[Tensor],
         targets: int = 1,
     ) -> list[Gammas]:
         """Return γ of the inputs of each direction, in the dtype of the weights or wider.
 
-        `gammas` has `targets` consecutive rows for each row of `saved`.
+        The compiled loops need their factors as `results`, and no inputs without a ledger; the
+        other kernels need inputs and outputs. γ is given and returned in rows, `targets`
+        consecutive ones for each row of the inputs, or for the compiled loops, if of one target, in
+        the layout of the model.
         """
-        # Under autocast the forward pass gives narrower dtypes; relevance is summed in wider ones.
-        dtype = self.weights[0].ih.dtype
-        if {t.dtype for t in (*saved, *gammas)} != {dtype}:
-            saved, gammas = ([t.to(dtype) for t in tensors] for tensors in (saved, gammas))
         steps = self.steps
         if targets > 1:
             steps = Steps(tuple(targets * size for size in steps.sizes))
         if kernel == "compiled":
+            batch_first = self.layout == "batch first" and gammas[0].ndim == 3
             return compiled.backward(
-                self.kind, self.weights, steps, gammas[0], gammas[1:], factors,
-                account=bool(self.books),
+                self.kind, self.maps, steps, gammas[0], gammas[1:], results,
+                account=bool(self.books), batch_first=batch_first,
             )  # fmt: skip
+        # Under autocast the forward pass gives narrower dtypes; relevance is summed in wider ones.
+        dtype = self.weights[0].ih.dtype
+        saved, gammas = ([t.to(dtype) for t in each] for each in ((*inputs, *results), gammas))
         return [
             self._backward_direction(kernel, direction, saved, steps, gammas, targets)
             for direction in range(len(self.weights))
@@ -137,9 +139,9 @@ class Layer:
         run = getattr(gpu if kernel == "triton" else vectorised, name)
         return run(own, *more, h=h, account=bool(self.books))  # type: ignore[no-any-return]
 
-    def book(self, direction: int, saved: Sequence[Tensor], result: Gammas) -> None:
-        """Book the relevance that ends in one direction."""
-        x, h0, *c0, _ = saved
+    def book(self, direction: int, inputs: Sequence[Tensor], result: Gammas) -> None:
+        """Book the relevance that ends in one direction; the inputs are rows and states."""
+        x, h0, *c0 = inputs
         for book in self.books:
             for field in ("bias_ih", "bias_hh", "stabiliser"):
                 rows = getattr(result, field)
@@ -148,30 +150,26 @@ class Layer:
             book("h0", direction, (result.h0 * h0[direction]).sum(-1))
             if result.c0 is not None:
                 book("c0", direction, (result.c0 * c0[0][direction]).sum(-1))
-            book("x", direction, (result.x * x).sum(-1))
+            book("x", direction, (to_rows(result.x, self.layout) * x).sum(-1))
 
 
 def _backward(
-    layer: Layer,
-    kernel: Kernel,
-    saved: Sequence[Tensor],
-    factors: Sequence[Tensor],
-    gammas: Sequence[Tensor],
+    layer: Layer, kernel: Kernel, saved: _Saved, gammas: Sequence[Tensor]
 ) -> list[Gammas]:
     """Return γ of the inputs by direction, for one target or, under `torch.vmap`, several."""
     if any(map(torch._C._functorch.is_batchedtensor, gammas)):
-        given = _Backward.apply(layer, kernel, len(gammas), *saved, *factors, *gammas)  # type: ignore[no-untyped-call]
+        given = _Backward.apply(layer, kernel, saved, *gammas)  # type: ignore[no-untyped-call]
         each = len(given) // len(layer.weights)
         results = [
             _make_gammas(given[first : first + each], layer.kind)
             for first in range(0, len(given), each)
         ]
+    elif kernel == "compiled":
+        return layer.backward(kernel, *saved, gammas)
     else:
-        given = (to_rows(gammas[0], layer.layout), *gammas[1:])
-        results = layer.backward(kernel, saved, factors, given)
-    for direction, result in enumerate(results):
-        layer.book(direction, saved, result)
-    return results
+        own = to_rows(gammas[0], layer.layout)
+        results = layer.backward(kernel, *saved, [own, *gammas[1:]])
+    return [result._replace(x=layer.from_rows(result.x)) for result in results]
 
 
 class _Backward(OfTargets):
@@ -179,38 +177,28 @@ class _Backward(OfTargets):
 
     @staticmethod
     def vmap(
-        info: Any,
-        in_dims: Any,
-        layer: Layer,
-        kernel: Kernel,
-        count: int,
+        info: Any, in_dims: Any, layer: Layer, kernel: Kernel, saved: _Saved,
         *tensors: Tensor,
-    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        saved, factors = tensors[: count + 1], tensors[count + 1 : -count]
-        gammas = []
-        for gamma, place in zip(tensors[-count:], in_dims[-count:], strict=True):
-            # [N, targets, ·], [T, B, targets, ·], or for a state [directions, B, targets, ·]
-            gammas.append(
-                gamma.unsqueeze(-2).expand(*gamma.shape[:-1], info.batch_size, gamma.shape[-1])
-                if place is None
-                else gamma.movedim(place, -2)
-            )
-        if kernel == "compiled" or saved[0].is_cuda:
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:  # fmt: skip
+        targets = info.batch_size
+        # [N, targets, ·], [T, B, targets, ·], or for a state [directions, B, targets, ·]
+        gammas = [
+            tensor.unsqueeze(-2).expand(*tensor.shape[:-1], targets, tensor.shape[-1])
+            if place is None
+            else tensor.movedim(place, -2)
+            for tensor, place in zip(tensors, in_dims[3:], strict=True)
+        ]
+        own, states = to_rows(gammas[0], layer.layout), gammas[1:]
+        if kernel == "compiled" or own.is_cuda:
             # One copy puts the outputs in the order of rows and the targets of a row side by side.
-            grouped = [g.flatten(-3, -2) for g in (to_rows(gammas[0], layer.layout), *gammas[1:])]
-            results = layer.backward(kernel, saved, factors, grouped, info.batch_size)
-            given = [
-                t.reshape(-1, info.batch_size, *t.shape[1:])
-                for result in results
-                for t in result
-                if t is not None
-            ]
+            grouped = [gamma.flatten(-3, -2) for gamma in (own, *states)]
+            results = layer.backward(kernel, *saved, grouped, targets)
+            given = [t.reshape(-1, targets, *t.shape[1:]) for t in chain(*results) if t is not None]
         else:  # in plain torch on a CPU, memory access limits the speed
             by_target = []
-            for k in range(info.batch_size):
-                own, *states = (g.select(-2, k) for g in gammas)
-                own = to_rows(own, layer.layout)
-                by_target.append(layer.backward(kernel, saved, factors, [own, *states]))
+            for k in range(targets):
+                each = [gamma.select(-2, k) for gamma in (own, *states)]
+                by_target.append(layer.backward(kernel, *saved, each))
             columns = zip(*(chain(*results) for results in by_target), strict=True)
             given = [torch.stack(column, 1) for column in columns if column[0] is not None]
         return tuple(given), (1,) * len(given)
@@ -226,42 +214,45 @@ class _Recurrence(torch.autograd.Function):
     """One layer in the graph of γ."""
 
     @staticmethod
-    def forward(ctx: Any, layer: Layer, *inputs: Tensor) -> tuple[Tensor, ...]:
-        factors: tuple[Tensor, ...] = ()
-        x, states = to_rows(inputs[0], layer.takes), inputs[1:]
-        inputs = (x, *states)
-        kernel = choose_kernel(layer.impl, layer.kind, layer.weights, *inputs)
+    def forward(ctx: Any, layer: Layer, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        kernel = choose_kernel(layer.impl, layer.kind, layer.weights, x, *states)
+        # The model may change what it gets in place; it shares no memory with what is saved.
         if kernel == "compiled":
-            out, finals, found = compiled.forward(
+            out, finals, results, layer.maps = compiled.forward(
                 layer.kind, x, states, layer.weights, layer.steps, layer.stabiliser,
-                account=bool(layer.books),
+                account=bool(layer.books), batch_first=layer.layout == "batch first",
             )  # fmt: skip
-            outputs, factors = (out, *finals), tuple(found)
+            inputs = (to_rows(x, layer.layout), *states) if layer.books else ()
         else:
-            outputs = layer.forward(*inputs)
-        ctx.layer, ctx.kernel, ctx.operands = layer, kernel, len(inputs) + 1
-        ctx.save_for_backward(*inputs, outputs[0], *factors)
-        out = layer.from_rows(outputs[0], layer.layout)
-        if layer.layout != "rows":  # the model may change it in place, and the rows are saved
-            out = out.clone(memory_format=torch.contiguous_format)
-        return out, *outputs[1:]
+            inputs = (to_rows(x, layer.layout), *states)
+            rows, *finals = layer.forward(*inputs)
+            results = [rows]
+            out = layer.from_rows(rows).clone(memory_format=torch.contiguous_format)
+        ctx.layer, ctx.kernel, ctx.inputs = layer, kernel, len(inputs)
+        ctx.save_for_backward(*inputs, *results)
+        return out, *finals
 
     @staticmethod
     def backward(ctx: Any, *gammas: Tensor) -> Any:
         layer: Layer = ctx.layer
         tensors = ctx.saved_tensors
-        saved, factors = tensors[: ctx.operands], tensors[ctx.operands :]
-        device = gammas[0].device.type
-        narrow = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+        inputs, saved = tensors[: ctx.inputs], tensors[ctx.inputs :]
+        narrow = False
+        if ctx.kernel != "compiled":  # which autocast does not reach
+            device = gammas[0].device.type
+            narrow = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
         with torch.autocast(device, enabled=False) if narrow else _AS_IT_IS:
-            results = _backward(layer, ctx.kernel, saved, factors, gammas)
+            results = _backward(layer, ctx.kernel, (inputs, saved), gammas)
+            if layer.books:
+                for direction, result in enumerate(results):
+                    layer.book(direction, inputs, result)
         gamma_x = results[0].x if len(results) == 1 else results[0].x + results[1].x
         by_state = [[r.h0 for r in results], [r.c0 for r in results if r.c0 is not None]]
         states = [
             torch.stack(parts) if needed else None
             for parts, needed in zip(by_state, ctx.needs_input_grad[2:], strict=False)
         ]
-        return None, layer.from_rows(gamma_x, layer.takes), *states
+        return None, gamma_x, *states
 
 
 def recur(layer: Layer, *inputs: Tensor) -> tuple[Tensor, ...]:

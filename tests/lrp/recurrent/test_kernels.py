@@ -50,14 +50,12 @@ def run_compiled(case: Case, layer: Layer, account: bool) -> tuple[Gammas, Tenso
         return torch.stack([torch.zeros_like(tensor)] * case.reverse + [tensor])
 
     steps, states = Steps(case.sizes), [beside_zeros(state) for state in layer.states]
-    out, finals, factors = compiled.forward(
+    out, finals, factors, maps = compiled.forward(
         kind, layer.x, states, weights, steps, case.stabiliser, account=account
     )
     gamma_out = torch.cat(list(beside_zeros(layer.gamma_h)), -1)
     finals_gamma = [beside_zeros(gamma) for gamma in layer.gamma_states]
-    found = compiled.backward(
-        kind, weights, steps, gamma_out, finals_gamma, factors, account=account
-    )
+    found = compiled.backward(kind, maps, steps, gamma_out, finals_gamma, factors, account=account)
     return found[-1], out[:, -case.hidden :], [state[-1] for state in finals]
 
 
@@ -121,6 +119,40 @@ def test_a_sequence_in_a_large_batch_is_the_same_alone(
     for name in ("x", "bias_ih", "bias_hh", "stabiliser"):
         assert fields(alone)[name].equal(fields(many)[name][rows]), name
     assert alone.h0.equal(many.h0[3:4])
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_padded_data_are_the_same_as_rows(
+    kind: LayerKind, batch: int, batch_first: bool, numba: Any
+) -> None:
+    length = 5
+    case = Case(kind, 20, (batch,) * length, False, True, 1e-3)
+    layer, steps = build(case), Steps(case.sizes)
+    weights, states = [layer.weights], [state[None] for state in layer.states]
+    given = [state[None] for state in layer.gamma_states]
+
+    def padded(rows: Tensor) -> Tensor:
+        steps_first = rows.unflatten(0, (length, batch))
+        return steps_first.transpose(0, 1).contiguous() if batch_first else steps_first
+
+    def run(
+        x: Tensor, gamma: Tensor, **options: bool
+    ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+        out, finals, factors, maps = compiled.forward(
+            kind, x, states, weights, steps, case.stabiliser, account=True, **options
+        )
+        found = compiled.backward(kind, maps, steps, gamma, given, factors, account=True, **options)
+        return out, finals, fields(found[0])
+
+    out, finals, found = run(padded(layer.x), padded(layer.gamma_h), batch_first=batch_first)
+    rows_out, rows_finals, rows_found = run(layer.x, layer.gamma_h)
+    assert out.equal(padded(rows_out))
+    assert all(a.equal(b) for a, b in zip(finals, rows_finals, strict=True))
+    rows_found["x"] = padded(rows_found["x"])
+    assert found.keys() == rows_found.keys()
+    assert all(value.equal(rows_found[name]) for name, value in found.items())
 
 
 @pytest.fixture

@@ -23,6 +23,25 @@ def numbers(*shape: int) -> Any:
     return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
 
 
+@pytest.mark.parametrize(("outputs", "depth"), [*SHAPES, (64, 64), (32, 6)])
+@pytest.mark.parametrize("order", ["rows", "some rows", "some columns", "transposed"])
+def test_panels_hold_the_weight_and_zeros(
+    product: Any, outputs: int, depth: int, order: str
+) -> None:
+    weight = {
+        "rows": numbers(outputs, depth),
+        "some rows": numbers(outputs + 3, depth)[2:-1],
+        "some columns": numbers(outputs, depth + 3)[:, 2:-1],
+        "transposed": numbers(depth, outputs).T,
+    }[order]
+    panels = product.pack(weight)
+    missing = len(panels) * product.LANES - outputs
+    assert 0 <= missing < product.LANES
+    whole = np.concatenate([weight, np.zeros((missing, depth), np.float32)])
+    found = panels.transpose(0, 2, 1).reshape(-1, depth)
+    assert np.array_equal(found, whole)
+
+
 @pytest.mark.parametrize(("outputs", "depth"), SHAPES)
 @pytest.mark.parametrize("rows", [*range(1, 15), 48])
 def test_each_row_is_the_product_alone(product: Any, outputs: int, depth: int, rows: int) -> None:

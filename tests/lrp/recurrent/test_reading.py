@@ -76,7 +76,7 @@ def test_sharing_and_blocks_do_not_show(
     for state in states:
         state[:, :6] = 0
     steps = Steps(sizes)
-    out, finals, _ = compiled.forward(
+    out, finals, *_ = compiled.forward(
         kind, rows, states, weights, steps, compiled.Stabiliser(0.0), account=False
     )
     for blocks in ([(0, 15)], [(0, 4), (4, 9), (9, 15)], [(k, k + 1) for k in range(15)]):

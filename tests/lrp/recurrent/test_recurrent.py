@@ -306,3 +306,48 @@ def test_a_state_that_is_exactly_zero_has_a_relevance_per_unit() -> None:
             relevance, ledger = lrp.attribute(ids, target=0, return_ledger=True)
             assert not relevance.any()
             assert not ledger.residual.any()
+
+
+class Doubled(nn.Module):
+    """Doubles the output of a recurrent layer, in place or not."""
+
+    def __init__(self, packed: bool, in_place: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.head = nn.Embedding(V, D), nn.Linear(H, C)
+        self.rnn = nn.LSTM(D, H, num_layers=2, batch_first=True)
+        self.packed, self.in_place = packed, in_place
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x: Any = self.embedding(ids)
+        if self.packed:
+            lengths = torch.full((len(ids),), ids.shape[1])
+            x = pack_padded_sequence(x, lengths, batch_first=True)
+        out, _ = self.rnn(x)
+        data = out.data if self.packed else out
+        if self.in_place:
+            data.mul_(2)
+        else:
+            data = data * 2
+        if self.packed:
+            data = pad_packed_sequence(out._replace(data=data), batch_first=True)[0]
+        scores: Tensor = self.head(data.sum(1))
+        return scores
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("documents", [1, 3])
+@pytest.mark.parametrize("ledger", [False, True])
+def test_a_model_may_change_the_output_in_place(
+    packed: bool, dtype: torch.dtype, documents: int, ledger: bool
+) -> None:
+    ids = torch.arange(3 * 4).view(3, 4)[:documents] % (V - 1) + 1
+    found: list[Any] = []
+    for in_place in (True, False):
+        lrp = seqlrp.LRP(Doubled(packed, in_place).to(dtype).eval())
+        found.append(lrp.attribute(ids, target=1, return_ledger=ledger))
+    if ledger:
+        torch.testing.assert_close(found[0][1].totals, found[1][1].totals)
+        found = [relevance for relevance, _ in found]
+    assert torch.equal(*found)

@@ -7,10 +7,10 @@ as torch uses. Needs Numba, and is not used on a Python for which Numba has no w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache, partial
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,16 @@ from seqlrp.lrp.recurrent.reference import Gammas
 from seqlrp.lrp.stabilise import Stabiliser
 
 Order = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+class Maps(NamedTuple):
+    """The maps of γ through the only signal, g (LSTM) or n (GRU), of one direction."""
+
+    ih: NDArray[np.float32]  # panels
+    hh: NDArray[np.float32]
+    bias_ih: NDArray[np.float32]  # [H]
+    bias_hh: NDArray[np.float32]
+    inputs: int
 
 
 @cache
@@ -46,14 +56,12 @@ def _sharing() -> Any:
 
 def computes(kind: str, weights: Weights, *inputs: Tensor) -> bool:
     """Return whether these kernels support a layer of this kind with these operands."""
-    return (
-        kind in ("lstm", "gru")
-        and weights.hr is None
-        and all(
-            t is None or (t.dtype == torch.float32 and t.is_cpu) for t in (*inputs, *weights[:4])
-        )
-        and _numba_installed()
-    )
+    if kind not in ("lstm", "gru") or weights.hr is not None:
+        return False
+    for tensor in (*inputs, *weights[:4]):
+        if tensor is not None and not (tensor.dtype is torch.float32 and tensor.is_cpu):
+            return False
+    return _numba_installed()
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
@@ -63,14 +71,24 @@ def _array(tensor: Tensor) -> NDArray[np.float32]:
     return found
 
 
-def _state(tensor: Tensor) -> Tensor:
-    """Return a copy that is updated step by step."""
-    return tensor.detach().clone(memory_format=torch.contiguous_format)
+def _empty(*shape: int) -> NDArray[np.float32]:
+    """Return an array to be written; NumPy asks for large pages where torch takes small ones."""
+    return np.empty(shape, np.float32)
 
 
-def _empty(*shape: int) -> Tensor:
-    """Return a tensor to be written; NumPy asks for large pages where torch takes small ones."""
-    return torch.from_numpy(np.empty(shape, np.float32))
+def _rows(values: Tensor, batch_first: bool) -> NDArray[np.float32]:
+    """Return rows `[N, D]`; a single sequence is not copied for that."""
+    if batch_first and len(values) > 1:
+        values = values.transpose(0, 1)
+    return _array(values).reshape(-1, values.shape[-1])
+
+
+def _laid_out(rows: NDArray[np.float32], like: Tensor, batch_first: bool) -> Tensor:
+    """Return rows `[N, ·]` in the layout of another tensor."""
+    if not batch_first:
+        return torch.from_numpy(rows.reshape(*like.shape[:-1], -1))
+    batch, length, _ = like.shape
+    return torch.from_numpy(rows.reshape(length, batch, -1).swapaxes(0, 1))
 
 
 @lru_cache(maxsize=64)
@@ -89,30 +107,22 @@ def _stabiliser_numbers(stabiliser: Stabiliser) -> tuple[np.float32, np.float32,
     return epsilon, np.float32(min(stabiliser.relative, 1e30)), floor
 
 
-def _biases(weights: Weights) -> list[NDArray[np.float32]]:
-    """Return both biases, or zeros if the layer has none."""
+def _arrays(weights: Weights) -> list[NDArray[np.float32]]:
+    """Return both weights and both biases, which are zeros if the layer has none."""
     rows = weights.hh.shape[0]
-    return [
-        np.zeros(rows, np.float32) if b is None else _array(b)
-        for b in (weights.bias_ih, weights.bias_hh)
-    ]
+    return [np.zeros(rows, np.float32) if w is None else _array(w) for w in weights[:4]]
 
 
-def _maps(
-    kind: LayerKind, weights: Weights
-) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+def _pack(kind: LayerKind, ih: Any, hh: Any, bias_ih: Any, bias_hh: Any) -> list[Any]:
     """Return panels of both weights, and biases `[1, ·]`, which an LSTM adds up."""
-    maps = [_loops().product.pack(_array(weight)) for weight in (weights.ih, weights.hh)]
-    biases = [bias[None] for bias in _biases(weights)]
-    return maps, [biases[0] + biases[1]] if kind == "lstm" else biases
+    pack = _loops().product.pack
+    biases = [(bias_ih + bias_hh)[None]] if kind == "lstm" else [bias_ih[None], bias_hh[None]]
+    return [pack(ih), pack(hh), *biases]
 
 
-def _signal(kind: LayerKind, weights: Weights) -> tuple[Any, ...]:
-    """Return the maps of γ through the only signal, g (LSTM) or n (GRU), and its biases."""
-    units, pack = weights.hh.shape[0] // GATES[kind], _loops().product.pack
-    rows = slice(2 * units, 3 * units)
-    maps = (pack(_array(weight)[rows].T) for weight in (weights.ih, weights.hh))
-    return (*maps, *(bias[rows] for bias in _biases(weights)))
+def _maps(units: int, ih: Any, hh: Any, bias_ih: Any, bias_hh: Any) -> Maps:
+    rows, pack = slice(2 * units, 3 * units), _loops().product.pack
+    return Maps(pack(ih[rows].T), pack(hh[rows].T), bias_ih[rows], bias_hh[rows], ih.shape[1])
 
 
 def forward(
@@ -124,37 +134,46 @@ def forward(
     stabiliser: Stabiliser,
     *,
     account: bool,
-) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Return outputs `[N, dirs·H]`, final states `[dirs, B, H]`, and factors of each direction.
+    batch_first: bool = False,
+) -> tuple[Tensor, list[Tensor], list[Tensor], list[Maps]]:
+    """Return outputs `[…, dirs·H]`, final states `[dirs, B, H]`, and what `backward` needs.
 
-    Factors are `[N, 3H]`; with `account` there are H more: the parts that the stabilisers withhold.
+    That are factors and maps of each direction.
+
+    Outputs have the layout of `x`, but not the order of memory if that is `batch_first`. Factors
+    are `[N, 3H]`; with `account` there are H more: the parts that the stabilisers withhold.
 
     Args:
         kind: lstm or gru.
-        x: the input, `[N, D]`.
+        x: the input, `[N, D]`, `[T, B, D]` or, where `batch_first`, `[B, T, D]`.
         states: h and for an LSTM c, `[dirs, B, H]`.
         weights: of each direction; the second one reads the steps in reverse.
         steps: the steps of the rows.
         stabiliser: ε.
         account: whether relevance of biases and stabilisers will be asked for.
+        batch_first: whether the batch is the first dimension of inputs and outputs.
     """
-    loops, units, count = _loops(), states[0].shape[-1], len(weights)
+    loops, units = _loops(), states[0].shape[-1]
     loop = loops.lstm_forward if kind == "lstm" else loops.gru_forward
-    finals = [_state(state) for state in states]
-    out = _empty(x.shape[0], count * units)
-    factors = [_empty(x.shape[0], (3 + account) * units) for _ in weights]
-    rows, outputs, jobs = _array(x), _array(out), []
-    written = [_array(state) for state in finals]
-    for d, own in enumerate(weights):
-        maps, biases = _maps(kind, own)
+    rows, finals, jobs = _rows(x, batch_first), [_array(state).copy() for state in states], []
+    out = _empty(len(rows), len(weights) * units)
+    factors = [_empty(len(rows), (3 + account) * units) for _ in weights]
+    arrays = [_arrays(own) for own in weights]
+    for d, own in enumerate(arrays):
         jobs.append(
             partial(
-                loop, rows, *maps, *biases, *(state[d] for state in written),
-                _array(factors[d]), outputs, d * units, *_stabiliser_numbers(stabiliser), account,
+                loop, rows, *_pack(kind, *own), *(state[d] for state in finals), factors[d],
+                out, d * units, *_stabiliser_numbers(stabiliser), account,
+                *_step_order(steps, d == 1),
             )
         )  # fmt: skip
-    _run(jobs, steps, GATES[kind] * units * (x.shape[-1] + units), backward=False)
-    return out, finals, factors
+    _run(jobs, steps, GATES[kind] * units * (x.shape[-1] + units))
+    return (
+        _laid_out(out, x, batch_first),
+        [torch.from_numpy(state) for state in finals],
+        [torch.from_numpy(each) for each in factors],
+        [_maps(units, *own) for own in arrays],
+    )
 
 
 def read(
@@ -165,31 +184,32 @@ def read(
     steps: Steps,
 ) -> tuple[Tensor, list[Tensor]]:
     """Return outputs and final states as `forward` does; neighbours that begin alike share them."""
-    units, directions = states[0].shape[-1], len(weights)
-    finals = _state(torch.cat([state.detach() for state in states], -1))  # [dirs, B, H or 2H]
-    out = _empty(x.shape[0], directions * units)
-    rows, outputs, written, jobs = _array(x), _array(out), _array(finals), []
+    units, rows, jobs = states[0].shape[-1], _array(x), []
+    finals = np.concatenate([_array(state) for state in states], -1)  # [dirs, B, H or 2H]
+    out = _empty(len(rows), len(weights) * units)
     for d, own in enumerate(weights):
-        maps, biases = _maps(kind, own)
+        w_ih, w_hh, *biases = _pack(kind, *_arrays(own))
         jobs.append(
             partial(
-                _sharing().read, kind == "lstm", rows, *maps, biases[0], biases[-1],
-                written[d], outputs, d * units,
+                _sharing().read, kind == "lstm", rows, w_ih, w_hh, biases[0], biases[-1],
+                finals[d], out, d * units, *_step_order(steps, d == 1),
             )
         )  # fmt: skip
-    _run(jobs, steps, GATES[kind] * units * (x.shape[-1] + units), backward=False)
-    return out, [part.contiguous() for part in torch.split(finals, units, -1)]
+    _run(jobs, steps, GATES[kind] * units * (x.shape[-1] + units))
+    parts = torch.split(torch.from_numpy(finals), units, -1)
+    return torch.from_numpy(out), [part.contiguous() for part in parts]
 
 
 def backward(
     kind: LayerKind,
-    weights: Sequence[Weights],
+    maps: Sequence[Maps],
     steps: Steps,
     gamma_out: Tensor,
     gamma_finals: Sequence[Tensor],
     factors: Sequence[Tensor],
     *,
     account: bool,
+    batch_first: bool = False,
 ) -> list[Gammas]:
     """Compute the result of `reference.lstm` or `gru` for each direction.
 
@@ -198,43 +218,41 @@ def backward(
 
     Args:
         kind: lstm or gru.
-        weights: of each direction; the second one reads the steps in reverse.
+        maps: of `forward`, of each direction; the second one reads the steps in reverse.
         steps: the steps of the rows.
-        gamma_out: γ of the outputs, `[N, dirs·H]`.
+        gamma_out: γ of the outputs, `[N, dirs·H]`, `[T, B, dirs·H]` or, where `batch_first`,
+            `[B, T, dirs·H]`; γ of the inputs has the same layout.
         gamma_finals: γ of the final states, `[dirs, B, H]`.
         factors: of each direction.
         account: whether to compute the relevance of biases and stabilisers.
+        batch_first: whether the batch is the first dimension of γ.
     """
-    loops, rows = _loops(), gamma_out.shape[0]
-    units, inputs = gamma_finals[0].shape[-1], weights[0].ih.shape[-1]
+    loops, given, jobs = _loops(), _rows(gamma_out, batch_first), []
+    units, inputs = gamma_finals[0].shape[-1], maps[0].inputs
     loop = loops.lstm_backward if kind == "lstm" else loops.gru_backward
-    states = [_state(state) for state in gamma_finals]
-    gammas = [_empty(rows, inputs) for _ in weights]
-    shares = [_empty(3, rows if account else 0) for _ in weights]
-    given, written, jobs = _array(gamma_out), [_array(state) for state in states], []
-    for d, own in enumerate(weights):
+    states = [_array(state).copy() for state in gamma_finals]
+    gammas = [_empty(len(given), inputs) for _ in maps]
+    shares = [_empty(3, len(given) if account else 0) for _ in maps]
+    for d, own in enumerate(maps):
         jobs.append(
             partial(
-                loop, _array(factors[d]), *_signal(kind, own), given, d * units,
-                *(state[d] for state in written), _array(gammas[d]), _array(shares[d]),
-                account,
+                loop, factors[d].numpy(), *own[:4], given, d * units,
+                *(state[d] for state in states), gammas[d], shares[d], account,
+                *_step_order(steps, d == 0),
             )
         )  # fmt: skip
-    _run(jobs, steps, units * (inputs + units), backward=True)
+    _run(jobs, steps, units * (inputs + units))
     return [
         Gammas(
-            gammas[d],
-            states[0][d],
-            states[1][d] if kind == "lstm" else None,
-            *(shares[d] if account else ()),
+            _laid_out(gammas[d], gamma_out, batch_first),
+            torch.from_numpy(states[0][d]),
+            torch.from_numpy(states[1][d]) if kind == "lstm" else None,
+            *(torch.from_numpy(shares[d]) if account else ()),
         )
-        for d in range(len(weights))
+        for d in range(len(maps))
     ]
 
 
-def _run(jobs: Sequence[Callable[..., None]], steps: Steps, each: int, *, backward: bool) -> None:
+def _run(jobs: Sequence[partial[None]], steps: Steps, each: int) -> None:
     """Run the loops of all directions; `each` is the number of multiplications for a row."""
-    ordered = [
-        partial(job, *_step_order(steps, (d == 1) != backward)) for d, job in enumerate(jobs)
-    ]
-    run_in_blocks(ordered, steps.sizes[0], len(jobs) * sum(steps.sizes) * each)
+    run_in_blocks(jobs, steps.sizes[0], len(jobs) * sum(steps.sizes) * each)

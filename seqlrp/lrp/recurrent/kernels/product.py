@@ -126,6 +126,27 @@ def _tile(
     return types.void(*[types.intp] * 11), _add_tiles
 
 
+def _add_transpose(context: Any, builder: ir.IRBuilder, _: Any, arguments: Any) -> Any:
+    w, w_by, panel = arguments
+    four, zero = ir.VectorType(ir.FloatType(), 4), w.type(0)
+    rows = [builder.load(_at(builder, four, w, w_by, row, zero), align=4) for row in range(4)]
+    order = ir.VectorType(ir.IntType(32), 4)
+    halves = order([0, 4, 1, 5]), order([2, 6, 3, 7])
+    for _ in range(2):  # numbers of the rows 0 and 2, and of 1 and 3, take turns
+        rows = [
+            builder.shuffle_vector(rows[k // 2], rows[k // 2 + 2], halves[k % 2]) for k in range(4)
+        ]
+    for k, row in enumerate(rows):
+        builder.store(row, _at(builder, four, panel, w.type(_BYTES), k, zero), align=4)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def _transpose(_: Any, w: Any, w_by: Any, panel: Any) -> Any:
+    """Copy four by four numbers of a weight matrix into a panel; the arguments are addresses."""
+    return types.void(*[types.intp] * 3), _add_transpose
+
+
 @exact
 def pack(weight: Matrix) -> Panels:
     """Copy a weight matrix `[M, K]` into panels; what is missing in the last one is 0."""
@@ -133,9 +154,15 @@ def pack(weight: Matrix) -> Panels:
     panels = np.empty((-(-outputs // LANES), depth, LANES), np.float32)
     if outputs % LANES:
         panels[-1] = 0
+    side_by_side = weight.strides[1] == weight.itemsize
     for p in range(len(panels)):
         first = p * LANES
-        for k in range(depth):
+        in_fours = depth - depth % 4 if side_by_side and first + LANES <= outputs else 0
+        for k in range(0, in_fours, 4):
+            w, panel = weight[first, k:].ctypes.data, panels[p, k].ctypes.data
+            for lane in range(0, LANES, 4):
+                _transpose(w + lane * weight.strides[0], weight.strides[0], panel + 4 * lane)
+        for k in range(in_fours, depth):
             for lane in range(min(LANES, outputs - first)):
                 panels[p, k, lane] = weight[first + lane, k]
     return panels
