@@ -1,15 +1,21 @@
-"""The modules, parameters and buffers of a model, without their names.
+"""The modules, parameters and buffers of a model, without their names, and its settings.
 
 Every call needs them, so a plain loop collects them; `named_modules` is slower.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from itertools import chain
+from typing import Any
+
 from torch import Tensor, nn
 
 from seqlrp.engine.nests import tensors_in
 
 _OWN = frozenset(vars(nn.Module())) - {"_buffers"}
+_BY_VALUE = frozenset((bool, int, float, str, bytes, type(None)))
+_LONG, _DEEP = 1000, 4  # containers with more items, or further in, are compared by identity
 
 
 def modules_of(model: nn.Module) -> list[nn.Module]:
@@ -43,6 +49,23 @@ def kept_by(model: nn.Module) -> frozenset[int]:
         if name not in _OWN
         for tensor in tensors_in(value)
     )
+
+
+def settings_of(model: nn.Module) -> Hashable:
+    """Return what modules keep in Python: numbers and strings by value, all else by identity.
+
+    A model with other settings may run another way. What is outside of its modules is not seen.
+    """
+    return tuple((id(m), type(m), _setting(vars(m), _DEEP)) for m in modules_of(model))
+
+
+def _setting(value: Any, depth: int) -> Hashable:
+    if type(value) in _BY_VALUE:
+        return value  # type: ignore[no-any-return]
+    if not depth or not isinstance(value, (dict, list, tuple)) or len(value) > _LONG:
+        return id(value)
+    items = chain.from_iterable(value.items()) if isinstance(value, dict) else value
+    return tuple([_setting(item, depth - 1) for item in items])
 
 
 def is_quantized(model: nn.Module) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from tqdm import tqdm
 
 from seqlrp.engine.batches import BatchTokens, Budget
 from seqlrp.engine.completeness import CompletenessTotals, totals_for, warn_if_incomplete
+from seqlrp.engine.modules import settings_of
 from seqlrp.errors import OptionError, check_choice, near
 from seqlrp.explaining.attribute import explain_questions
 from seqlrp.explaining.pairs import leave_out_same_class
@@ -24,12 +26,11 @@ from seqlrp.explaining.targets import Target
 from seqlrp.explanations.collection import Explanations
 from seqlrp.explanations.record import ALL, Explanation
 from seqlrp.methods import METHODS, Method
+from seqlrp.models.classifier import TextClassifier
 from seqlrp.text.corpora import Corpus
 
-if TYPE_CHECKING:
-    from seqlrp.models.classifier import TextClassifier
-
 BATCH_TOKENS = 8192
+_METHODS_KEPT = 16  # of a classifier, each with other options
 CHOSEN = "chosen"  # the name of the method that `seqlrp.choose` found for a classifier
 
 
@@ -168,7 +169,7 @@ def iter_explanations(
     )
     budget = Budget(batch_tokens, classifier.device)
     scoring = Budget(batch_tokens, classifier.device)
-    chosen = chosen_method(classifier, method, options)
+    chosen = _method_of_before(classifier, method, options)
     if isinstance(on_unanswerable, SkippedTexts):
         skipped, warns = on_unanswerable, False
     else:
@@ -193,6 +194,35 @@ def iter_explanations(
     if warns:
         skipped.warn(read)
     questions.check_used_up()
+
+
+# Of each classifier the methods that it was explained with, and the settings of its model then.
+_METHODS_BEFORE: WeakKeyDictionary[TextClassifier, dict[str, tuple[Hashable, Method]]]
+_METHODS_BEFORE = WeakKeyDictionary()
+_PLAIN = (bool, int, float, str, type(None))
+
+
+def _method_of_before(
+    classifier: TextClassifier, method: str | Method, options: dict[str, Any]
+) -> Method:
+    """Return what `chosen_method` does, or the method that an earlier call has made of the same.
+
+    It has verified the model for inputs of these kinds; in a service that explains text by text
+    this would take several times as long as explaining. If the settings of the model have changed,
+    it is verified again.
+    """
+    named = isinstance(method, str) and isinstance(classifier, TextClassifier)
+    if not named or not all(isinstance(value, _PLAIN) for value in options.values()):
+        return chosen_method(classifier, method, options)
+    asked, settings = repr((method, sorted(options.items()))), settings_of(classifier.model)
+    made = _METHODS_BEFORE.setdefault(classifier, {})
+    if asked in made and made[asked][0] == settings:
+        return made[asked][1]
+    chosen = chosen_method(classifier, method, options)
+    if len(made) >= _METHODS_KEPT:
+        made.clear()
+    made[asked] = settings, chosen
+    return chosen
 
 
 def _check_has(name: str, given: object, attribute: str, expected: str) -> None:

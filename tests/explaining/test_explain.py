@@ -33,6 +33,57 @@ from seqlrp.models.classifier import TextClassifier
 from seqlrp.show.page.text_view import TextView
 from seqlrp.text.corpora import Corpus
 
+RUNS: list[bool] = []  # of `Counted`, with whether ids went through NumPy
+
+
+class Counted(nn.Module):
+    """Counts its runs, and may compute with its ids in NumPy, where they are not followed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(40, 6), nn.Linear(6, 3)
+        self.config = {"hidden": [False]}
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        RUNS.append(self.config["hidden"][0])
+        vectors = self.embedding(ids)
+        if RUNS[-1]:
+            vectors = vectors * (1 + torch.from_numpy(ids.numpy() % 3).unsqueeze(-1))
+        scores: torch.Tensor = self.head(vectors.mean(1))
+        return scores
+
+
+def test_a_later_call_verifies_a_model_again_only_if_its_settings_changed() -> None:
+    classifier = replace(small_classifier(labels=("a", "b", "c")), model=Counted().eval())
+    text = some_texts(1)
+
+    def runs(method: str, **options: Any) -> int:
+        before = len(RUNS)
+        seqlrp.explain(classifier, text, method, **options)
+        return len(RUNS) - before
+
+    for method, options in (("lrp", {}), ("lrp", {"epsilon": 0.01}), ("gradient_x_input", {})):
+        first = runs(method, **options)
+        assert runs(method, **options) == 1 < first
+    assert runs("lrp", epsilon=0.01, verify=False) == 1
+    classifier.model.config["hidden"][0] = True
+    for method in ("lrp", "gradient_x_input"):
+        with pytest.raises(seqlrp.errors.UnfollowedWordsError):
+            seqlrp.explain(classifier, text, method)
+    classifier.model.config["hidden"][0] = False
+    assert runs("lrp") > 1
+    assert runs("lrp") == 1
+
+
+@pytest.mark.parametrize("name", sorted(seqlrp.METHODS))
+def test_a_method_gives_the_same_answer_again(name: str) -> None:
+    classifier = small_classifier(labels=("a", "b", "c"))
+    texts = some_texts(3)
+    first, again = (seqlrp.explain(classifier, texts, name, "a") for _ in range(2))
+    made = seqlrp.explain(small_classifier(labels=("a", "b", "c")), texts, name, "a")
+    for one, other, new in zip(first, again, made, strict=True):
+        assert one.relevance.tobytes() == other.relevance.tobytes() == new.relevance.tobytes()
+
 
 @examples(8)
 @given(st.integers(1, 300), st.integers(0, 3))
