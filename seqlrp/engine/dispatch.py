@@ -28,7 +28,7 @@ from seqlrp.engine.functions import (
 from seqlrp.engine.inputs import Tensors
 from seqlrp.engine.marks import mark_of
 from seqlrp.engine.moves import mixes
-from seqlrp.engine.nests import map_tensors, tensors_in
+from seqlrp.engine.nests import map_tensors, tensors_among, tensors_in
 from seqlrp.engine.provenance import UNKNOWN, Provenance
 from seqlrp.errors import ModelError, TrainingModeError
 
@@ -174,7 +174,7 @@ class DispatchMode(FollowingMode[M]):
         """
         dependent, random, constant = [], "", False
         if found is None:
-            found = tensors_in((args, kwargs) if kwargs else args)
+            found = tensors_among(args, kwargs)
         for value in found:
             mark = mark_of(value, self)
             if mark is None and id(value) in self._model_ids:
@@ -239,14 +239,14 @@ class DispatchMode(FollowingMode[M]):
         if entry is not None and entry.name == "dropout":
             self.check_dropout(arrange(function, entry, args, kwargs))
         self.record_question(function, entry, args, kwargs)
-        given = (args, kwargs)
+        given = args, kwargs
         if self.grad_wanted and getattr(function, "__name__", "") != "__set__":
-            args, kwargs = self.detach_constants(given)
+            args, kwargs = self.detach_constants(args, kwargs)
         result = self._call_plainly(function, args, kwargs)
         if args is given[0]:
             return result
         # What returns its argument, as dropout does in evaluation, returns the parameter itself.
-        owners = zip(tensors_in((args, kwargs)), tensors_in(given), strict=True)
+        owners = zip(tensors_among(args, kwargs), tensors_among(*given), strict=True)
         return next((own for detached, own in owners if detached is result), result)
 
     grad_wanted = True  # whether constants are computed with autograd switched on

@@ -24,7 +24,7 @@ from seqlrp.engine.functions import Function, Kind, arrange, full_name, writes_o
 from seqlrp.engine.inputs import InputMode, Reading
 from seqlrp.engine.marks import Mark, mark_of, place_of, put_mark, writes_to
 from seqlrp.engine.modules import tensors_of
-from seqlrp.engine.nests import map_tensors, tensors_in
+from seqlrp.engine.nests import map_tensors, tensors_among, tensors_in
 from seqlrp.engine.second_run import ConstantRecorder
 from seqlrp.errors import ModelError, RefusedFunctionError
 
@@ -113,8 +113,8 @@ class FollowingMode(InputMode, Generic[M]):
             RefusedFunctionError: the value was changed where this mode cannot see it, or through
                 another view, so that its mark is wrong.
         """
-        mark: M | None = FollowingMode.known(self, value)
-        if mark is None:
+        mark: M | None = mark_of(value, self)  # type: ignore[assignment]
+        if mark is None or mark.origin is not None:
             return None
         if mark.place != place_of(value, mark):
             self._refuse_hidden(value)
@@ -177,12 +177,12 @@ class FollowingMode(InputMode, Generic[M]):
             return value
         return constant(value)
 
-    def detach_constants(self, nest: Any) -> Any:
-        """Return nested arguments with every tensor without a mark detached."""
-        for tensor in tensors_in(nest):
+    def detach_constants(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Return the arguments of a call with every tensor without a mark detached."""
+        for tensor in tensors_among(args, kwargs):
             if (tensor.requires_grad or tensor.is_inference()) and self.known(tensor) is None:
-                return map_tensors(nest, self.raw)
-        return nest
+                return map_tensors((args, kwargs), self.raw)  # type: ignore[no-any-return]
+        return args, kwargs
 
     def is_parameter(self, value: Tensor) -> bool:
         """Return whether a tensor is a parameter or buffer of the model, or a view of one."""
@@ -206,7 +206,7 @@ class FollowingMode(InputMode, Generic[M]):
         if function in _BRANCHES:
             self.constants.note_branch(self, function, args[0])
         asks = entry is not None and entry.kind in (Kind.ANSWER, Kind.INTEGER)
-        if asks and any(self._holds_ids(t) for t in tensors_in((args, kwargs))):
+        if asks and any(self._holds_ids(t) for t in tensors_among(args, kwargs)):
             self.constants.note_question(call, self._holds_ids)
 
     def _holds_ids(self, tensor: Tensor) -> bool:

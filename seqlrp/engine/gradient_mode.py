@@ -21,7 +21,7 @@ from seqlrp.engine.functions import (
 )
 from seqlrp.engine.inputs import InputMode, Reading, Tensors
 from seqlrp.engine.marks import Mark, put_mark
-from seqlrp.engine.nests import map_tensors, out_of_inference_mode, tensors_in
+from seqlrp.engine.nests import map_tensors, out_of_inference_mode, tensors_among, tensors_in
 from seqlrp.engine.recurrent_calls import LAYERS, parse_layer
 from seqlrp.errors import RefusedFunctionError
 
@@ -41,7 +41,7 @@ class GradientMode(InputMode):
         name = function_name(function)
         if name in LAYERS and self.needs_training_mode(args):
             args = parse_layer(name, args)._replace(dropout=0.0, training=True).positional
-        found = tensors_in((args, kwargs)) if found is None else found
+        found = tensors_among(args, kwargs) if found is None else found
         if any(t.is_inference() for t in found):
             args, kwargs = map_tensors((args, kwargs), out_of_inference_mode)
         return super().call(function, args, kwargs)
@@ -140,7 +140,7 @@ class FollowedGradientMode(FollowingMode[Mark], GradientMode):
     ) -> Any:
         """Call a function, and mark what depends on the words."""
         entry = identify(function)
-        found = tensors_in((args, kwargs)) if found is None else found
+        found = tensors_among(args, kwargs) if found is None else found
         follows = any(self.is_signal(t) for t in found)
         if follows and self.constants is not None:
             self.constants.note(self, function, entry, args, kwargs)

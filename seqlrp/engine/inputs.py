@@ -30,7 +30,7 @@ from seqlrp.engine.functions import (
 )
 from seqlrp.engine.marks import Mark, mark_of, place_of, put_mark, release_marked
 from seqlrp.engine.moves import only_reshapes
-from seqlrp.engine.nests import map_tensors, out_of_inference_mode, tensors_in
+from seqlrp.engine.nests import map_tensors, out_of_inference_mode, tensors_among, tensors_in
 from seqlrp.engine.provenance import FRESH, SEVERAL, Provenance, derive
 from seqlrp.errors import (
     IdsError,
@@ -199,7 +199,7 @@ class InputMode(TorchFunctionMode):
         if kwargs.get("out") is not None and self._meets_words((args, kwargs)):
             return self._write_out(function, types, args, kwargs)
         marked, followed = False, []
-        found = tensors_in((args, kwargs) if kwargs else args)
+        found = tensors_among(args, kwargs)
         for tensor in found:
             mark = mark_of(tensor, self)
             if mark is None and tensor._base is not None:
@@ -223,7 +223,7 @@ class InputMode(TorchFunctionMode):
                     return self._embedding_bag(function, args, kwargs)
         if writes_over_first(function, entry) and not self.is_signal(args[0]):
             return self._overwrite(function, entry, args, kwargs)
-        result = self.call(function, args, kwargs)
+        result = self.call(function, args, kwargs, found)
         if not isinstance(result, Tensor) or mark_of(result, self) is None:  # no signal
             self._follow(arrange(function, entry, args, kwargs), entry, result)
         return result

@@ -12,13 +12,22 @@ from torch.nn import Parameter
 # Most items are of these types; `isinstance(item, Tensor)` takes longer for all but plain tensors.
 NO_TENSORS = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device))
 _TENSORS = frozenset((Tensor, Parameter))
+_SEQUENCES = frozenset((tuple, list))
 
 
 def tensors_in(value: object) -> list[Tensor]:
     """Return all tensors in nested tuples, lists and dicts, in order."""
+    kind = type(value)
+    if kind in _TENSORS:
+        return [value]  # type: ignore[list-item]
     found: list[Tensor] = []
-    _collect(value if type(value) is tuple else (value,), found)
+    _collect(value if kind is tuple else (value,), found)  # type: ignore[arg-type]
     return found
+
+
+def tensors_among(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """Return all tensors among the arguments of a call, in order."""
+    return tensors_in((args, kwargs) if kwargs else args)
 
 
 def _collect(items: Iterable[Any], found: list[Tensor]) -> None:
@@ -26,7 +35,13 @@ def _collect(items: Iterable[Any], found: list[Tensor]) -> None:
         kind = type(item)
         if kind in NO_TENSORS:
             continue
-        if kind in _TENSORS or isinstance(item, Tensor):
+        if kind in _TENSORS:
+            found.append(item)
+        elif kind in _SEQUENCES:
+            _collect(item, found)
+        elif kind is dict:
+            _collect(item.values(), found)
+        elif isinstance(item, Tensor):
             found.append(item)
         elif isinstance(item, (tuple, list)):
             _collect(item, found)

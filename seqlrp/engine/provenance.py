@@ -26,7 +26,7 @@ from torch import Tensor
 from seqlrp.engine.documents import NOBODY
 from seqlrp.engine.functions import Call, Kind, full_name, names_of_kind
 from seqlrp.engine.moves import MOVING, move_numbers, moved_values
-from seqlrp.engine.nests import tensors_in
+from seqlrp.engine.nests import tensors_among, tensors_in
 
 SEVERAL, UNKNOWN = -2, -3
 
@@ -98,7 +98,7 @@ def derive(call: Call, kind: Kind | None, result: Any, known: Known) -> list[Pro
     of_numbers = call.name == "new_tensor" and not tensors_in(call.args[1:])
     if call.name in FRESH or by_shape or of_numbers:
         return [None] * len(results)
-    given = [p for t in tensors_in((call.args, call.kwargs)) if (p := known(t)) is not None]
+    given = [p for t in tensors_among(call.args, call.kwargs) if (p := known(t)) is not None]
     # The first function that combined words is to blame, and not one that moved them before.
     made_by = next((p.made_by for p in given if p.made_by and not (p.answer or p.single)), "")
     only_answers = all(p.answer for p in given)
@@ -154,7 +154,7 @@ def _origins(
 def _chosen(call: Call, kind: Kind, results: list[Tensor], known: Known) -> list[Tensor | None]:
     """Return the origins of the elements that a sort or an extreme along a dimension takes."""
     own = known(call.args[0])
-    if own is None or len(tensors_in((call.args, call.kwargs))) != 1:
+    if own is None or len(tensors_among(call.args, call.kwargs)) != 1:
         return []
     place = 2 if call.name == "topk" else 1
     dim = call.argument(place, "dim", -1 if kind is Kind.ORDER else None)
@@ -242,7 +242,7 @@ def _where_words_decide(call: Call, origin: Tensor, number: Any, known: Known) -
 
 def _combined(call: Call, result: Tensor, known: Known) -> Tensor | None:
     """Return the origins of an elementwise result: of one word, or of several."""
-    operands = [(t, known(t)) for t in tensors_in((call.args, call.kwargs))]
+    operands = [(t, known(t)) for t in tensors_among(call.args, call.kwargs)]
     ids = [p.origin for _, p in operands if p is not None and not p.answer]
     numbers = ids or [p.origin for _, p in operands if p is not None]
     if len(numbers) == 1 and numbers[0].shape == result.shape:

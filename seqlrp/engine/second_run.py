@@ -36,7 +36,7 @@ from seqlrp.engine.functions import Call, Function, Kind, arrange, full_name
 from seqlrp.engine.inputs import Reading
 from seqlrp.engine.modules import tensors_of
 from seqlrp.engine.moves import MOVING, fills, moved_values, with_signals_zero
-from seqlrp.engine.nests import map_tensors, tensors_in
+from seqlrp.engine.nests import map_tensors, tensors_among, tensors_in
 from seqlrp.engine.other_words import Frame, Shown, frame_of, other_vectors, other_words, own_words
 from seqlrp.engine.plain_runs import NARROW, plain_output, scores_differ
 from seqlrp.engine.provenance import FRESH, Provenance
@@ -181,7 +181,7 @@ class ConstantRecorder:
         kind = None if entry is None else entry.kind
         call = arrange(function, entry, args, kwargs)
         self.steps.append(full_name(function))
-        for tensor in tensors_in((args, kwargs)):
+        for tensor in tensors_among(args, kwargs):
             self._note_dtype(tensor)
         asks = kind in (None, Kind.ANSWER, Kind.COUNT, Kind.ORDER) and call.name not in FRESH
         self.asks_signals = self.asks_signals or asks
@@ -268,7 +268,7 @@ def _masks(call: Call) -> list[Tensor]:
     """Return the masks by which a function selects among values."""
     if call.name not in _BY_MASK:
         return []
-    return [t for t in tensors_in((call.args, call.kwargs)) if t.dtype == torch.bool]
+    return [t for t in tensors_among(call.args, call.kwargs) if t.dtype == torch.bool]
 
 
 def _placed(call: Call) -> list[Any]:
@@ -292,7 +292,7 @@ def _values(call: Call, kind: Kind | None) -> list[Any]:
         return [*moved_values(call), *(n for n in counts if isinstance(n, int))]
     if call.name in MOVING or kind in (Kind.ASSIGNMENT, Kind.COPY):
         return list(call.args[1:2]) if kind is Kind.COPY else [*moved_values(call), *fills(call)]
-    tensors = tensors_in((call.args, call.kwargs))
+    tensors = tensors_among(call.args, call.kwargs)
     if kind not in (Kind.SUM, *_WEIGHING):  # tensors of integers are lengths here, and select
         tensors = [t for t in tensors if t.dtype.is_floating_point]
     return [*tensors, *(n for n in given if isinstance(n, (int, float)))]

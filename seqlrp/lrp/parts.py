@@ -15,7 +15,7 @@ from seqlrp.engine import documents as docs
 from seqlrp.engine.functions import Call
 from seqlrp.engine.marks import share_memory
 from seqlrp.engine.moves import move_alike, moved_values
-from seqlrp.engine.nests import tensors_in
+from seqlrp.engine.nests import tensors_among
 from seqlrp.lrp.marks import Part, Value
 from seqlrp.lrp.run import Run
 
@@ -61,7 +61,9 @@ def chosen_by_values(call: Call) -> bool:
     What an element is must not depend on the other texts of a batch, so that nothing tells it.
     """
     moved = moved_values(call)
-    return any(all(t is not value for value in moved) for t in tensors_in((call.args, call.kwargs)))
+    return any(
+        all(t is not value for value in moved) for t in tensors_among(call.args, call.kwargs)
+    )
 
 
 def mark_parts(run: Run, value: Tensor, parts: Tensor, documents: Tensor | None) -> Tensor:

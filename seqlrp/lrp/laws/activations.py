@@ -19,7 +19,7 @@ from seqlrp.engine.decompositions import quotient_operands
 from seqlrp.engine.dispatch import Law
 from seqlrp.engine.following import constant
 from seqlrp.engine.functions import Call, Kind, names_of_kind
-from seqlrp.engine.nests import tensors_in
+from seqlrp.engine.nests import tensors_among
 from seqlrp.lrp.marks import Argument, Value
 from seqlrp.lrp.run import Run
 
@@ -49,7 +49,7 @@ def follow_argument(law: Law[Run]) -> Law[Run]:
 
 def _common_argument(run: Run, call: Call) -> Argument | None:
     """Return the argument of the result of a call; None if it depends on several values."""
-    values = [t for t in tensors_in((call.args, call.kwargs)) if run.known(t) is not None]
+    values = [t for t in tensors_among(call.args, call.kwargs) if run.known(t) is not None]
     arguments = [run.require_mark(t).argument_of(t) for t in values]
     if not arguments or any(argument.token is not arguments[0].token for argument in arguments):
         return None

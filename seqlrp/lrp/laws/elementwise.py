@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from seqlrp.engine.functions import Call
-from seqlrp.engine.nests import tensors_in
+from seqlrp.engine.nests import tensors_among
 from seqlrp.lrp.marks import Value
 from seqlrp.lrp.rules import identity_rule, quotient_or_zero, slope_at_zero, squashing_rule
 from seqlrp.lrp.run import Run
@@ -126,7 +126,7 @@ def mixture(run: Run, call: Call) -> Tensor:
 
 def gate_function(run: Run, call: Call) -> Tensor:
     """A function of a gate is a gate; of a signal it is refused."""
-    marks = [run.known(t) for t in tensors_in((call.args, call.kwargs))]
+    marks = [run.known(t) for t in tensors_among(call.args, call.kwargs)]
     if any(mark is not None and not mark.gate for mark in marks):
         run.refuse(call.function)
     if any(mark is not None and mark.mixed for mark in marks):

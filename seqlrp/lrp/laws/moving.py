@@ -57,7 +57,7 @@ def move(run: Run, call: Call) -> Any:
     denominators = _move_denominator(function, call, values[0], deferred)
     documents = moved_documents(run, call)
     if result is None:
-        args, kwargs = run.detach_constants((call.args, call.kwargs))
+        args, kwargs = run.detach_constants(call.args, call.kwargs)
         result = function(*args, **kwargs)
     if gate and len({t.requires_grad for t, m in found if m is not None}) > 1:
         result = map_tensors(result, Tensor.detach)  # a part has no graph, so that none has
@@ -81,7 +81,7 @@ def _move_together(run: Run, call: Call, function: Callable[..., Any], *, consta
     run.put_together = True
     parts, documents = iter(move_parts(run, call)), iter(moved_documents(run, call))
     args, kwargs = map_tensors((call.args, call.kwargs), _ready(run, call.name, parts=True))
-    args, kwargs = run.detach_constants((args, kwargs))
+    args, kwargs = run.detach_constants(args, kwargs)
 
     def mark(moved: Tensor) -> Tensor:
         if not moved.dtype.is_floating_point:
@@ -221,7 +221,7 @@ def _move_rows(
     """
     if deferred.features != -1:
         return None
-    args, kwargs = run.detach_constants((call.args, call.kwargs))
+    args, kwargs = run.detach_constants(call.args, call.kwargs)
     result = function(*args, **kwargs)
     (moved, *_) = tensors_in(result)
     if not moved.ndim:
@@ -389,7 +389,8 @@ def cast(run: Run, call: Call) -> Any:
     """A change of dtype or device: the value keeps its marks."""
     value, *rest = call.args
     function, kwargs = call.function, call.kwargs
-    result = function(*run.detach_constants(call.args), **kwargs)
+    detached, _ = run.detach_constants(call.args, {})
+    result = function(*detached, **kwargs)
     mark = run.known(value)
     if not isinstance(result, Tensor):  # `x.type()` asks for a name
         return result

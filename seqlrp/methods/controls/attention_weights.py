@@ -12,7 +12,7 @@ from seqlrp.engine.checks import Target
 from seqlrp.engine.dispatch import Law
 from seqlrp.engine.explainer import Explainer, Forward
 from seqlrp.engine.functions import Call, Kind
-from seqlrp.engine.nests import tensors_in
+from seqlrp.engine.nests import tensors_among
 from seqlrp.errors import IdsError, ModelError, OptionError, check_number
 from seqlrp.lrp import Options, Propagation, Stabiliser
 
@@ -23,7 +23,7 @@ def _record(law: Law[WeighingRun]) -> Law[WeighingRun]:
     """Wrap the law of a product, so that attention weights among its operands are recorded."""
 
     def record_and_apply(run: WeighingRun, call: Call) -> Any:
-        run.record(tensors_in((call.args, call.kwargs)))
+        run.record(tensors_among(call.args, call.kwargs))
         return law(run, call)
 
     return record_and_apply

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from seqlrp.engine.functions import Call, full_name, identify
-from seqlrp.engine.nests import tensors_in
+from seqlrp.engine.nests import tensors_among, tensors_in
 from seqlrp.methods.deeplift.pairs import PairedRun
 
 
@@ -35,7 +35,7 @@ def choose(run: PairedRun, call: Call) -> Any:
     """A function of masks or indices that differ between text and reference."""
     entry = identify(call.function)
     if (entry is not None and entry.in_place) or full_name(call.function).endswith("_"):
-        run.check_choices(call.function, tensors_in((call.args, call.kwargs)))
+        run.check_choices(call.function, tensors_among(call.args, call.kwargs))
         return call.function(*call.args, **call.kwargs)
     with torch.no_grad():
         result = call.function(*call.args, **call.kwargs)

@@ -19,7 +19,7 @@ from seqlrp.engine.decompositions import (
 )
 from seqlrp.engine.functions import Call, Kind, names_of_kind
 from seqlrp.engine.moves import moved_values, reads_bits
-from seqlrp.engine.nests import tensors_in
+from seqlrp.engine.nests import tensors_among, tensors_in
 from seqlrp.methods.deeplift import contributions, rules
 from seqlrp.methods.deeplift.pairs import PairedRun
 
@@ -160,7 +160,7 @@ def _note_parts_of_product(run: PairedRun, call: Call, x: Tensor, result: Tensor
             contributions.note_parts(run, result, [parts])
         return
     others = [a for a in (*call.args, *call.kwargs.values()) if a is not x]
-    tensors = [t for t in tensors_in((call.args, call.kwargs)) if t is not x]
+    tensors = [t for t in tensors_among(call.args, call.kwargs) if t is not x]
 
     def f(value: Tensor, weight: Tensor | None = None) -> Tensor:
         def change(t: Tensor) -> Any:
