@@ -221,7 +221,7 @@ class AccountWarning(SeqlrpWarning):
 
 
 class KernelWarning(SeqlrpWarning):
-    """A GPU kernel cannot be used on a device, and a slower one takes its place."""
+    """A GPU kernel cannot be used on a device, or compiled loops cannot be kept on disk."""
 
 
 class NotTrainedWarning(SeqlrpWarning):

@@ -64,9 +64,9 @@ class LRP(Explainer):
         verify: on the first call for a kind of input, also run copies of the model: plainly, and on
             other words of the same lengths. Refuse the model if its scores are others while it is
             watched, or if a value that was taken for a constant depends on the words in a way that
-            is not followed. It costs two forward passes, once (more if the model asks for certain
-            ids); it is left out with `on_unknown="absorb"`. Where it cannot be done, a warning says
-            so once, and `Attribution.unverified` why.
+            is not followed. It costs four to nine forward passes, once; it is left out with
+            `on_unknown="absorb"`. Where it cannot be done, a warning says so once, and
+            `Attribution.unverified` why.
 
     Raises:
         ModelError: the model cannot be explained as it is; the message says why.

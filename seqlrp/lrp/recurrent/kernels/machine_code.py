@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import warnings
 from typing import Any
 
 from numba import njit
+
+from seqlrp.errors import KernelWarning
 
 
 def _compile(function: Any, *liberties: str, **more: bool) -> Any:
@@ -17,7 +21,22 @@ def _compile(function: Any, *liberties: str, **more: bool) -> Any:
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # no writable cache directory
+        _warn_once()
         return njit(**options)(function)
+
+
+@functools.cache
+def _warn_once() -> None:
+    warnings.warn(
+        KernelWarning(
+            "The compiled loops cannot be kept on disk: neither the directory of seqlrp nor a "
+            "cache directory of this user can be written to. So each process compiles them, "
+            "which takes several seconds.",
+            "Set the environment variable NUMBA_CACHE_DIR to a directory that this process can "
+            "write to.",
+        ),
+        stacklevel=2,
+    )
 
 
 def exact(function: Any) -> Any:
