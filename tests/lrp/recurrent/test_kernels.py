@@ -159,6 +159,7 @@ def test_padded_data_are_the_same_as_rows(
 def set_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     """A function that sets the number of threads, however small the work."""
     monkeypatch.setattr(threads, "WORTH_THREADS", 0)
+    monkeypatch.setattr(threads, "WORTH_STARTING", 0)
     monkeypatch.setattr(threads, "FEWEST", 2)
     monkeypatch.setattr(threads, "ROOMY", 2)
     before = torch.get_num_threads()
@@ -247,6 +248,7 @@ def test_small_work_stays_on_one_thread(
 
     set_threads(2)
     monkeypatch.setattr(threads, "WORTH_THREADS", 11)
+    monkeypatch.setattr(threads, "WORTH_STARTING", 11)
     threads.run_in_blocks([note, note], 8, 10)
     assert seen == [(threading.get_ident(), 0, 8)] * 2
 

@@ -17,8 +17,10 @@ from typing import Any
 
 import torch
 
-# Multiplications, from which on a second thread saves more than it costs.
-WORTH_THREADS = 2**25
+# Multiplications, from which on a second thread saves more than it costs; and where it is started
+# for them, which takes longer than to wake one of OpenMP.
+WORTH_THREADS = 2**23
+WORTH_STARTING = 2**25
 FEWEST = 6  # sequences in a block; fewer read the weights as often for less
 ROOMY = 16  # sequences in a block, that it has at least where a thread gets two
 
@@ -39,7 +41,8 @@ def run_in_blocks(
         sequences: all of them.
         multiplications: of all jobs together.
     """
-    threads = torch.get_num_threads() if multiplications >= WORTH_THREADS else 1
+    least = WORTH_STARTING if _open_mp() is None else WORTH_THREADS
+    threads = torch.get_num_threads() if multiplications >= least else 1
     if threads == 1:
         for job in jobs:
             job(0, sequences)
