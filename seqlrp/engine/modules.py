@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from seqlrp.engine.nests import tensors_in
 
 _OWN = frozenset(vars(nn.Module())) - {"_buffers"}
-_BY_VALUE = frozenset((bool, int, float, str, bytes, type(None)))
+BY_VALUE = frozenset((bool, int, float, str, bytes, type(None)))
 _LONG, _DEEP = 1000, 4  # containers with more items, or further in, are compared by identity
 
 
@@ -60,7 +60,7 @@ def settings_of(model: nn.Module) -> Hashable:
 
 
 def _setting(value: Any, depth: int) -> Hashable:
-    if type(value) in _BY_VALUE:
+    if type(value) in BY_VALUE:
         return value  # type: ignore[no-any-return]
     if not depth or not isinstance(value, (dict, list, tuple)) or len(value) > _LONG:
         return id(value)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from seqlrp.engine.batches import BatchTokens, Budget
 from seqlrp.engine.completeness import CompletenessTotals, totals_for, warn_if_incomplete
-from seqlrp.engine.modules import settings_of
+from seqlrp.engine.modules import BY_VALUE, settings_of
 from seqlrp.errors import OptionError, check_choice, near
 from seqlrp.explaining.attribute import explain_questions
 from seqlrp.explaining.pairs import leave_out_same_class
@@ -30,7 +30,7 @@ from seqlrp.models.classifier import TextClassifier
 from seqlrp.text.corpora import Corpus
 
 BATCH_TOKENS = 8192
-_METHODS_KEPT = 16  # of a classifier, each with other options
+_MOST_REMEMBERED = 16  # of a classifier, each with other options
 CHOSEN = "chosen"  # the name of the method that `seqlrp.choose` found for a classifier
 
 
@@ -169,7 +169,7 @@ def iter_explanations(
     )
     budget = Budget(batch_tokens, classifier.device)
     scoring = Budget(batch_tokens, classifier.device)
-    chosen = _method_of_before(classifier, method, options)
+    chosen = _remembered_method(classifier, method, options)
     if isinstance(on_unanswerable, SkippedTexts):
         skipped, warns = on_unanswerable, False
     else:
@@ -197,29 +197,28 @@ def iter_explanations(
 
 
 # Of each classifier the methods that it was explained with, and the settings of its model then.
-_METHODS_BEFORE: WeakKeyDictionary[TextClassifier, dict[str, tuple[Hashable, Method]]]
-_METHODS_BEFORE = WeakKeyDictionary()
-_PLAIN = (bool, int, float, str, type(None))
+_REMEMBERED: WeakKeyDictionary[TextClassifier, dict[str, tuple[Hashable, Method]]]
+_REMEMBERED = WeakKeyDictionary()
 
 
-def _method_of_before(
+def _remembered_method(
     classifier: TextClassifier, method: str | Method, options: dict[str, Any]
 ) -> Method:
-    """Return what `chosen_method` does, or the method that an earlier call has made of the same.
+    """Return the method that `chosen_method` makes, or has made for an earlier call like this one.
 
-    It has verified the model for inputs of these kinds; in a service that explains text by text
-    this would take several times as long as explaining. If the settings of the model have changed,
-    it is verified again.
+    The earlier one has verified the model. In a service that explains text by text, to do so in
+    each call would take several times as long as explaining. It is done again if the settings of
+    the model have changed.
     """
     named = isinstance(method, str) and isinstance(classifier, TextClassifier)
-    if not named or not all(isinstance(value, _PLAIN) for value in options.values()):
+    if not named or not all(type(value) in BY_VALUE for value in options.values()):
         return chosen_method(classifier, method, options)
     asked, settings = repr((method, sorted(options.items()))), settings_of(classifier.model)
-    made = _METHODS_BEFORE.setdefault(classifier, {})
+    made = _REMEMBERED.setdefault(classifier, {})
     if asked in made and made[asked][0] == settings:
         return made[asked][1]
     chosen = chosen_method(classifier, method, options)
-    if len(made) >= _METHODS_KEPT:
+    if len(made) >= _MOST_REMEMBERED:
         made.clear()
     made[asked] = settings, chosen
     return chosen
